@@ -1,0 +1,59 @@
+# Each target works on a fresh clone: it makes .venv first, from Python 3.11 or newer (PYTHON) and a C compiler.
+# EXTRAS names what is installed beside the package; `dev,conformance` adds the readers of other tools' formats.
+
+PYTHON ?= python3
+EXTRAS ?= dev
+VENV := .venv
+RUN := $(VENV)/bin
+INSTALLED := $(VENV)/installed-$(EXTRAS)
+NATIVE_SOURCES := $(wildcard inprocess/native/*.c daemon/native/*.c)
+C_CHECK := $(CC) -std=gnu11 -Wall -Wextra -Werror -fsyntax-only
+
+export PATH := $(CURDIR)/$(RUN):$(PATH)
+
+.PHONY: demo test check bench soak proto wheel clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(RUN)/python tests/demo.py
+
+test: $(INSTALLED)
+	$(RUN)/python -m pytest -q -m "not soak"
+
+soak: $(INSTALLED)
+	$(RUN)/python -m pytest -q -m soak
+
+check: $(INSTALLED)
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+	@set -e; include=$$($(RUN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	for source in $(NATIVE_SOURCES); do echo "$(C_CHECK) $$source"; $(C_CHECK) -I"$$include" "$$source"; done
+	$(RUN)/python -m pytest -q tests/test_layering.py tests/test_proto_fresh.py tests/test_shape.py
+
+bench: $(VENV)/installed-dev,bench
+	@set -e; for program in benchmarks/bench_*.py; do \
+		test -e "$$program" || continue; echo "$$program"; $(RUN)/python "$$program"; \
+	done
+
+# Run inside proto/, so that the generated imports read `from execd_api.v1 import ...`.
+proto: $(INSTALLED)
+	cd proto && python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
+		execd_api/v1/*.proto
+	cd proto && python -m grpc_tools.protoc -I. --python_out=. --mypy_out=. execd_api/pprof/*.proto
+
+wheel: $(INSTALLED)
+	$(RUN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find client daemon inprocess proto tests benchmarks \
+		\( -name __pycache__ -o -name '*.egg-info' -o -name '*.so' \) -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	touch $@

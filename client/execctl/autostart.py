@@ -1,0 +1,61 @@
+"""Starts the daemon where none runs, by the command that a user would type, and says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from execctl import output
+from execctl.errors import ClientError
+from execctl.exits import ExitCode
+
+# `execd start` returns once its health says SERVING, which takes well under a second.
+START_TIMEOUT_S = 30.0
+
+
+def start_daemon(socket: str, data_dir: str | None) -> None:
+    """Start execd and return when it serves.
+
+    Args:
+        socket: path of the socket that it shall serve on.
+        data_dir: its data directory, or None for its own default.
+
+    Raises:
+        ClientError: it did not start; the message holds the last thing that it said.
+    """
+    output.note(f"no daemon runs: starting execd on {socket}")
+    # -P: a folder `execd` where the user happens to stand must not be run.
+    command = [sys.executable, "-P", "-m", "execd", "start", "--socket", socket]
+    if data_dir:
+        command += ["--data-dir", str(Path.cwd() / data_dir)]
+    # A file, not a pipe: a pipe would be held open by the daemon that stays.
+    with tempfile.TemporaryFile() as said:
+        status = _run(command, said)
+        said.seek(0)
+        words = said.read().decode("utf-8", "backslashreplace").strip()
+    if status != 0:
+        raise _not_started(socket, status, words)
+
+
+def _run(command: list[str], said: IO[bytes]) -> int | None:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process:
+        try:
+            return process.wait(START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None
+
+
+def _not_started(socket: str, status: int | None, words: str) -> ClientError:
+    reason = words.splitlines()[-1] if words else "it said nothing"
+    what = f"was not ready after {START_TIMEOUT_S:.0f} s" if status is None else f"ended with status {status}"
+    return ClientError(
+        f"execd {what}: {reason}",
+        kind="no_daemon",
+        exit_code=ExitCode.NO_DAEMON,
+        remedy=f"see what it says: execd start --foreground --socket {socket}",
+        facts={"socket": socket, "output": words},
+    )

@@ -1,0 +1,165 @@
+"""The typed wrapper over the stubs: a method for each call, one error type for everything that fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+import grpc
+from execd_api.v1 import profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
+from execd_api.v1.profiles_pb2_grpc import ProfilesStub
+from execd_api.v1.reports_pb2_grpc import ReportsStub
+from execd_api.v1.sessions_pb2_grpc import SessionsStub
+from execd_api.v1.targets_pb2_grpc import TargetsStub
+
+from execctl.failure import client_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from execctl.query import ReportQuery, SessionSpec
+
+# A daemon that does not answer must not hold a terminal for ever; storing a big profile takes seconds.
+CALL_TIMEOUT_S = 120.0
+# How long an attach may take before the user is told what it waits for.
+ATTACH_PATIENCE_S = 1.0
+# Beyond what the daemon waits for a safe point: looking at the target before it, arming collectors after.
+ATTACH_MARGIN_S = 30.0
+# Lists carry command lines, of 128 KiB each at worst; grpc's own limit is 4 MiB.
+MAX_MESSAGE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What the daemon rendered: the bytes, the profile that they are of ("p34"), what to know about it."""
+
+    data: bytes
+    profile: str
+    notes: tuple[str, ...]
+
+
+class Client:
+    """An open channel to one daemon; a context manager. Every method raises ClientError."""
+
+    def __init__(self, socket: str) -> None:
+        """Open a channel to the unix socket at this absolute path; nothing is sent yet."""
+        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
+        self._socket = socket
+        # The address is a URI, and grpc decodes it.
+        self._channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(socket))}", options=options)
+        self._targets = TargetsStub(self._channel)
+        self._sessions = SessionsStub(self._channel)
+        self._profiles = ProfilesStub(self._channel)
+        self._reports = ReportsStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def list_targets(self) -> Sequence[targets_pb2.Candidate]:
+        """Return the CPython processes that this user can see, by PID."""
+        with self._translated():
+            return self._targets.List(targets_pb2.ListTargetsRequest(), timeout=CALL_TIMEOUT_S).candidates
+
+    def attach(
+        self, target: str, spec: SessionSpec, *, timeout_ms: int, name: str, on_wait: Callable[[], None]
+    ) -> targets_pb2.AttachResponse:
+        """Attach and start a session.
+
+        Args:
+            target: a PID, or a name that fits one process alone.
+            spec: what to measure.
+            timeout_ms: how long the target may take to reach a safe point.
+            name: what to call the session, or "".
+            on_wait: called once when it takes longer than a second.
+        """
+        asked = sessions_pb2.SessionSpec(collector=spec.collector, options_json=json.dumps(spec.options))
+        request = targets_pb2.AttachRequest(target=target, sessions=[asked], timeout_ms=timeout_ms, name=name)
+        call = self._targets.Attach.future(request, timeout=timeout_ms / 1000 + ATTACH_MARGIN_S)
+        try:
+            with self._translated():
+                try:
+                    return call.result(timeout=ATTACH_PATIENCE_S)
+                except grpc.FutureTimeoutError:
+                    on_wait()
+                return call.result()
+        finally:
+            call.cancel()
+
+    def detach(self, target: str) -> targets_pb2.DetachResponse:
+        """Stop the sessions of a target and take the agent out; "" is the only attached one."""
+        request = targets_pb2.DetachRequest(target=target)
+        with self._translated():
+            return self._targets.Detach(request, timeout=CALL_TIMEOUT_S)
+
+    def list_sessions(self, *, running_only: bool, limit: int) -> Sequence[sessions_pb2.Session]:
+        """Return at most `limit` sessions, newest first."""
+        request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit)
+        with self._translated():
+            return self._sessions.List(request, timeout=CALL_TIMEOUT_S).sessions
+
+    def stop(self, session: str) -> Sequence[sessions_pb2.Session]:
+        """End sessions and return them as they are now; "" is the only running one."""
+        request = sessions_pb2.StopRequest(session=session)
+        with self._translated():
+            return self._sessions.Stop(request, timeout=CALL_TIMEOUT_S).sessions
+
+    def snapshot(self, session: str, name: str) -> Sequence[profiles_pb2.Profile]:
+        """Store a profile of sessions that go on, and return these profiles."""
+        request = sessions_pb2.SnapshotRequest(session=session, name=name)
+        with self._translated():
+            return self._sessions.Snapshot(request, timeout=CALL_TIMEOUT_S).profiles
+
+    def watch(self, session: str, duration_s: float) -> Iterator[sessions_pb2.Session]:
+        """Yield the session each time the daemon tells of it, until it ends or the duration is over."""
+        # The deadline of the call is the clock: no thread and no polling here.
+        call = self._sessions.Watch(sessions_pb2.WatchRequest(session=session), timeout=duration_s)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            if call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise client_error(error, self._socket) from error
+        finally:
+            call.cancel()
+
+    def list_profiles(self, session: str, limit: int) -> Sequence[profiles_pb2.Profile]:
+        """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
+        request = profiles_pb2.ListProfilesRequest(session=session, limit=limit)
+        with self._translated():
+            return self._profiles.List(request, timeout=CALL_TIMEOUT_S).profiles
+
+    def render(self, query: ReportQuery) -> Rendering:
+        """Return a rendering of a profile, all its pieces put together."""
+        request = _render_request(query)
+        with self._translated():
+            chunks = list(self._reports.Render(request, timeout=CALL_TIMEOUT_S))
+        data = b"".join(chunk.data for chunk in chunks)
+        return Rendering(data, chunks[0].profile, tuple(chunks[0].notes)) if chunks else Rendering(data, "", ())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise client_error(error, self._socket) from error
+
+
+def _render_request(query: ReportQuery) -> reports_pb2.RenderRequest:
+    return reports_pb2.RenderRequest(
+        subject=query.subject,
+        format=query.form,
+        sort=query.sort,
+        reverse=query.reverse,
+        limit=query.limit,
+        view=reports_pb2.View.Value(query.view.value),
+        strip_dirs=query.strip_dirs,
+        thread=query.thread,
+        per_thread=query.per_thread,
+        compare=query.compare,
+    )

@@ -1,0 +1,114 @@
+"""`execctl attach`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from execctl import output
+from execctl.durations import duration_option, format_duration
+from execctl.errors import ClientError
+from execctl.exits import ExitCode
+from execctl.modes import PROFILE, mode_list
+from execctl.query import SessionSpec
+from execctl.recording import record
+
+if TYPE_CHECKING:
+    from execd_api.v1.targets_pb2 import AttachResponse
+
+    from execctl.connection import Connection
+
+
+@click.command("attach")
+@click.argument("target", metavar="PID|NAME")
+@click.option("--profile", is_flag=True, help="Count and time every call, as cProfile does.")
+@click.option(
+    "--duration",
+    metavar="DURATION",
+    callback=duration_option,
+    help="Record for so long (30s, 5m), show the top, stop and leave.",
+)
+@click.option("--no-builtins", is_flag=True, help="With --profile: leave C functions out, and their cost.")
+@click.option("--no-subcalls", is_flag=True, help="With --profile: do not tell apart who called whom.")
+@click.option(
+    "--attach-timeout",
+    metavar="DURATION",
+    callback=duration_option,
+    default="10s",
+    show_default=True,
+    help="How long the target may take to reach a point at which it can be attached to.",
+)
+@click.option("--name", default="", help="What to call the session.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    target: str,
+    profile: bool,
+    duration: int | None,
+    no_builtins: bool,
+    no_subcalls: bool,
+    attach_timeout: int,
+    name: str,
+) -> None:
+    """Attach to a process and start measuring.
+
+    The process needs no preparation. A name may stand for the PID where it fits one process alone. Without
+    --duration the session goes on until `execctl stop` or `execctl detach`.
+    """
+    if not profile:
+        _refuse_without_mode(target)
+    connection: Connection = ctx.obj
+    options = {"builtins": not no_builtins, "subcalls": not no_subcalls}
+    with connection.open() as client:
+        attached = client.attach(
+            target,
+            SessionSpec(PROFILE.collector, options),
+            timeout_ms=attach_timeout,
+            name=name,
+            on_wait=partial(_tell_waiting, target, attach_timeout),
+        )
+        _tell_attached(attached, name)
+        if duration is None:
+            _tell_running(attached)
+        else:
+            ctx.exit(record(client, attached, duration))
+
+
+def _refuse_without_mode(target: str) -> None:
+    raise ClientError(
+        f"attach to {target}, to do what? No mode is given",
+        kind="usage",
+        exit_code=ExitCode.USAGE,
+        remedy=f"the modes:\n{mode_list()}",
+    )
+
+
+def _tell_waiting(target: str, timeout_ms: int) -> None:
+    patience = format_duration(timeout_ms)
+    output.note(f"waiting up to {patience} for {target} to reach a point at which it can be attached to")
+
+
+def _tell_attached(attached: AttachResponse, name: str) -> None:
+    target = attached.target
+    which = f"process {target.pid} (Python {target.python_version or 'of unknown version'})"
+    if attached.joined:
+        output.note(f"joined the agent that is in {which}: recording after {attached.attach_us / 1000:.1f} ms")
+    else:
+        output.note(
+            f"attached to {which} by {attached.method}: recording after {attached.attach_us / 1000:.1f} ms, "
+            f"its threads stopped for {attached.stopped_us / 1000:.2f} ms"
+        )
+    if any(session.name != name for session in attached.sessions):
+        output.note(f"the daemon did not take the name {name}: it is older than this execctl")
+
+
+def _tell_running(attached: AttachResponse) -> None:
+    output.write_lines(session.id for session in attached.sessions)
+    for session in attached.sessions:
+        for caveat in session.caveats:
+            output.note(f"{session.id}: {caveat}")
+    first = attached.sessions[0].id
+    output.suggest(f"execctl report {first}", f"execctl stop {first}", f"execctl detach {attached.target.pid}")

@@ -1,0 +1,49 @@
+"""Durations as users write them: 500ms, 30s, 5m, 1.5h."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+# They travel as uint32 milliseconds: 49 days.
+MAX_MS = 2**32 - 1
+
+
+def parse_duration_ms(text: str) -> int:
+    """Return the duration in milliseconds.
+
+    Raises:
+        ValueError: the text is no duration, is zero, or is longer than 49 days.
+    """
+    match = _PATTERN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no duration: write a number with its unit, 500ms, 30s, 5m or 1h")
+    duration_ms = round(float(match[1]) * _UNIT_MS[match[2]])
+    if not 0 < duration_ms <= MAX_MS:
+        raise ValueError(f"{text!r} is not between 1ms and 49 days")
+    return duration_ms
+
+
+def format_duration(duration_ms: int) -> str:
+    """Return the duration for people: 500 ms, 12.3 s, 5 min 0 s."""
+    if duration_ms < _UNIT_MS["s"]:
+        return f"{duration_ms} ms"
+    if duration_ms < _UNIT_MS["m"]:
+        return f"{duration_ms / 1000:.1f} s"
+    minutes, rest_ms = divmod(duration_ms, _UNIT_MS["m"])
+    return f"{minutes} min {rest_ms // 1000} s"
+
+
+def duration_option(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Turn the value of an option into milliseconds; a click callback.
+
+    Raises:
+        click.BadParameter: it is no duration.
+    """
+    try:
+        return None if value is None else parse_duration_ms(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error

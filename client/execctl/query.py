@@ -1,0 +1,55 @@
+"""What a command asks of the daemon, as values: the commands know no generated code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class View(Enum):
+    """Which tables of a text report."""
+
+    FUNCTIONS = "VIEW_UNSPECIFIED"
+    CALLERS = "VIEW_CALLERS"
+    CALLEES = "VIEW_CALLEES"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What to measure: a collector, "calls", and its own options as JSON values."""
+
+    collector: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportQuery:
+    """What to render, and how.
+
+    Attributes:
+        subject: a profile, session, PID or name; "" for the newest profile.
+        form: "text", "json", "pstats", "pprof" or "collapsed".
+        sort: pstats' sort keys, in order.
+        reverse: the other way round.
+        limit: pstats' restrictions, in order.
+        view: which tables.
+        strip_dirs: file names without their directories.
+        thread: only this thread, by name or identifier; "" for all.
+        per_thread: a table for each thread.
+        compare: an earlier profile, "prev" or "first"; "" for no comparison.
+    """
+
+    subject: str
+    form: str
+    sort: tuple[str, ...] = ()
+    reverse: bool = False
+    limit: tuple[str, ...] = ()
+    view: View = View.FUNCTIONS
+    strip_dirs: bool = False
+    thread: str = ""
+    per_thread: bool = False
+    compare: str = ""

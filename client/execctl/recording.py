@@ -1,0 +1,89 @@
+"""`attach --duration`: wait, end what this command began, show what came of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from execctl import output
+from execctl.durations import format_duration
+from execctl.exits import ExitCode
+from execctl.query import ReportQuery
+from execctl.records import state_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from execd_api.v1.sessions_pb2 import Session
+    from execd_api.v1.targets_pb2 import AttachResponse
+
+    from execctl.client import Client
+
+SUMMARY_LINES = "15"
+
+
+def record(client: Client, attached: AttachResponse, duration_ms: int) -> int:
+    """Let the sessions of an attach run for a time, stop them, detach where this attached, show the top.
+
+    Ctrl-C ends the time early and keeps the data. The target is left before anything is shown: a pager on
+    stdout may take its time.
+
+    Returns:
+        The exit code.
+    """
+    interrupted = _wait(client, attached.sessions[0].id, duration_ms)
+    sessions = _end(client, attached)
+    for session in sessions:
+        _show(client, session)
+    return ExitCode.INTERRUPTED if interrupted else _outcome(sessions)
+
+
+def _wait(client: Client, session: str, duration_ms: int) -> bool:
+    started = time.monotonic()
+    whole = format_duration(duration_ms)
+    try:
+        with output.Progress() as progress:
+            progress.show(f"{session}: recording for {whole}; Ctrl-C ends it early and keeps the data")
+            for now in client.watch(session, duration_ms / 1000):
+                past = format_duration(round((time.monotonic() - started) * 1000))
+                progress.show(f"{session}: {state_name(now)} for {past} of {whole}; Ctrl-C keeps the data")
+    except KeyboardInterrupt:
+        past = format_duration(round((time.monotonic() - started) * 1000))
+        output.note(f"{session}: interrupted after {past}; the data are kept")
+        return True
+    return False
+
+
+def _end(client: Client, attached: AttachResponse) -> list[Session]:
+    sessions: list[Session] = []
+    try:
+        for session in attached.sessions:
+            sessions += client.stop(session.id)
+    finally:
+        gone = any(state_name(session) == "target_gone" for session in sessions)
+        if not attached.joined and not gone:
+            left = client.detach(str(attached.target.pid))
+            for sentence in left.residue:
+                output.note(f"left in the target: {sentence}")
+    return sessions
+
+
+def _show(client: Client, session: Session) -> None:
+    if state_name(session) != "stopped":
+        output.note(f"{session.id}: {state_name(session).replace('_', ' ')}: {session.reason}")
+    if not session.latest_profile:
+        output.note(f"{session.id}: nothing was recorded")
+        return
+    query = ReportQuery(session.latest_profile, "text", limit=(SUMMARY_LINES,))
+    rendering = client.render(query)
+    output.write_bytes(output.printable(rendering.data, "text"))
+    for sentence in rendering.notes:
+        output.note(sentence)
+    output.suggest(f"execctl report {session.latest_profile}")
+
+
+def _outcome(sessions: Sequence[Session]) -> int:
+    states = {state_name(session) for session in sessions}
+    if "target_gone" in states:
+        return ExitCode.TARGET_GONE
+    return ExitCode.DONE if states <= {"stopped"} else ExitCode.PARTIAL_DATA

@@ -1,0 +1,111 @@
+"""The tables that people read: a head and a row for each kind of thing; `records.py` is for programs."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from execctl.durations import format_duration
+from execctl.records import state_name
+
+if TYPE_CHECKING:
+    from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
+
+CANDIDATE_HEAD = ("PID", "USER", "PYTHON", "ATTACHED", "COMMAND", "REASON")
+SESSION_HEAD = (
+    "SESSION",
+    "NAME",
+    "PID",
+    "COLLECTOR",
+    "FORM",
+    "STATE",
+    "STARTED",
+    "LASTED",
+    "PROFILE",
+    "COMMAND",
+)
+ENDED_HEAD = ("SESSION", "PID", "COLLECTOR", "STATE", "LASTED", "PROFILE", "REASON")
+PROFILE_HEAD = ("PROFILE", "NAME", "SESSION", "PID", "COLLECTOR", "REASON", "ENDED", "SPAN", "NODES", "BYTES")
+
+# A longer command line would push what stands after it off every screen; --json has all of it.
+MAX_COMMAND_LENGTH = 60
+
+
+def candidate_row(candidate: targets_pb2.Candidate) -> tuple[str, ...]:
+    """Return a process as `ps` shows it."""
+    target = candidate.target
+    return (
+        str(target.pid),
+        candidate.user,
+        target.python_version or "?",
+        "yes" if candidate.attached else "no",
+        _command(list(target.command_line)),
+        candidate.reason,
+    )
+
+
+def session_row(session: sessions_pb2.Session) -> tuple[str, ...]:
+    """Return a session as `sessions` shows it."""
+    return (
+        session.id,
+        session.name,
+        str(session.pid),
+        session.spec.collector,
+        session.form,
+        _state(session),
+        _time(session.started_at),
+        _lasted(session),
+        session.latest_profile,
+        _command(list(session.command_line)),
+    )
+
+
+def ended_row(session: sessions_pb2.Session) -> tuple[str, ...]:
+    """Return a session as `stop` and `detach` show it."""
+    return (
+        session.id,
+        str(session.pid),
+        session.spec.collector,
+        _state(session),
+        _lasted(session),
+        session.latest_profile,
+        session.reason,
+    )
+
+
+def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
+    """Return a stored profile as `profiles` shows it."""
+    return (
+        profile.id,
+        profile.name,
+        profile.session,
+        str(profile.pid),
+        profile.collector,
+        profile.reason,
+        _time(profile.ended_at),
+        _span(profile.started_at, profile.ended_at),
+        str(profile.nodes),
+        str(profile.stored_bytes),
+    )
+
+
+def _command(command_line: list[str]) -> str:
+    text = shlex.join(command_line)
+    return text if len(text) <= MAX_COMMAND_LENGTH else text[: MAX_COMMAND_LENGTH - 3] + "..."
+
+
+def _state(session: sessions_pb2.Session) -> str:
+    return state_name(session).replace("_", " ")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
+
+
+def _lasted(session: sessions_pb2.Session) -> str:
+    return _span(session.started_at, session.ended_at) if session.ended_at else ""
+
+
+def _span(started_at: float, ended_at: float) -> str:
+    return format_duration(max(round((ended_at - started_at) * 1000), 0))

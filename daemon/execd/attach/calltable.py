@@ -1,0 +1,135 @@
+"""An agent's table of calls as a Profile; see PROTOCOL.md. A stranger's bytes: all is checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from execd.errors import ProfileCorrupt
+from execd.model.profile import Column, Function, Header, Label, Location, Profile, check
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TYPECODES = {"u1": "B", "i4": "i", "i8": "q"}
+_FUNCTION_WORDS = 4
+_SIZE_BYTES = 4
+_COLUMNS = (("calls", "count"), ("self_ns", "ns"), ("open", "count"))
+_CAVEATS_LIMIT = 20
+_TEXT_LIMIT = 1000
+_THREAD_ID_LIMIT = 1 << 64
+
+
+def read_calls(data: bytes, header: Header, command_pid: int) -> Profile:
+    """Return the profile in a bulk payload.
+
+    Args:
+        data: as it came.
+        header: what the daemon knows; the agent's losses and caveats are added.
+        command_pid: the PID for the labels.
+
+    Raises:
+        ProfileCorrupt: it breaks the rules of the format.
+    """
+    facts, arrays = _split(data)
+    texts = _texts(_array(arrays, "text_bytes", "u1"), _array(arrays, "text_lengths", "i4"))
+    functions = _functions(_array(arrays, "functions", "i4"), texts)
+    columns = tuple(Column(name, unit, _array(arrays, name, "i8")) for name, unit in _COLUMNS)
+    profile = Profile(
+        header=_completed(header, facts),
+        functions=functions,
+        locations=tuple(Location(index, 0) for index in range(len(functions))),
+        labels=tuple(_label(item, command_pid) for item in _list(facts, "labels")),
+        parents=_array(arrays, "parents", "i4"),
+        node_locations=_array(arrays, "node_functions", "i4"),
+        node_labels=_array(arrays, "node_labels", "i4"),
+        columns=columns,
+    )
+    for column in columns:
+        if column.values and min(column.values) < 0:
+            raise ProfileCorrupt(f"a negative figure in column {column.name}")
+    return check(profile)
+
+
+def _split(data: bytes) -> tuple[dict[str, Any], dict[str, tuple[str, bytes]]]:
+    size = int.from_bytes(data[:_SIZE_BYTES], "little")
+    if not data or size > len(data) - _SIZE_BYTES:
+        raise ProfileCorrupt("a table without its header")
+    try:
+        facts = json.loads(data[_SIZE_BYTES : _SIZE_BYTES + size])
+    except (ValueError, RecursionError):
+        raise ProfileCorrupt("a table whose header is not JSON") from None
+    if not isinstance(facts, dict):
+        raise ProfileCorrupt("a table whose header is not an object")
+    arrays, position = {}, _SIZE_BYTES + size
+    for entry in _list(facts, "arrays"):
+        match entry:
+            case [str(name), str(kind), int(length)] if kind in _TYPECODES and 0 <= length <= len(data) - position:
+                arrays[name] = (kind, data[position : position + length])
+                position += length
+            case _:
+                raise ProfileCorrupt("a table whose directory does not fit")
+    return facts, arrays
+
+
+def _array(arrays: Mapping[str, tuple[str, bytes]], name: str, kind: str) -> array[int]:
+    found_kind, data = arrays.get(name, ("", b""))
+    values = array(_TYPECODES[kind])
+    if found_kind != kind or len(data) % values.itemsize:
+        raise ProfileCorrupt(f"a table without a proper array {name}")
+    values.frombytes(data)
+    return values
+
+
+def _texts(data: array[int], lengths: array[int]) -> list[str]:
+    if lengths and (min(lengths) < 0 or sum(lengths) != len(data)):
+        raise ProfileCorrupt("texts whose lengths do not fit")
+    raw, position, texts = data.tobytes(), 0, []
+    for length in lengths:
+        try:
+            texts.append(raw[position : position + length].decode("utf-8", "surrogatepass"))
+        except UnicodeDecodeError:
+            raise ProfileCorrupt("a text that is not UTF-8") from None
+        position += length
+    return texts
+
+
+def _functions(words: array[int], texts: list[str]) -> tuple[Function, ...]:
+    if len(words) % _FUNCTION_WORDS:
+        raise ProfileCorrupt("functions whose rows do not fit")
+    functions = []
+    for index in range(0, len(words), _FUNCTION_WORDS):
+        name, qualname, file, first_line = words[index : index + _FUNCTION_WORDS]
+        if not all(0 <= text < len(texts) for text in (name, qualname, file)) or first_line < 0:
+            raise ProfileCorrupt("a function that points outside of the texts")
+        functions.append(Function(texts[name], texts[qualname], texts[file], first_line))
+    return tuple(functions)
+
+
+def _label(item: object, pid: int) -> Label:
+    match item:
+        case {"thread_id": int(thread_id), "thread_name": str(name)} if 0 <= thread_id < _THREAD_ID_LIMIT:
+            return Label(thread_id, name[:_TEXT_LIMIT], pid)
+        case _:
+            raise ProfileCorrupt("a label that is none")
+
+
+def _completed(header: Header, facts: dict[str, Any]) -> Header:
+    lost = facts.get("lost")
+    losses = {
+        str(reason)[:_TEXT_LIMIT]: count
+        for reason, count in (lost.items() if isinstance(lost, dict) else ())
+        if isinstance(count, int) and 0 <= count < 1 << 63
+    }
+    said = [item[:_TEXT_LIMIT] for item in _list(facts, "caveats")[:_CAVEATS_LIMIT] if isinstance(item, str)]
+    caveats = tuple(dict.fromkeys((*header.caveats, *said)))
+    return replace(header, lost={**header.lost, **losses}, caveats=caveats)
+
+
+def _list(facts: dict[str, Any], name: str) -> list[Any]:
+    value = facts.get(name)
+    if not isinstance(value, list):
+        raise ProfileCorrupt(f"a table without {name}")
+    return value

@@ -1,0 +1,211 @@
+"""The daemon's end of the link to an agent: requests and replies with time limits around the sans-IO wire.
+
+Everything that arrives is a stranger's. No call here blocks longer than its limit, and nothing is kept beyond the
+limits of `wire`. A channel that broke the protocol once is closed: there is no way back into a byte stream.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from execd_agent import wire
+
+from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+_RECEIVE_SIZE = 1 << 18
+_HELLO_TIMEOUT_S = 5.0
+_NAME_LIMIT = 64
+_LIST_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What an agent says of itself first.
+
+    Attributes:
+        python_version: "3.11.7".
+        collectors: names of those that it has.
+    """
+
+    python_version: str
+    collectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An agent's answer: a JSON object, and bulk bytes where the object announced them."""
+
+    facts: dict[str, Any]
+    bulk: bytes
+
+
+class Channel:
+    """One agent. Requests may come from any thread; they are made one after the other.
+
+    Args:
+        connection: the daemon's end, taken over; closed by `close`.
+        pid: of the target, for messages.
+    """
+
+    def __init__(self, connection: socket.socket, pid: int) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._pid = pid
+        self._decoder = wire.Decoder()
+        self._frames: list[wire.Frame] = []
+        self._lock = threading.Lock()
+        self._next_request = 0
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._closed = False
+        self._whole = True
+
+    def fileno(self) -> int:
+        """Return the descriptor, for polling."""
+        return self._connection.fileno()
+
+    def hello(self, nonce: str) -> Hello:
+        """Return what the agent says first.
+
+        Raises:
+            AgentFailed: it is not the agent that was sent, or not of this protocol.
+            TargetGone: the link closed.
+        """
+        with self._guarded():
+            frame = self._receive(time.monotonic() + _HELLO_TIMEOUT_S)
+            facts = self._object(frame, wire.HELLO)
+            self._whole = True
+        if facts.get("protocol") != wire.VERSION or facts.get("nonce") != nonce:
+            raise self._broken("its hello does not fit")
+        return Hello(_text(facts.get("python_version")), tuple(_texts(facts.get("collectors"))))
+
+    def request(self, operation: str, *, timeout_s: float, **arguments: object) -> Reply:
+        """Make a request and return the answer.
+
+        Raises:
+            CollectorRefused: the agent says that a collector cannot run.
+            AgentFailed: it failed, was silent for `timeout_s`, or broke the protocol.
+            TargetGone: the link closed.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._guarded():
+            self._next_request = (self._next_request + 1) & 0xFFFF
+            number = self._next_request
+            message = json.dumps({"op": operation, **arguments}).encode()
+            self._send(wire.encode_frame(wire.REQUEST, number, message), deadline)
+            frame = self._receive(deadline)
+            if frame.request != number:
+                raise self._broken("it answered another request than the one made")
+            if frame.kind == wire.FAILURE:
+                failure = self._failure(self._object(frame, wire.FAILURE))
+                self._whole = True
+                raise failure
+            facts = self._object(frame, wire.REPLY)
+            bulk = self._receive_bulk(number, deadline) if facts.get("bulk") is True else b""
+            self._whole = True
+        return Reply(facts, bulk)
+
+    def close(self) -> None:
+        """Close the link; the agent then takes everything out of the target within a second."""
+        self._closed = True
+        self._connection.close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Hold the channel for one exchange, and close it where the exchange ends in the midst of the byte stream."""
+        with self._lock:
+            if self._closed:
+                raise TargetGone(f"the link to process {self._pid} is closed", pid=self._pid)
+            self._whole = False
+            try:
+                yield
+            except wire.ProtocolError as error:
+                raise self._broken(str(error)) from None
+            finally:
+                if not self._whole:
+                    self.close()
+
+    def _receive_bulk(self, number: int, deadline: float) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            frame = self._receive(deadline)
+            if frame.kind != wire.BULK or frame.request != number:
+                raise self._broken("it sent something else than the bulk it announced")
+            size += len(frame.payload)
+            if size > wire.MAX_BULK:
+                raise self._broken(f"its answer is larger than {wire.MAX_BULK >> 20} MiB")
+            parts.append(frame.payload)
+            if not frame.flags & wire.MORE:
+                return b"".join(parts)
+
+    def _receive(self, deadline: float) -> wire.Frame:
+        while not self._frames:
+            if not self._poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+                raise self._broken("it did not answer in time")
+            try:
+                data = self._connection.recv(_RECEIVE_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                raise TargetGone(f"the agent in process {self._pid} is gone", pid=self._pid)
+            self._frames += self._decoder.feed(data)
+        return self._frames.pop(0)
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        writable = select.poll()
+        writable.register(self._connection, select.POLLOUT)
+        while view:
+            if not writable.poll(max(deadline - time.monotonic(), 0) * 1000):
+                raise self._broken("it does not read what is sent to it")
+            try:
+                view = view[self._connection.send(view) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise TargetGone(f"the agent in process {self._pid} is gone", pid=self._pid) from None
+
+    def _object(self, frame: wire.Frame, kind: int) -> dict[str, Any]:
+        if frame.kind != kind:
+            raise self._broken(f"it sent a frame of kind {frame.kind} where {kind} belongs")
+        try:
+            value = json.loads(frame.payload)
+        except (ValueError, RecursionError):
+            raise self._broken("it sent something that is not JSON") from None
+        if not isinstance(value, dict):
+            raise self._broken("it sent JSON that is not an object")
+        return value
+
+    def _failure(self, facts: dict[str, Any]) -> ExecdError:
+        message = _text(facts.get("message"), 500)
+        if facts.get("refused") is True:
+            return CollectorRefused(f"process {self._pid}: {message}", pid=self._pid)
+        return AgentFailed(f"the agent in process {self._pid} failed: {message}", pid=self._pid)
+
+    def _broken(self, what: str) -> AgentFailed:
+        return AgentFailed(
+            f"the agent in process {self._pid} broke the protocol: {what}",
+            remedy=f"detach from it: execctl detach {self._pid}",
+            pid=self._pid,
+        )
+
+
+def _text(value: object, limit: int = _NAME_LIMIT) -> str:
+    return value[:limit] if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> list[str]:
+    return [_text(item) for item in value[:_LIST_LIMIT]] if isinstance(value, list) else []

@@ -1,0 +1,240 @@
+"""The helper process: makes the ptrace calls of an attach in one thread of its own, and can be killed at any point.
+
+The daemon starts it once and sends requests over a socket (see attacher.py). Its death, at whatever instant, lets go of
+every thread that it held, and the target goes on by itself: that is the last of all time limits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from execd.attach import link as links
+from execd.attach import process, text
+from execd.attach.injection import Injection
+from execd.attach.interpreter import Finder, Interpreter
+from execd.attach.ptrace import Ptrace
+from execd.attach.refusals import refuse
+from execd.attach.stopped import StopClock, Stopper
+from execd.errors import AttachBusy, AttachTimeout, ExecdError, TargetGone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MESSAGE_LIMIT = 1 << 20
+_RETRY_S = 0.002
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class AttachOrder:
+    """What the daemon asks for.
+
+    Attributes:
+        pid, start_ticks: the target.
+        timeout_s: how long it may take to reach a safe point.
+        marker: name of the memfd that will mark it.
+        dead_man_s: the agent takes everything out after so long a silence.
+    """
+
+    pid: int
+    start_ticks: int
+    timeout_s: float
+    marker: str
+    dead_man_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A link that the agent has answered on; the descriptors are ours."""
+
+    channel: socket.socket
+    pidfd: int
+    method: str
+    stopped_us: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What every attach of this process uses: found ELF files, the agent's sources, the ptrace calls."""
+
+    finder: Finder
+    agent: text.Agent
+    ptrace: Ptrace
+
+
+def serve(control: socket.socket, ptrace: Ptrace) -> None:
+    """Answer requests until the daemon is gone."""
+    kit = Kit(Finder(), text.read_agent(), ptrace)
+    while message := control.recv(_MESSAGE_LIMIT):
+        request = json.loads(message)
+        if request["op"] == "cancel":
+            continue  # of an order that had come to its end by itself
+        try:
+            reply, descriptors = _answer(request, control, kit)
+        except ExecdError as error:
+            reply, descriptors = _error_reply(error), []
+        except ProcessLookupError:
+            reply, descriptors = _error_reply(TargetGone(f"process {request.get('pid')} has ended")), []
+        socket.send_fds(control, [json.dumps(reply).encode()], descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if ptrace.stuck:
+            # A thread did not stop in time and will stop when it can; only our end makes the kernel let go of it.
+            os._exit(1)
+
+
+def _answer(request: dict[str, object], control: socket.socket, kit: Kit) -> tuple[dict[str, object], list[int]]:
+    order = AttachOrder(**{name: request[name] for name in AttachOrder.__dataclass_fields__})  # type: ignore[arg-type]
+    attached = attach(order, kit, lambda: _has_news(control))
+    facts: dict[str, object] = {
+        "method": attached.method,
+        "stopped_us": attached.stopped_us,
+        "nonce": attached.nonce,
+    }
+    return facts, [attached.channel.detach(), attached.pidfd]
+
+
+def attach(order: AttachOrder, kit: Kit, cancelled: Callable[[], bool]) -> Attached:
+    """Put the agent into a process.
+
+    Raises:
+        TargetGone, NotPermitted, NotSupported: before anything was touched.
+        AttachTimeout: no safe point in time; nothing of ours is left, or what is left does nothing.
+    """
+    deadline = time.monotonic() + order.timeout_s
+    pidfd = _open_pidfd(order)
+    try:
+        refuse(order.pid, order.marker)
+        found = kit.finder.find(order.pid)
+        clock = StopClock()
+        stopper = Stopper(order.pid, kit.ptrace, clock)
+        link = _retry(lambda: links.open_link(stopper, found, order.marker), deadline, cancelled)
+        channel, method, nonce = _inject(order, kit, stopper, found, link, pidfd, deadline, cancelled)
+    except BaseException:
+        os.close(pidfd)
+        raise
+    return Attached(channel, pidfd, method, clock.held_ns // 1000, nonce)
+
+
+def _inject(
+    order: AttachOrder,
+    kit: Kit,
+    stopper: Stopper,
+    found: Interpreter,
+    link: links.Link,
+    pidfd: int,
+    deadline: float,
+    cancelled: Callable[[], bool],
+) -> tuple[socket.socket, str, str]:
+    nonce = secrets.token_hex(8)
+    channel: socket.socket | None = None
+    try:
+        channel = links.take_socket(pidfd, link)
+        _set_dead_man(pidfd, link, order.dead_man_s)
+        channel.setblocking(False)
+        channel.send(kit.agent.bundle)
+        _place_text(kit.agent, found, link, pidfd, nonce)
+        arrived = _arrival(channel)
+        method = Injection(stopper, found, link, arrived, cancelled).run(deadline)
+        _clear_text(stopper, found, link, pidfd)
+    except BaseException:
+        if channel is not None:
+            channel.close()
+        raise
+    return channel, method, nonce
+
+
+def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: int, nonce: str) -> None:
+    settings = {
+        "descriptor": link.agent_descriptor,
+        "peer": link.daemon_descriptor,
+        "marker": link.marker,
+        "nonce": nonce,
+    }
+    program = text.injected_text(agent, settings)
+    if len(program) > links.PAGE_SIZE - (link.text_address - link.page):
+        raise AssertionError(f"the injected text of {len(program)} bytes has outgrown its page")
+    found.memory.write(link.text_address, program)
+    if found.layout.debugger is not None:
+        marker = links.take_descriptor(pidfd, link.marker)
+        os.pwrite(marker, program.rstrip(b"\0"), 0)
+        os.close(marker)
+
+
+def _clear_text(stopper: Stopper, found: Interpreter, link: links.Link, pidfd: int) -> None:
+    """Take the text away once it has run. Where the target cannot be stopped now, 32 KiB of it stay."""
+    marker = links.take_descriptor(pidfd, link.marker)
+    os.ftruncate(marker, 0)
+    os.close(marker)
+    try:
+        _retry(lambda: links.unmap_page(stopper, found, link), time.monotonic() + 0.1, lambda: False)
+    except (AttachBusy, AttachTimeout):
+        return
+
+
+def _set_dead_man(pidfd: int, link: links.Link, seconds: int) -> None:
+    """Bound the agent's reads and writes; the options belong to the socket, whoever holds it."""
+    agent_end = socket.socket(fileno=links.take_descriptor(pidfd, link.agent_descriptor))
+    limit = struct.pack("<qq", seconds, 0)
+    agent_end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    agent_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    agent_end.close()
+
+
+def _arrival(channel: socket.socket) -> Callable[[float], bool]:
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return lambda seconds: bool(poll.poll(seconds * 1000))
+
+
+def _open_pidfd(order: AttachOrder) -> int:
+    try:
+        pidfd = os.pidfd_open(order.pid)
+    except ProcessLookupError:
+        raise TargetGone(f"process {order.pid} has ended", pid=order.pid) from None
+    # Read after the pidfd is held: from here on the number belongs to the process that we hold.
+    if process.start_ticks(order.pid) != order.start_ticks:
+        os.close(pidfd)
+        raise TargetGone(f"process {order.pid} has ended; its PID belongs to another one now", pid=order.pid)
+    return pidfd
+
+
+def _retry(attempt: Callable[[], _Result], deadline: float, cancelled: Callable[[], bool]) -> _Result:
+    while True:
+        try:
+            return attempt()
+        except AttachBusy as error:
+            if time.monotonic() >= deadline or cancelled():
+                raise AttachTimeout(error.message, remedy=error.remedy, **error.facts) from None
+            time.sleep(_RETRY_S)
+
+
+def _has_news(control: socket.socket) -> bool:
+    """The daemon speaks while an attach goes on only to cancel it, or ends."""
+    return bool(select.select([control], [], [], 0)[0])
+
+
+def _error_reply(error: ExecdError) -> dict[str, object]:
+    return {"error": error.kind, "message": error.message, "remedy": error.remedy, "facts": error.facts}
+
+
+def main(ptrace: Ptrace | None = None) -> None:
+    """Serve on the socket that is our standard input. Signals for the daemon's terminal are not for us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+    serve(control, ptrace or Ptrace())
+
+
+if __name__ == "__main__":
+    main()

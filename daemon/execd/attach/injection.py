@@ -1,0 +1,224 @@
+"""Getting the injected text to run: in a borrowed thread where one idles, else at the next safe point of bytecode.
+
+The order of the attempts, and what may be done to which thread, is the core of the attach's safety:
+a thread is borrowed only while it waits in a system call with the GIL released and no C library lock held; everything
+else is left to the interpreter itself, which runs the text where it runs signal handlers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from execd.attach import debugger, pending, process, x86_64
+from execd.attach.stopped import PYTHON_STACK
+from execd.errors import AttachBusy, AttachTimeout, NotPermitted, TargetGone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from execd.attach.interpreter import Interpreter, ThreadState
+    from execd.attach.link import Link
+    from execd.attach.stopped import Stopper
+
+BORROWED = "borrowed thread"
+PENDING_CALL = "pending call"
+REMOTE_DEBUGGER = "remote debugger"
+
+_FRAMES_LEFT = 50
+# A process of 10,000 threads is not stopped one by one for a thread to borrow.
+_THREADS_TRIED = 64
+# PyGILState_Ensure of a thread that let go of the GIL returns this, and PyGILState_Release wants it back (pystate.h).
+_GILSTATE_UNLOCKED = 1
+_FIRST_LOOK_S = 0.02
+_LATER_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A text that the interpreter is to run: the ring's entry, or the thread whose debugger fields are set."""
+
+    entry: pending.Entry | None
+    thread: ThreadState | None
+    script_path: str = ""
+
+
+class Injection:
+    """One text on its way into one target.
+
+    Args:
+        stopper: of the target.
+        found: its CPython.
+        link: holds the text at link.text_address, and for 3.14+ in its marker.
+        arrived: waits for at most the given seconds and tells whether the agent has answered.
+        cancelled: tells whether the operator has given up.
+    """
+
+    def __init__(
+        self,
+        stopper: Stopper,
+        found: Interpreter,
+        link: Link,
+        arrived: Callable[[float], bool],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._stopper = stopper
+        self._found = found
+        self._link = link
+        self._arrived = arrived
+        self._cancelled = cancelled
+        self._queued: Queued | None = None
+
+    def run(self, deadline: float) -> str:
+        """Return how the text came to run, once the agent has answered.
+
+        Args:
+            deadline: on time.monotonic().
+
+        Raises:
+            AttachTimeout: it did not by then; what was queued has been taken out again.
+        """
+        method, wait_s = "", _FIRST_LOOK_S
+        while True:
+            method = self._attempt(everywhere=bool(method)) or method
+            if self._arrived(min(wait_s, max(deadline - time.monotonic(), 0.001))):
+                return method
+            if time.monotonic() >= deadline or self._cancelled():
+                self._give_up(method)
+            wait_s = _LATER_LOOK_S
+
+    def _attempt(self, *, everywhere: bool) -> str:
+        """Do what can be done now. Returns the method, "" where nothing new could be done."""
+        if self._found.finalizing():
+            raise NotPermitted("the target's interpreter is ending", remedy="nothing: it will be gone soon")
+        try:
+            threads = process.threads(self._stopper.pid)
+            if self._borrowed_already():
+                return ""
+            for tid in threads[:_THREADS_TRIED] if everywhere else threads[:1]:
+                if self._may_wait(tid) and self._borrow(tid):
+                    return BORROWED
+            return self._queue() if self._queued is None else self._wake()
+        except AttachBusy:
+            return ""
+
+    def _borrowed_already(self) -> bool:
+        return self._queued is not None and self._queued.entry is None and self._queued.thread is None
+
+    def _may_wait(self, tid: int) -> bool:
+        """Look without stopping: most threads that cannot be borrowed show it (/proc/PID/task/TID/syscall)."""
+        try:
+            call = process.read_file(f"/proc/{self._stopper.pid}/task/{tid}/syscall").split()
+        except TargetGone:
+            return False
+        return bool(call) and call[0].isdigit() and int(call[0]) in x86_64.BLOCKING_CALLS | {x86_64.FUTEX}
+
+    def _borrow(self, tid: int) -> bool:
+        """Lend the text to a thread that idles. With something queued, that is taken out first."""
+        with self._stopper.one(tid):
+            if not self._lendable(self._stopper.registers(tid)):
+                return False
+            if self._queued is None:
+                self._start_in(tid)
+                return True
+        if self._take_out():
+            with self._stopper.one(tid):
+                if self._lendable(self._stopper.registers(tid)):
+                    self._start_in(tid)
+                    return True
+        return False
+
+    def _start_in(self, tid: int) -> None:
+        functions, gadgets = self._found.functions, self._found.gadgets
+        steps = [
+            x86_64.Step(functions["PyGILState_Ensure"], ()),
+            x86_64.Step(functions["PyRun_SimpleString"], (self._link.text_address,)),
+            x86_64.Step(functions["PyGILState_Release"], (_GILSTATE_UNLOCKED,)),
+        ]
+        self._stopper.run_chain(tid, steps, gadgets, b"", PYTHON_STACK)
+        self._queued = Queued(None, None)
+
+    def _lendable(self, registers: x86_64.Registers) -> bool:
+        number = registers.system_call
+        state = self._state_of(registers["fs_base"])
+        gil = self._found.gil()
+        if number is None or state is None or gil.holder == state.address:
+            return False
+        if number == x86_64.FUTEX:
+            waits = registers.waits_in_python_lock and not gil.contains(registers["rdi"])
+        else:
+            waits = number in x86_64.BLOCKING_CALLS
+        return waits and self._found.recursion_left(state) >= _FRAMES_LEFT
+
+    def _state_of(self, thread_id: int) -> ThreadState | None:
+        return next((state for state in self._found.thread_states() if state.thread_id == thread_id), None)
+
+    def _queue(self) -> str:
+        with self._stopper.all() as tids:
+            main = self._state_of(self._stopper.registers(tids[0])["fs_base"])
+            if main is not None and self._found.recursion_left(main) < _FRAMES_LEFT:
+                raise AttachBusy("the target is near its recursion limit", remedy="try again")
+            if self._found.layout.debugger is None:
+                self._queued = Queued(pending.queue(self._found, self._link.text_address), None)
+                return PENDING_CALL
+            if main is None:
+                raise AttachBusy("the target's main thread runs no Python")
+            path = f"/proc/self/fd/{self._link.marker}"
+            debugger.queue(self._found, main, path)
+            self._queued = Queued(None, main, path)
+            return REMOTE_DEBUGGER
+
+    def _wake(self) -> str:
+        """Set the flags again: a thread that was computing eval_breaker when we stopped it has overwritten ours."""
+        with self._stopper.all():
+            if self._queued is not None and self._queued.thread is not None:
+                debugger.wake(self._found, self._queued.thread)
+            else:
+                pending.wake(self._found)
+        return ""
+
+    def _take_out(self) -> bool:
+        """Take the queued text out. Returns False where it has run or is running."""
+        queued = self._queued
+        with self._stopper.all():
+            if queued is None:
+                return True
+            if queued.entry is not None:
+                taken = pending.cancel(self._found, queued.entry)
+            elif queued.thread is not None:
+                taken = debugger.cancel(self._found, queued.thread, queued.script_path)
+            else:
+                return False
+        if taken:
+            self._queued = None
+        return taken
+
+    def _give_up(self, method: str) -> None:
+        undone = self._queued is None
+        for _ in range(20):
+            if undone or self._borrowed_already():
+                break
+            try:
+                undone = self._take_out()
+                break
+            except AttachBusy:
+                time.sleep(0.005)
+        place = where(self._stopper.pid)
+        reason = "was cancelled" if self._cancelled() else "timed out"
+        raise AttachTimeout(
+            f"the attach to process {self._stopper.pid} {reason}: its main thread is {place} and reached no safe point",
+            remedy="try again with a longer --attach-timeout, or when it is out of there",
+            pid=self._stopper.pid,
+            method=method or "none",
+            undone=undone,
+        )
+
+
+def where(pid: int) -> str:
+    """Tell in words what the main thread is doing, as far as /proc knows."""
+    try:
+        call = process.read_file(f"/proc/{pid}/task/{pid}/syscall").decode().split()
+    except (PermissionError, OSError):
+        return "in an unknown place"
+    return "running code" if call[0] == "running" else f"in system call {call[0]}"

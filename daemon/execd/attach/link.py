@@ -1,0 +1,189 @@
+"""The link: a socketpair and a marker that a target makes for us, and a page of memory, by system calls in its threads.
+
+No port, no file, nothing that outlives the target. If we die between two steps the target keeps two descriptors and a
+page; nothing of it ever runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import socket
+import stat
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from execd.attach import process, x86_64
+from execd.attach.memory import Unmapped
+from execd.attach.stopped import CHAIN_STACK
+from execd.errors import AttachBusy, ExecdError, NotSupported
+
+if TYPE_CHECKING:
+    from execd.attach.interpreter import Interpreter
+    from execd.attach.stopped import Stopper
+
+PAGE_SIZE = 32 << 10
+_DONE_WORD = 0
+_PAIR_WORD = 8
+_TEXT = 64
+_PROT_READ_WRITE = 3
+_MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE = 0x02 | 0x20 | 0x100000
+_MFD_CLOEXEC = 1
+_PIDFD_GETFD = 438
+# From the thread's release to the end of its steps; a busy machine may keep it from running.
+_CHAIN_TIMEOUT_S = 1.0
+_GAP = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the target made.
+
+    Attributes:
+        page: address of PAGE_SIZE bytes that are ours in the target.
+        agent_descriptor, daemon_descriptor: the two ends of the socketpair, numbers in the target.
+        marker: number of the memfd in the target.
+        identity: (st_dev, st_ino) of the agent's end.
+    """
+
+    page: int
+    agent_descriptor: int
+    daemon_descriptor: int
+    marker: int
+
+    @property
+    def text_address(self) -> int:
+        """Where an injected text may lie."""
+        return self.page + _TEXT
+
+
+def marker_name(uid: int, daemon_pid: int) -> str:
+    """Return the name of the memfd that marks a target with an agent."""
+    return f"execd:{uid}:{daemon_pid}"
+
+
+def find_marker(pid: int) -> tuple[int, str] | None:
+    """Return (descriptor, name) of the marker in a process, None where it has no agent."""
+    for descriptor, target in process.open_files(pid).items():
+        if target.startswith("/memfd:execd:"):
+            return descriptor, target.removeprefix("/memfd:").removesuffix(" (deleted)")
+    return None
+
+
+def open_link(stopper: Stopper, found: Interpreter, name: str) -> Link:
+    """Make a target open a link. Raises AttachBusy where no thread could do it now."""
+    page = _free_address(stopper.pid)
+    steps = [
+        x86_64.system_call(
+            found.gadgets,
+            x86_64.MMAP,
+            page,
+            PAGE_SIZE,
+            _PROT_READ_WRITE,
+            _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE,
+            (1 << 64) - 1,
+            0,
+        ),
+        x86_64.system_call(found.gadgets, x86_64.MEMFD_CREATE, x86_64.TEXT, _MFD_CLOEXEC),
+        x86_64.system_call(
+            found.gadgets,
+            x86_64.SOCKETPAIR,
+            socket.AF_UNIX,
+            socket.SOCK_STREAM | socket.SOCK_CLOEXEC,
+            0,
+            page + _PAIR_WORD,
+        ),
+        x86_64.system_call(found.gadgets, x86_64.TIME, page + _DONE_WORD),
+    ]
+    _run_in_any_thread(stopper, found, steps, name.encode() + b"\0")
+    _await_done(found, page)
+    agent_end, daemon_end = struct.unpack("<ii", found.memory.read(page + _PAIR_WORD, 8))
+    marker = find_marker(stopper.pid)
+    if daemon_end == 0 or marker is None:
+        raise NotSupported(
+            f"process {stopper.pid} may not open descriptors (a limit of its own, or a seccomp filter)",
+            remedy="raise its limit of open files (ulimit -n)",
+            pid=stopper.pid,
+        )
+    return Link(page, agent_end, daemon_end, marker[0])
+
+
+def close_link(stopper: Stopper, found: Interpreter, link: Link) -> None:
+    """Make the target give everything back, after an attach that came to nothing."""
+    numbers = (link.agent_descriptor, link.daemon_descriptor, link.marker)
+    steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in numbers]
+    steps.append(_unmap(found, link))
+    _run_in_any_thread(stopper, found, steps, b"")
+
+
+def unmap_page(stopper: Stopper, found: Interpreter, link: Link) -> None:
+    """Make the target give the page back, once nothing in it is needed any more."""
+    _run_in_any_thread(stopper, found, [_unmap(found, link)], b"")
+
+
+def take_descriptor(pidfd: int, number: int) -> int:
+    """Return our own copy of a descriptor of the target (pidfd_getfd, Linux >= 5.6)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = int(libc.syscall(_PIDFD_GETFD, pidfd, number, 0))
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+    return descriptor
+
+
+def take_socket(pidfd: int, link: Link) -> socket.socket:
+    """Return the daemon's end of the link, after a look at what it is: the target could have replaced it."""
+    descriptor = take_descriptor(pidfd, link.daemon_descriptor)
+    taken = socket.socket(fileno=descriptor)
+    is_ours = stat.S_ISSOCK(os.fstat(descriptor).st_mode) and taken.family == socket.AF_UNIX
+    if not is_ours or taken.type != socket.SOCK_STREAM:
+        taken.close()
+        raise AttachBusy("the target closed the link while it was being made", remedy="try again")
+    return taken
+
+
+def _run_in_any_thread(stopper: Stopper, found: Interpreter, steps: list[x86_64.Step], text: bytes) -> None:
+    """Run system calls in the first thread that can; they need no lock, so that any place of any thread is good."""
+    reason: ExecdError = AttachBusy("the target has no thread")
+    for tid in process.threads(stopper.pid)[:16]:
+        try:
+            with stopper.one(tid):
+                stopper.run_chain(tid, steps, found.gadgets, text, CHAIN_STACK)
+        except AttachBusy as error:
+            reason = error
+        else:
+            return
+    raise reason
+
+
+def _unmap(found: Interpreter, link: Link) -> x86_64.Step:
+    return x86_64.system_call(found.gadgets, x86_64.MUNMAP, link.page, PAGE_SIZE)
+
+
+def _await_done(found: Interpreter, page: int) -> None:
+    deadline = time.monotonic() + _CHAIN_TIMEOUT_S
+    while True:
+        try:
+            if found.memory.read_u64(page + _DONE_WORD):
+                return
+        except Unmapped:
+            pass
+        if time.monotonic() > deadline:
+            raise AttachBusy("the target's thread did not get to run", remedy="try again")
+        time.sleep(50e-6)
+
+
+def _free_address(pid: int) -> int:
+    """Return an address at which PAGE_SIZE bytes are free, far from anything that grows."""
+    mappings = process.mappings(pid)
+    best, address = 0, 0
+    for low, high in itertools.pairwise(mappings):
+        gap = high.start - low.end
+        if gap > best and high.start < 1 << 47:
+            best, address = gap, high.start - min(gap // 2, _GAP)
+    if best < 4 * PAGE_SIZE:
+        raise NotSupported(f"process {pid} has no address space left", pid=pid)
+    return address & ~0xFFFF

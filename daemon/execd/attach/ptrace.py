@@ -1,0 +1,165 @@
+"""The ptrace calls that an attach needs. Every call must come from the OS thread that seized the tracee.
+
+Constants: include/uapi/linux/ptrace.h and elf.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from execd.errors import AttachBusy, NotPermitted, TargetGone
+
+_CONT = 7
+_SEIZE = 0x4206
+_INTERRUPT = 0x4207
+_DETACH = 17
+_GETREGSET = 0x4204
+_SETREGSET = 0x4205
+_GETSIGMASK = 0x420A
+_GET_RSEQ_CONFIGURATION = 0x420F
+_NT_PRSTATUS = 1
+_NT_X86_XSTATE = 0x202
+_EVENT_STOP = 128
+_WALL = 0x40000000
+# AMX has 8 KiB of tile data; the rest is under 3 KiB.
+_XSTATE_LIMIT = 16384
+# A thread that does not stop within this time is in an uninterruptible system call.
+_STOP_TIMEOUT_S = 0.25
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+@dataclass(frozen=True, slots=True)
+class RseqArea:
+    """Where a thread's struct rseq lies; address 0: the thread has none registered."""
+
+    address: int
+    size: int
+
+
+class Ptrace:
+    """Raw ptrace on threads of other processes.
+
+    If this process dies at any point the kernel detaches every tracee and lets it run with the registers that it has.
+    """
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        self._libc.ptrace.restype = ctypes.c_long
+        # A thread that could not be let go: only our own end frees it then (see helper.py).
+        self.stuck = False
+
+    def call(self, request: int, tid: int, address: int, data: int) -> int:
+        """Make one ptrace call. The fault tests override this method.
+
+        Raises:
+            TargetGone: the thread has ended.
+            NotPermitted: the kernel forbids it.
+        """
+        result = int(self._libc.ptrace(request, tid, address, data))
+        if result < 0:
+            self._fail(ctypes.get_errno(), request, tid)
+        return result
+
+    def seize(self, tid: int) -> None:
+        """Become the tracer of a thread without stopping it."""
+        self.call(_SEIZE, tid, 0, 0)
+
+    def stop(self, tid: int) -> None:
+        """Stop a seized thread and wait until it is.
+
+        Raises:
+            AttachBusy: it does not stop, or it is stopped by a signal already.
+        """
+        self.call(_INTERRUPT, tid, 0, 0)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while True:
+            status = self._wait(tid, deadline)
+            if status >> 16 == _EVENT_STOP:
+                if os.WSTOPSIG(status) != signal.SIGTRAP:
+                    raise AttachBusy(
+                        f"thread {tid} is stopped by a signal (job control)", remedy="send it SIGCONT", tid=tid
+                    )
+                return
+            # A signal was on its way: the target must get it. Our stop follows.
+            self.call(_CONT, tid, 0, os.WSTOPSIG(status))
+
+    def registers(self, tid: int) -> bytes:
+        """Return struct user_regs_struct of a stopped thread."""
+        return self._regset(tid, _NT_PRSTATUS, 27 * 8)
+
+    def extended_state(self, tid: int) -> bytes:
+        """Return the XSAVE area of a stopped thread in the kernel's uncompacted user format."""
+        return self._regset(tid, _NT_X86_XSTATE, _XSTATE_LIMIT)
+
+    def set_registers(self, tid: int, registers: bytes) -> None:
+        """Replace the general registers of a stopped thread; it runs on with them even if we die."""
+        buffer = ctypes.create_string_buffer(registers, len(registers))
+        vector = _Iovec(ctypes.addressof(buffer), len(registers))
+        self.call(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(vector))
+
+    def signal_mask(self, tid: int) -> int:
+        """Return the thread's blocked signals, of a call with a temporary mask the lasting one."""
+        buffer = ctypes.c_uint64()
+        self.call(_GETSIGMASK, tid, 8, ctypes.addressof(buffer))
+        return int(buffer.value)
+
+    def rseq(self, tid: int) -> RseqArea:
+        """Return where the thread's restartable sequence area lies (Linux >= 5.13; older kernels: none)."""
+        buffer = (ctypes.c_uint64 * 3)()
+        if self._libc.ptrace(_GET_RSEQ_CONFIGURATION, tid, 24, ctypes.addressof(buffer)) < 0:
+            return RseqArea(0, 0)
+        return RseqArea(int(buffer[0]), int(buffer[1]) & 0xFFFFFFFF)
+
+    def detach(self, tid: int) -> None:
+        """Let a stopped thread run and trace it no longer. A thread that has ended meanwhile is no error.
+
+        A thread that is not stopped cannot be let go; it would stop later, for good, so `stuck` is set.
+        """
+        try:
+            self.call(_DETACH, tid, 0, 0)
+        except TargetGone:
+            self.stuck = self.stuck or os.path.exists(f"/proc/{tid}/stat")
+
+    def _regset(self, tid: int, kind: int, limit: int) -> bytes:
+        buffer = ctypes.create_string_buffer(limit)
+        vector = _Iovec(ctypes.addressof(buffer), limit)
+        self.call(_GETREGSET, tid, kind, ctypes.addressof(vector))
+        return buffer.raw[: vector.length]
+
+    def _wait(self, tid: int, deadline: float) -> int:
+        pause_s = 0.0
+        while True:
+            done, status = os.waitpid(tid, os.WNOHANG | _WALL)
+            if done == tid:
+                if not os.WIFSTOPPED(status):
+                    raise TargetGone(f"thread {tid} has ended", tid=tid)
+                return status
+            if time.monotonic() > deadline:
+                raise AttachBusy(
+                    f"thread {tid} did not stop within {_STOP_TIMEOUT_S} s; it is in an uninterruptible system call",
+                    remedy="try again when it is out of it",
+                    tid=tid,
+                )
+            if pause_s:
+                time.sleep(pause_s)
+            pause_s = min(max(pause_s * 1.5, 20e-6), 1e-3)
+
+    def _fail(self, code: int, request: int, tid: int) -> None:
+        if code == errno.ESRCH:
+            raise TargetGone(f"thread {tid} has ended", tid=tid)
+        if code in (errno.EPERM, errno.EACCES):
+            raise NotPermitted(
+                f"the kernel does not let this user trace thread {tid}",
+                remedy="run execd as the same user with kernel.yama.ptrace_scope 0, or with CAP_SYS_PTRACE",
+                tid=tid,
+            )
+        raise OSError(code, f"ptrace request {request:#x} on thread {tid}: {os.strerror(code)}")

@@ -1,0 +1,98 @@
+"""The CPython processes of the machine, found without touching any of them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from execd.attach import process, rootfs
+from execd.attach.refusals import refuse
+from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
+from execd.model.target import Candidate, Target, TargetKey
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from execd.attach.interpreter import Finder
+
+
+def look_at(pid: int, finder: Finder) -> Target:
+    """Return a process as a target.
+
+    Raises:
+        TargetGone: there is no such process.
+        NotPermitted: this user may not look into it.
+    """
+    key = process.target_key(pid)
+    facts = process.status(pid)
+    if facts.state in "ZX":
+        raise TargetGone(f"process {pid} has ended (it is a zombie)", pid=pid)
+    return Target(
+        key=key,
+        uid=facts.uid,
+        command_line=process.command_line(pid),
+        executable=rootfs.executable_path(pid),
+        python_version=finder.version(pid),
+        in_other_root=rootfs.in_other_root(pid),
+    )
+
+
+def candidate(pid: int, finder: Finder, marker: str, attached: Collection[TargetKey]) -> Candidate:
+    """Return a process with what is known to forbid an attach. Raises as look_at does."""
+    target = look_at(pid, finder)
+    reason = "" if target.python_version else "no CPython found in it"
+    if not reason:
+        try:
+            refuse(pid, marker)
+        except ExecdError as error:
+            reason = error.message
+    return Candidate(target, user_name(target.uid), target.key in attached, reason)
+
+
+def candidates(
+    finder: Finder, marker: str, attached: Collection[TargetKey], left_out: Collection[int]
+) -> list[Candidate]:
+    """Return the CPython processes that this user can see, by PID.
+
+    Args:
+        finder: reads ELF files.
+        marker: what this daemon's agents leave.
+        attached: targets with an agent of this daemon.
+        left_out: processes of execd's own.
+    """
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in left_out:
+            continue
+        row: Candidate | None
+        try:
+            row = candidate(int(name), finder, marker, attached)
+        except NotPermitted:
+            row = _closed_to_us(int(name))
+        except (TargetGone, NotSupported):
+            continue
+        if row is not None and (row.target.python_version or row.reason != "no CPython found in it"):
+            found.append(row)
+    return sorted(found, key=lambda row: row.target.key.pid)
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _closed_to_us(pid: int) -> Candidate | None:
+    """Return another user's process whose name says python: more is not to be seen."""
+    try:
+        command_line = process.command_line(pid)
+        if not command_line or "python" not in os.path.basename(command_line[0]):
+            return None
+        key, uid = process.target_key(pid), process.status(pid).uid
+    except ExecdError:
+        return None
+    target = Target(TargetKey(key.boot_id, pid, key.start_ticks), uid, command_line, command_line[0], "")
+    return Candidate(target, user_name(uid), attached=False, reason=f"belongs to user {user_name(uid)}")

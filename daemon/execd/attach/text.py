@@ -1,0 +1,113 @@
+"""The text that is injected, and the agent's modules as the bytes that follow it over the link."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
+
+_PACKAGE = "execd_agent"
+_INJECTED = ("launch", "handback", "bootstrap")
+# Runs in __main__'s namespace or in a fresh one and looks up no name there: a program may define its own `exec`. The
+# import system's own namespace is reached from a literal.
+_FROZEN = (
+    "[c for c in ().__class__.__base__.__subclasses__()if c.__name__=='BuiltinImporter']"
+    "[0].find_spec.__func__.__globals__"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent's sources, ready to be sent.
+
+    Attributes:
+        launch, handback, bootstrap: the files that are injected, stripped.
+        bundle: all other modules: 8 hexadecimal digits of the length, then a dict of sources as Python text.
+    """
+
+    launch: str
+    handback: str
+    bootstrap: str
+    bundle: bytes
+
+
+def read_agent() -> Agent:
+    """Return the agent that is installed beside us."""
+    text = repr(dict(_modules(resources.files(_PACKAGE), _PACKAGE))).encode()
+    launch, handback, bootstrap = (stripped_source(name) for name in _INJECTED)
+    return Agent(launch, handback, bootstrap, b"%08x" % len(text) + text)
+
+
+def injected_text(agent: Agent, settings: Mapping[str, object]) -> bytes:
+    """Return the program that starts the agent, as a NUL-terminated C string.
+
+    Args:
+        agent: its sources.
+        settings: numbers and texts for bootstrap.py; they are all that varies.
+    """
+    values = f"'bootstrap':{agent.bootstrap!r},'settings':{dict(settings)!r}"
+    return f"try:\n {_run(agent.launch, values)}\nexcept:\n {_run(agent.handback)}\n".encode() + b"\0"
+
+
+def _run(source: str, values: str = "") -> str:
+    names = "{'__builtins__':g['__builtins__'],'frozen':g," + values + "}"
+    return f"(lambda g:g['__builtins__']['exec']({source!r},{names}))({_FROZEN})"
+
+
+def stripped_source(module: str) -> str:
+    """Return a file of the agent without docstrings, comments, annotations and the __future__ import."""
+    file = resources.files(_PACKAGE) / f"{module}.py"
+    tree = _Stripper().visit(ast.parse(file.read_text(encoding="utf-8")))
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _modules(folder: Traversable, package: str) -> list[tuple[str, str]]:
+    found = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".py") and entry.name[:-3] not in _INJECTED:
+            name = package if entry.name == "__init__.py" else f"{package}.{entry.name[:-3]}"
+            found.append((name, entry.read_text(encoding="utf-8")))
+        elif entry.is_dir() and entry.name != "__pycache__":
+            found += _modules(entry, f"{package}.{entry.name}")
+    return found
+
+
+class _Stripper(ast.NodeTransformer):
+    """Removes what the target need not parse, and what it would have to import for it."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if node.module == "__future__" else node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        return ast.Assign(targets=[node.target], value=node.value)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._without_docstring(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._without_docstring(node)
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        return self._without_docstring(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return None
+        return self.generic_visit(node)
+
+    def _without_docstring(self, node: ast.FunctionDef | ast.ClassDef | ast.Module) -> ast.AST:
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return self.generic_visit(node)

@@ -1,0 +1,244 @@
+"""x86_64 Linux: registers, and signal frames that make a thread run a chain of steps and then go on as it was.
+
+A chain is one block on the thread's own stack, below the red zone, built while it is stopped:
+
+    high   texts | XSAVE area | frame of "as it was" | ... | frame of step 2 | frame of step 1     low
+
+Each frame is the ucontext that rt_sigreturn reads. The thread is started at libc's rt_sigreturn trampoline with its
+stack pointer on the first frame: the kernel loads every register from it, the step runs, its `ret` takes the address
+of the trampoline from the stack and the stack pointer then stands on the next frame. The last frame holds all
+registers, the FP state and the signal mask as they were. So one PTRACE_SETREGSET starts everything, nothing of ours is
+needed to finish it, and no page of code is written (arch/x86/kernel/signal_64.c, Linux 6.x).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+
+MACHINE = "x86_64"
+_REGISTER_NAMES = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
+)
+_REGISTERS = struct.Struct("<27Q")
+_USER_CODE_64 = 0x33
+_RED_ZONE = 128
+_SIGNED = 1 << 64
+NO_SYSTEM_CALL = _SIGNED - 1
+
+# Results that the kernel leaves in rax at a stop when it would run the call again (include/linux/errno.h).
+_RESTART_RESULTS = {_SIGNED - 512, _SIGNED - 513, _SIGNED - 514, _SIGNED - 516}
+_EINTR_RESULT = _SIGNED - 4
+_SYSCALL_LENGTH = 2
+
+# ucontext: flags, link, stack (sp, flags, size), sigcontext of 256 bytes, signal mask.
+_UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
+_SIGCONTEXT_ORDER = (
+    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
+    *("rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "eflags"),
+)
+_SEGMENTS = struct.Struct("<HHHH")
+_UC_FP_XSTATE = 1
+_UC_SIGCONTEXT_SS = 2
+_UC_STRICT_RESTORE_SS = 4
+# Not a mode that sigaltstack knows: rt_sigreturn ignores the EINVAL, and the thread's alternate stack stays as it is.
+_KEEP_ALTERNATE_STACK = 7
+_FRAME_SIZE = 304
+# All signals but 32 and 33: with those glibc reaches every thread in pthread_cancel and setuid, and the agent's thread
+# inherits this mask.
+_ALL_SIGNALS = NO_SYSTEM_CALL & ~(0b11 << 31)
+# Stands for the address of the text among the arguments of a step.
+TEXT = -1
+_CLEAR_FLAGS = 0x202
+
+# struct _fpx_sw_bytes (arch/x86/include/uapi/asm/sigcontext.h): it lies in the legacy area's software bytes.
+_FX_SOFTWARE_BYTES = 464
+_FX_MAGIC1 = 0x46505853
+_FX_MAGIC2 = 0x46505845
+_LEGACY_SIZE = 512
+
+# mov $15, %rax; syscall: libc's __restore_rt, in glibc and musl alike.
+TRAMPOLINE = bytes.fromhex("48c7c00f0000000f05")
+SYSCALL_RETURN = bytes.fromhex("0f05c3")
+
+MMAP, SOCKETPAIR, TIME, MEMFD_CREATE, CLOSE, MUNMAP = 9, 53, 201, 319, 3, 11
+EPOLL_CALLS = {232, 281, 441}
+FUTEX = 202
+# Calls that wait with no lock of the C library held, so that their thread can be lent Python code to run:
+# read, poll, select, pause, nanosleep, recvfrom, recvmsg, accept, wait4, rt_sigtimedwait, rt_sigsuspend,
+# clock_nanosleep, epoll_wait, waitid, pselect6, ppoll, epoll_pwait, accept4, epoll_pwait2.
+BLOCKING_CALLS = {0, 7, 23, 34, 35, 43, 45, 47, 61, 128, 130, 230, 247, 270, 271, 288} | EPOLL_CALLS
+_FUTEX_WAIT_BITSET = 9
+_FUTEX_COMMAND_MASK = 0x7F
+_EPOLL_TIMEOUT = 0xFFFFFFFF
+_EPOLL_PWAIT2 = 441
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """struct user_regs_struct (arch/x86/include/asm/user_64.h)."""
+
+    values: dict[str, int]
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Registers:
+        """Read the struct as PTRACE_GETREGSET gives it."""
+        return cls(dict(zip(_REGISTER_NAMES, _REGISTERS.unpack(data), strict=True)))
+
+    def pack(self) -> bytes:
+        """Return the struct as PTRACE_SETREGSET takes it."""
+        return _REGISTERS.pack(*(self.values[name] for name in _REGISTER_NAMES))
+
+    def __getitem__(self, name: str) -> int:
+        return self.values[name]
+
+    def but(self, **changes: int) -> Registers:
+        """Return a copy with other values."""
+        return replace(self, values={**self.values, **changes})
+
+    @property
+    def is_64_bit(self) -> bool:
+        """Whether the thread runs 64-bit code."""
+        return self["cs"] == _USER_CODE_64
+
+    @property
+    def system_call(self) -> int | None:
+        """The number of the call that the stop interrupted, None outside of one that waits."""
+        interrupted = self["rax"] in _RESTART_RESULTS or self["rax"] == _EINTR_RESULT
+        return self["orig_rax"] if self["orig_rax"] < 1 << 31 and interrupted else None
+
+    @property
+    def waits_in_python_lock(self) -> bool:
+        """Whether a futex wait is one of semaphores and condition variables.
+
+        glibc waits there with FUTEX_WAIT_BITSET, and in the locks of malloc, stdio and the loader with FUTEX_WAIT
+        (sysdeps/nptl/futex-internal.c, lowlevellock.c): those must never be lent.
+        """
+        return self["orig_rax"] == FUTEX and self["rsi"] & _FUTEX_COMMAND_MASK == _FUTEX_WAIT_BITSET
+
+    def resumed(self) -> Registers:
+        """Return the registers with which the thread goes on as if it had not been stopped.
+
+        A call that the kernel would run again is run again from its `syscall` instruction. epoll_wait is not restarted
+        by the kernel; without a time limit it can be, with one it returns EINTR as after every stop.
+        """
+        again = self["rax"] in _RESTART_RESULTS or (self["rax"] == _EINTR_RESULT and self._waits_forever)
+        if self.system_call is None or not again:
+            return self
+        return self.but(rip=self["rip"] - _SYSCALL_LENGTH, rax=self["orig_rax"])
+
+    @property
+    def _waits_forever(self) -> bool:
+        number = self["orig_rax"]
+        if number == _EPOLL_PWAIT2:
+            return self["r10"] == 0
+        return number in EPOLL_CALLS and self["r10"] & _EPOLL_TIMEOUT == _EPOLL_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Gadgets:
+    """Addresses in the target's C library: the rt_sigreturn trampoline, and `syscall; ret`."""
+
+    trampoline: int
+    system_call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a chain: a function's address and its arguments, at most six integers."""
+
+    function: int
+    arguments: tuple[int, ...]
+    system_call: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A block to write at `address`, and the registers that start it."""
+
+    address: int
+    block: bytes
+    start: Registers
+
+
+def system_call(gadgets: Gadgets, number: int, *arguments: int) -> Step:
+    """Return the step that makes a system call; a failure of it is not seen by the chain."""
+    return Step(gadgets.system_call, arguments, number)
+
+
+def build_chain(
+    registers: Registers,
+    extended_state: bytes,
+    signal_mask: int,
+    steps: list[Step],
+    gadgets: Gadgets,
+    text: bytes = b"",
+) -> tuple[Chain, int]:
+    """Lay out a chain on the stack of a stopped thread.
+
+    Args:
+        registers: of the thread, as they are at the stop.
+        extended_state: its XSAVE area, PTRACE_GETREGSET's NT_X86_XSTATE.
+        signal_mask: its lasting signal mask. During the steps every signal is blocked: a handler of the target would
+            run in the midst of them and its effect on the interrupted call would be lost.
+        steps: what to run, first to last. An argument of TEXT stands for the address of `text`.
+        gadgets: of the target.
+        text: bytes that the steps may point to.
+
+    Returns:
+        the chain, and the address of `text`.
+    """
+    top = (registers["rsp"] - _RED_ZONE - len(text)) & ~63
+    text_address = top
+    fp_state = _signal_frame_fp_state(extended_state)
+    fp_address = (text_address - len(fp_state)) & ~63
+    frames = [_frame(registers.resumed(), signal_mask, fp_address)]
+    final = (fp_address - _FRAME_SIZE) & ~15
+    addresses = [final]
+    for step in reversed(steps):
+        # The step's return address lies just below the next frame; a function is entered with rsp % 16 == 8.
+        stack = addresses[-1] - 8
+        frames.append(_step_frame(registers, step, stack, text_address))
+        addresses.append((stack - _FRAME_SIZE) & ~15)
+    base = addresses[-1]
+    block = bytearray(text_address + len(text) - base)
+    for address, frame in zip(addresses, frames, strict=True):
+        block[address - base : address - base + _FRAME_SIZE] = frame
+    for address in addresses[:-1]:
+        struct.pack_into("<Q", block, address - 8 - base, gadgets.trampoline)
+    block[fp_address - base : fp_address - base + len(fp_state)] = fp_state
+    block[text_address - base :] = text
+    start = registers.but(rip=gadgets.trampoline, rsp=base, orig_rax=NO_SYSTEM_CALL)
+    return Chain(base, bytes(block), start), text_address
+
+
+def _step_frame(registers: Registers, step: Step, stack: int, text_address: int) -> bytes:
+    names = ("rdi", "rsi", "rdx", "r10" if step.system_call is not None else "rcx", "r8", "r9")
+    values = {
+        name: text_address if value == TEXT else value for name, value in zip(names, step.arguments, strict=False)
+    }
+    values["rax"] = step.system_call or 0
+    call = registers.but(rip=step.function, rsp=stack, rbp=0, eflags=_CLEAR_FLAGS, **values)
+    # No FP state: rt_sigreturn then loads the initial one, which is what a function may expect.
+    return _frame(call, _ALL_SIGNALS, 0)
+
+
+def _frame(registers: Registers, signal_mask: int, fp_address: int) -> bytes:
+    flags = _UC_SIGCONTEXT_SS | _UC_STRICT_RESTORE_SS | (_UC_FP_XSTATE if fp_address else 0)
+    general = struct.pack("<18Q", *(registers[name] for name in _SIGCONTEXT_ORDER))
+    segments = _SEGMENTS.pack(registers["cs"], 0, 0, registers["ss"])
+    rest = struct.pack("<4QQ8Q", 0, 0, 0, 0, fp_address, *([0] * 8))
+    head = _UCONTEXT_HEAD.pack(flags, 0, 0, _KEEP_ALTERNATE_STACK, 0, 0)
+    return head + general + segments + rest + struct.pack("<Q", signal_mask)
+
+
+def _signal_frame_fp_state(extended_state: bytes) -> bytes:
+    """Return the XSAVE area as a signal frame holds it: with its size and features announced, and an end mark."""
+    size = len(extended_state)
+    state = bytearray(extended_state)
+    if size <= _LEGACY_SIZE:
+        return bytes(state)
+    features = struct.unpack_from("<Q", state, _FX_SOFTWARE_BYTES)[0]
+    struct.pack_into("<IIQI", state, _FX_SOFTWARE_BYTES, _FX_MAGIC1, size + 4, features, size)
+    return bytes(state) + struct.pack("<I", _FX_MAGIC2)

@@ -1,0 +1,47 @@
+"""How functions, threads and origins are called in reports."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from execd.model.profile import BUILTIN_FILE
+from execd.reports.escape import visible
+
+if TYPE_CHECKING:
+    from execd.model.fold import FunctionKey
+    from execd.model.profile import Header, Label
+
+
+def standard_name(function: FunctionKey) -> str:
+    """Return what pstats prints for a function: `file:line(name)`, or `{name}` for a C function."""
+    file, line, name = function
+    if (file, line) != (BUILTIN_FILE, 0):
+        return f"{file}:{line}({name})"
+    if name.startswith("<") and name.endswith(">"):
+        return f"{{{name[1:-1]}}}"
+    return name
+
+
+def visible_function(function: FunctionKey) -> FunctionKey:
+    """Return the function with file and name made safe to show."""
+    file, line, name = function
+    return visible(file), line, visible(name)
+
+
+def thread_title(label: Label) -> str:
+    """Return how a thread is called, safe to show: its name where it has one, and its identifier."""
+    name = f"{visible(label.thread_name)} " if label.thread_name else ""
+    return f"Thread {name}({label.thread_id}) of process {label.pid}"
+
+
+def command_line(header: Header) -> str:
+    """Return the target's command line as a shell would take it, safe to show."""
+    return visible(shlex.join(header.command_line)) or "(command line unknown)"
+
+
+def span(header: Header) -> str:
+    """Return the time that a profile covers, in UTC."""
+    start = datetime.fromtimestamp(header.started_at, UTC)
+    return f"{start:%Y-%m-%d %H:%M:%S} UTC, {header.ended_at - header.started_at:.3f} s"

@@ -1,0 +1,195 @@
+"""Convert: the daemon's values to messages and back, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from execd_api.v1 import profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
+
+from execd.errors import UsageError
+from execd.model.session import SessionSpec, State
+from execd.reports import ReportOptions, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from execd.model.session import Session
+    from execd.model.stored import StoredProfile
+    from execd.model.target import Candidate, Target
+    from execd.sessions.registry import Attachment, Detachment
+
+STATES = MappingProxyType(
+    {
+        State.STARTING: sessions_pb2.SESSION_STATE_STARTING,
+        State.RUNNING: sessions_pb2.SESSION_STATE_RUNNING,
+        State.STOPPING: sessions_pb2.SESSION_STATE_STOPPING,
+        State.STOPPED: sessions_pb2.SESSION_STATE_STOPPED,
+        State.FAILED: sessions_pb2.SESSION_STATE_FAILED,
+        State.TARGET_GONE: sessions_pb2.SESSION_STATE_TARGET_GONE,
+        State.INTERRUPTED: sessions_pb2.SESSION_STATE_INTERRUPTED,
+    }
+)
+
+VIEWS = MappingProxyType(
+    {
+        reports_pb2.VIEW_UNSPECIFIED: View.FUNCTIONS,
+        reports_pb2.VIEW_CALLERS: View.CALLERS,
+        reports_pb2.VIEW_CALLEES: View.CALLEES,
+    }
+)
+
+
+def text(value: str) -> str:
+    r"""Return a string that a message can carry: what stands for an undecodable byte becomes \xNN.
+
+    Command lines and file names of a target are bytes; Python holds those that are not UTF-8 as lone
+    surrogates, and protobuf refuses them.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "".join(_surrogate_shown(char) if "\ud800" <= char <= "\udfff" else char for char in value)
+    return value
+
+
+def texts(values: Iterable[str]) -> list[str]:
+    """Return strings that a message can carry."""
+    return [text(value) for value in values]
+
+
+def target(value: Target) -> targets_pb2.Target:
+    """Return the message of a target."""
+    return targets_pb2.Target(
+        pid=value.key.pid,
+        start_ticks=value.key.start_ticks,
+        boot_id=value.key.boot_id,
+        uid=value.uid,
+        command_line=texts(value.command_line),
+        executable=text(value.executable),
+        python_version=text(value.python_version),
+        in_other_root=value.in_other_root,
+    )
+
+
+def candidate(value: Candidate) -> targets_pb2.Candidate:
+    """Return the message of a candidate."""
+    return targets_pb2.Candidate(
+        target=target(value.target),
+        user=text(value.user),
+        attached=value.attached,
+        reason=text(value.reason),
+    )
+
+
+def attachment(value: Attachment) -> targets_pb2.AttachResponse:
+    """Return the message of an attachment."""
+    return targets_pb2.AttachResponse(
+        target=target(value.target),
+        sessions=map(session, value.sessions),
+        joined=value.joined,
+        attach_us=value.attach_us,
+        stopped_us=value.stopped_us,
+        method=value.method,
+    )
+
+
+def detachment(value: Detachment) -> targets_pb2.DetachResponse:
+    """Return the message of a detachment."""
+    return targets_pb2.DetachResponse(
+        target=target(value.target),
+        sessions=map(session, value.sessions),
+        was_attached=value.was_attached,
+        residue=texts(value.residue),
+    )
+
+
+def spec(value: SessionSpec) -> sessions_pb2.SessionSpec:
+    """Return the message of a spec."""
+    return sessions_pb2.SessionSpec(collector=value.collector, options_json=json.dumps(dict(value.options)))
+
+
+def spec_from(message: sessions_pb2.SessionSpec) -> SessionSpec:
+    """Return the spec of a message.
+
+    Raises:
+        UsageError: its options are no JSON object.
+    """
+    try:
+        options = json.loads(message.options_json or "{}", parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the options of {message.collector!r} are no JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise UsageError(f"the options of {message.collector!r} are no JSON object")
+    return SessionSpec(message.collector, options)
+
+
+def specs_from(messages: Iterable[sessions_pb2.SessionSpec]) -> list[SessionSpec]:
+    """Return the specs of messages; raises as `spec_from` does."""
+    return [spec_from(message) for message in messages]
+
+
+def session(value: Session) -> sessions_pb2.Session:
+    """Return the message of a session."""
+    return sessions_pb2.Session(
+        id=value.id,
+        name=text(value.name),
+        group=value.group,
+        pid=value.target.key.pid,
+        command_line=texts(value.target.command_line),
+        python_version=text(value.target.python_version),
+        spec=spec(value.spec),
+        form=value.form,
+        state=STATES[value.state],
+        started_at=value.started_at,
+        ended_at=value.ended_at,
+        reason=text(value.reason),
+        caveats=texts(value.caveats),
+        latest_profile=value.latest_profile,
+    )
+
+
+def stored_profile(value: StoredProfile) -> profiles_pb2.Profile:
+    """Return the message of a stored profile."""
+    return profiles_pb2.Profile(
+        id=value.id,
+        name=text(value.name),
+        session=value.session,
+        collector=value.collector,
+        reason=value.reason,
+        started_at=value.started_at,
+        ended_at=value.ended_at,
+        nodes=value.nodes,
+        stored_bytes=value.stored_bytes,
+        pid=value.pid,
+    )
+
+
+def report_options(message: reports_pb2.RenderRequest) -> ReportOptions:
+    """Return the options of a report.
+
+    Raises:
+        UsageError: a view of a newer client.
+    """
+    if message.view not in VIEWS:
+        raise UsageError(f"this execd knows no view {message.view}", remedy="restart the daemon after an update")
+    return ReportOptions(
+        sort=tuple(message.sort),
+        reverse=message.reverse,
+        limits=tuple(message.limit),
+        view=VIEWS[message.view],
+        strip_dirs=message.strip_dirs,
+        thread=message.thread,
+        per_thread=message.per_thread,
+    )
+
+
+def _surrogate_shown(char: str) -> str:
+    # PEP 383: the bytes 0x80 to 0xFF; other surrogates come from no byte.
+    is_byte = "\udc80" <= char <= "\udcff"
+    return f"\\x{ord(char) & 0xFF:02x}" if is_byte else f"\\u{ord(char):04x}"
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON value")

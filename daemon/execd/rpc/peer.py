@@ -1,0 +1,88 @@
+"""Peer: asks a running daemon, for `execd start` and `execd status`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+from execd_api.v1 import daemon_pb2, daemon_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from execd.rpc.address import address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+SERVICE = "execd.v1"
+# gRPC's own 1 s before the second try is long for a daemon that starts in half of that.
+RECONNECT_MS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonInfo:
+    """A daemon as it says it stands.
+
+    Attributes:
+        pid: its process.
+        version: "0.1.0".
+        data_dir: its data directory.
+        socket: its socket.
+        started_at: seconds since the epoch.
+        attached_targets: targets that its agent is in.
+        running_sessions: sessions that record.
+        stored_profiles: profiles in its store.
+        store_bytes: what the store takes on disk.
+    """
+
+    pid: int
+    version: str
+    data_dir: str
+    socket: str
+    started_at: float
+    attached_targets: int
+    running_sessions: int
+    stored_profiles: int
+    store_bytes: int
+
+
+def serving(socket: Path, timeout_s: float) -> int | None:
+    """Return the PID of the daemon that serves on a socket, or None when none does within the time."""
+    answer = info(socket, timeout_s)
+    return answer.pid if answer else None
+
+
+def info(socket: Path, timeout_s: float) -> DaemonInfo | None:
+    """Return what the daemon says that serves on a socket, or None when none does within the time."""
+    try:
+        with _channel(socket) as channel:
+            _await_serving(channel, timeout_s)
+            answer = daemon_pb2_grpc.DaemonStub(channel).Info(daemon_pb2.InfoRequest(), timeout=timeout_s)
+    except grpc.RpcError:
+        return None
+    return DaemonInfo(**{name: getattr(answer, name) for name in DaemonInfo.__slots__})
+
+
+def _await_serving(channel: grpc.Channel, timeout_s: float) -> None:
+    question = health_pb2.HealthCheckRequest(service=SERVICE)
+    changes = health_pb2_grpc.HealthStub(channel).Watch(question, timeout=timeout_s, wait_for_ready=True)
+    for change in changes:
+        if change.status == SERVING:
+            changes.cancel()
+            return
+
+
+@contextmanager
+def _channel(socket: Path) -> Iterator[grpc.Channel]:
+    options = [
+        ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
+        ("grpc.min_reconnect_backoff_ms", RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_MS),
+        # A proxy of the environment is not for a unix socket.
+        ("grpc.enable_http_proxy", 0),
+    ]
+    with grpc.insecure_channel(address(socket), options=options) as channel:
+        yield channel

@@ -1,0 +1,42 @@
+"""The service Reports: renders stored profiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from execd_api.v1 import reports_pb2 as pb
+from execd_api.v1 import reports_pb2_grpc
+
+from execd import reports
+from execd.rpc import convert
+from execd.rpc.chunks import chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import grpc
+
+    from execd.sessions.registry import Registry
+    from execd.store.store import Store
+
+
+class ReportsServicer(reports_pb2_grpc.ReportsServicer):
+    """Answers the calls of Reports."""
+
+    def __init__(self, registry: Registry, store: Store) -> None:
+        self._registry = registry
+        self._store = store
+
+    def Render(self, request: pb.RenderRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
+        """Yield a rendering; the first piece says what it is of."""
+        del context
+        options = convert.report_options(request)
+        stored = self._registry.resolve_profile(request.subject)
+        earlier = self._registry.earlier_profile(stored, request.compare) if request.compare else None
+        profile = self._store.load(stored.id)
+        rendered = reports.render(
+            profile, request.format, options, earlier=self._store.load(earlier.id) if earlier else None
+        )
+        first, *rest = chunks(rendered)
+        yield pb.RenderChunk(data=first, profile=stored.id, notes=convert.texts(profile.header.caveats))
+        yield from (pb.RenderChunk(data=data) for data in rest)

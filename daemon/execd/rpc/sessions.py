@@ -1,0 +1,60 @@
+"""The service Sessions: start, look at, snapshot and end sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from execd_api.v1 import sessions_pb2 as pb
+from execd_api.v1 import sessions_pb2_grpc
+
+from execd.rpc import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import grpc
+
+    from execd.sessions.registry import Registry
+
+# What limit = 0 stands for; the contract names it.
+DEFAULT_LIMIT = 100
+
+
+class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
+    """Answers the calls of Sessions."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.StartResponse:
+        """Start sessions on an attached target."""
+        del context
+        started = self._registry.start(request.target, convert.specs_from(request.sessions))
+        return pb.StartResponse(sessions=map(convert.session, started))
+
+    def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopResponse:
+        """End sessions and store their last profile."""
+        del context
+        return pb.StopResponse(sessions=map(convert.session, self._registry.stop(request.session)))
+
+    def Get(self, request: pb.GetSessionRequest, context: grpc.ServicerContext) -> pb.Session:
+        """Return one session."""
+        del context
+        return convert.session(self._registry.session(request.session))
+
+    def List(self, request: pb.ListSessionsRequest, context: grpc.ServicerContext) -> pb.ListSessionsResponse:
+        """Return sessions, newest first."""
+        del context
+        sessions = self._registry.sessions(running_only=request.running_only, limit=request.limit or DEFAULT_LIMIT)
+        return pb.ListSessionsResponse(sessions=map(convert.session, sessions))
+
+    def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:
+        """Store a profile of sessions that go on."""
+        del context
+        stored = self._registry.snapshot(request.session, request.name)
+        return pb.SnapshotResponse(profiles=map(convert.stored_profile, stored))
+
+    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.Session]:
+        """Yield a session each time it changes, until it ends or the client goes away."""
+        changes = self._registry.watch(request.session, lambda: not context.is_active())
+        yield from map(convert.session, changes)

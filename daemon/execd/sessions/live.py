@@ -1,0 +1,195 @@
+"""LiveTarget: a target with our agent in it, and the sessions that run there.
+
+Two sessions of one collector with the same options share what is armed in the target; each has its own baseline.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from execd.attach.calltable import read_calls
+from execd.errors import CollectorRefused, ExecdError, TargetGone
+from execd.model.difference import subtract
+from execd.model.profile import Header, Profile
+from execd.model.session import Session, State
+from execd.sessions.state import Event, after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from execd.attach.attacher import AgentLink
+    from execd.model.target import Target
+
+# A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
+REQUEST_TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class Armed:
+    """A collector that is switched on in a target, and who uses it."""
+
+    key: str
+    collector: str
+    options: Mapping[str, object]
+    form: str
+    caveats: tuple[str, ...]
+    users: set[str]
+
+
+@dataclass(slots=True)
+class Running:
+    """A session that goes on: as it is stored, what it stands on, and what was there before it."""
+
+    session: Session
+    armed: Armed
+    baseline: Profile | None
+    checkpoint_due: float = 0.0
+
+
+class LiveTarget:
+    """One attachment, from the agent's hello to its end.
+
+    Its lock orders everything that is done to the target; the channel's own lock orders the bytes.
+    """
+
+    def __init__(self, target: Target, link: AgentLink, clock: Callable[[], float]) -> None:
+        self.target = target
+        self.link = link
+        self.lock = threading.RLock()
+        self.running: dict[str, Running] = {}
+        self.gone = False
+        self._clock = clock
+        self._armed: dict[str, Armed] = {}
+
+    def start(self, session: Session) -> Session:
+        """Arm a session's collector and return the session as it runs.
+
+        Raises:
+            CollectorRefused: the target or another session is in the way.
+            TargetGone, AgentFailed: it cannot be reached.
+        """
+        armed = self._armed.get(session.spec.collector)
+        baseline = None
+        if armed is None:
+            armed = self._arm(session)
+        elif dict(armed.options) != dict(session.spec.options):
+            raise CollectorRefused(
+                f"session {min(armed.users)} records {armed.collector} on process {self.target.key.pid} "
+                "with other options",
+                remedy=f"use the same options, or stop it first: execctl stop {min(armed.users)}",
+                pid=self.target.key.pid,
+                holder=min(armed.users),
+            )
+        else:
+            baseline = self._read(armed, "snapshot", self._header(session, armed, self._clock()))
+        armed.users.add(session.id)
+        ready = replace(
+            session,
+            state=after(session.state, Event.ARMED),
+            form=armed.form,
+            caveats=armed.caveats,
+            started_at=self._clock(),
+        )
+        self.running[session.id] = Running(ready, armed, baseline)
+        return ready
+
+    def profile(self, running: Running) -> Profile:
+        """Return what a session has recorded until now."""
+        return self._profile(running, "snapshot")
+
+    def stop(self, running: Running) -> Profile:
+        """Return the last profile of a session, and disarm its collector if nobody else uses it."""
+        armed = running.armed
+        is_last = armed.users == {running.session.id}
+        profile = self._profile(running, "stop" if is_last else "snapshot")
+        self.forget(running)
+        return profile
+
+    def forget(self, running: Running) -> None:
+        """Take a session off the books without asking the target."""
+        self.running.pop(running.session.id, None)
+        running.armed.users.discard(running.session.id)
+        if not running.armed.users:
+            self._armed.pop(running.armed.collector, None)
+
+    def ping(self) -> None:
+        """Tell the agent that we are there, and let its collectors look around."""
+        self.link.channel.request("ping", timeout_s=REQUEST_TIMEOUT_S)
+
+    def detach(self) -> tuple[str, ...]:
+        """Take the agent out and return what stays, one sentence each."""
+        residue = ["a fork hook that does nothing (os.register_at_fork cannot be undone)"]
+        try:
+            reply = self.link.channel.request("detach", timeout_s=REQUEST_TIMEOUT_S)
+            modules = reply.facts.get("loaded_modules")
+            names = [name for name in modules if isinstance(name, str)] if isinstance(modules, list) else []
+            if names:
+                residue.append("modules of the standard library: " + ", ".join(names[:50]))
+        except TargetGone:
+            residue = []
+        finally:
+            self.close()
+        return tuple(residue)
+
+    def close(self) -> None:
+        """Let go of the link; the agent removes itself when it sees that."""
+        self.gone = True
+        self.link.close()
+
+    def _arm(self, session: Session) -> Armed:
+        key = f"c{session.id}"
+        reply = self.link.channel.request(
+            "start",
+            timeout_s=REQUEST_TIMEOUT_S,
+            session=key,
+            collector=session.spec.collector,
+            options=dict(session.spec.options),
+        )
+        said = reply.facts.get("caveats")
+        caveats = tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ()
+        form = "native" if reply.facts.get("form") == "native" else "python"
+        armed = Armed(key, session.spec.collector, session.spec.options, form, caveats, set())
+        self._armed[session.spec.collector] = armed
+        return armed
+
+    def _profile(self, running: Running, operation: str) -> Profile:
+        header = self._header(running.session, running.armed, self._clock())
+        profile = self._read(running.armed, operation, header)
+        return profile if running.baseline is None else subtract(profile, running.baseline)
+
+    def _read(self, armed: Armed, operation: str, header: Header) -> Profile:
+        reply = self.link.channel.request(operation, timeout_s=REQUEST_TIMEOUT_S, session=armed.key)
+        return read_calls(reply.bulk, header, self.target.key.pid)
+
+    def _header(self, session: Session, armed: Armed, now: float) -> Header:
+        return Header(
+            collector=armed.collector,
+            form=armed.form,
+            session=session.id,
+            pid=self.target.key.pid,
+            command_line=self.target.command_line,
+            python_version=self.target.python_version,
+            started_at=session.started_at,
+            ended_at=now,
+            options=armed.options,
+            caveats=(
+                *armed.caveats,
+                "covers the time since the attach; functions open then carry no call of their own",
+            ),
+        )
+
+
+def failed(session: Session, error: ExecdError, now: float) -> Session:
+    """Return a session that an error has ended."""
+    event = Event.TARGET_ENDED if isinstance(error, TargetGone) else Event.BROKEN
+    return replace(session, state=after(session.state, event), ended_at=now, reason=error.message)
+
+
+def stopped(session: Session, now: float) -> Session:
+    """Return a session that has ended as asked."""
+    stopping = (
+        session if session.state is State.STOPPING else replace(session, state=after(session.state, Event.STOP_ASKED))
+    )
+    return replace(stopping, state=after(stopping.state, Event.STORED), ended_at=now)

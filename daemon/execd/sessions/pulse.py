@@ -1,0 +1,111 @@
+"""Pulse: the daemon's one thread that does things by the clock, and sees targets end.
+
+With nothing attached it sleeps without a time limit: an idle daemon uses no CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from execd.errors import AgentFailed, TargetGone
+
+if TYPE_CHECKING:
+    from execd.sessions.live import LiveTarget
+    from execd.sessions.registry import Registry
+
+_LOG = logging.getLogger("execd.pulse")
+# The agent's dead-man switch is at 30 s; while something records, profile functions of new threads are looked for too.
+IDLE_BEAT_S = 10.0
+RECORDING_BEAT_S = 1.0
+CHECKPOINT_S = 5.0
+# Checkpoints take at most this share of the daemon's time: where one takes long, the next comes later.
+CHECKPOINT_SHARE = 0.02
+# A channel closes an instant before its process is gone for good.
+_END_S = 0.2
+
+
+class Pulse:
+    """Beats every attached target, and tells the registry of ends."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._closing = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        self._thread = threading.Thread(target=self._run, name="execd-pulse", daemon=True)
+        self._thread.start()
+
+    def look_again(self) -> None:
+        """Take notice of targets that came, went or began to record."""
+        try:
+            os.write(self._wake_write, b"\0")
+        except BlockingIOError:
+            return  # it is full of wake-ups already
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing = True
+        self.look_again()
+        self._thread.join(1.0)
+
+    def next_checkpoint(self, began: float, ended: float) -> float:
+        """Return when a checkpoint is due next, after one that took from `began` to `ended` (monotonic seconds)."""
+        return ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
+
+    def _run(self) -> None:
+        due = 0.0
+        while not self._closing:
+            lives = self._registry.live_targets()
+            self._wait(lives, due)
+            if lives and time.monotonic() >= due:
+                for live in lives:
+                    self._registry.beat(live)
+                lives = self._registry.live_targets()
+                due = time.monotonic() + self._interval_s(lives)
+            elif not lives or time.monotonic() + self._interval_s(lives) < due:
+                due = time.monotonic() + self._interval_s(lives)
+
+    def _interval_s(self, lives: list[LiveTarget]) -> float:
+        return RECORDING_BEAT_S if any(live.running for live in lives) else IDLE_BEAT_S
+
+    def _wait(self, lives: list[LiveTarget], due: float) -> None:
+        """Sleep until something is due, somebody wakes us, or a target or an agent ends."""
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        ends: dict[int, LiveTarget] = {}
+        for live in lives:
+            self._register(poll, live, ends)
+        timeout_ms = max(due - time.monotonic(), 0) * 1000 if lives else None
+        for descriptor, _ in poll.poll(timeout_ms):
+            if descriptor == self._wake_read:
+                os.read(self._wake_read, 4096)
+            else:
+                self._report(ends[descriptor])
+
+    def _register(self, poll: select.poll, live: LiveTarget, ends: dict[int, LiveTarget]) -> None:
+        with live.lock:
+            if live.gone:
+                return
+            channel, process = live.link.channel.fileno(), live.link.pidfd
+        # A pidfd becomes readable when its process ends; a channel's own bytes belong to whoever made a request.
+        poll.register(process, select.POLLIN)
+        poll.register(channel, select.POLLRDHUP)
+        ends[process] = ends[channel] = live
+
+    def _report(self, live: LiveTarget) -> None:
+        pid = live.target.key.pid
+        with live.lock:
+            if live.gone:
+                return  # it was let go of while we slept; its descriptors are others' by now
+            ended = bool(select.select([live.link.pidfd], [], [], _END_S)[0])
+            left = select.poll()
+            left.register(live.link.channel, select.POLLRDHUP)
+            if ended:
+                self._registry.lose(live, TargetGone(f"process {pid} has ended", pid=pid))
+            elif left.poll(0):
+                self._registry.lose(live, AgentFailed(f"the agent left process {pid}, which goes on", pid=pid))

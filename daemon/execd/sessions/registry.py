@@ -1,0 +1,487 @@
+"""Registry: the owner of everything that is live. What the RPC layer asks for is done here.
+
+Threads: RPC threads call the public methods; the pulse thread (pulse.py) calls `beat`, `target_ended` and
+`agent_left`. The registry's lock guards its tables and is never held while a target is waited for; each LiveTarget has
+a lock of its own for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from execd.attach.interpreter import Finder
+from execd.attach.scan import candidate, candidates, look_at
+from execd.errors import (
+    Ambiguous,
+    ExecdError,
+    NotFound,
+    NotSupported,
+    ProfileCorrupt,
+    StoreFull,
+    TargetGone,
+    UsageError,
+)
+from execd.sessions import selection
+from execd.sessions.live import LiveTarget, Running, failed, stopped
+from execd.sessions.pulse import Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from execd.attach.attacher import Attacher
+    from execd.model.session import Session, SessionSpec
+    from execd.model.stored import StoredProfile
+    from execd.model.target import Candidate, Target, TargetKey
+    from execd.store.store import Store
+
+_LOG = logging.getLogger("execd.sessions")
+_WATCH_S = 1.0
+# An end of the daemon must be over within 5 s, the store's and the server's share included.
+_CLOSE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What an attach came to; attach_us is from the request to the last session armed, stopped_us 0 when joined."""
+
+    target: Target
+    sessions: tuple[Session, ...]
+    joined: bool
+    attach_us: int
+    stopped_us: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detachment:
+    """What a detach came to; `residue` is what stays in the target."""
+
+    target: Target
+    sessions: tuple[Session, ...]
+    was_attached: bool
+    residue: tuple[str, ...]
+
+
+class Registry:
+    """All live targets and sessions of one daemon.
+
+    Args:
+        store: keeps sessions and profiles.
+        attacher: puts agents into processes.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, store: Store, attacher: Attacher, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._attacher = attacher
+        self._clock = clock
+        self._finder = Finder()
+        self._finding = threading.Lock()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._targets: dict[TargetKey, LiveTarget] = {}
+        self._attaching: dict[TargetKey, threading.Lock] = {}
+        self._pulse = Pulse(self)
+
+    @property
+    def attached_targets(self) -> int:
+        """How many targets have our agent now."""
+        with self._lock:
+            return len(self._targets)
+
+    @property
+    def running_sessions(self) -> int:
+        """How many sessions record now."""
+        return len(self._running())
+
+    def candidates(self) -> list[Candidate]:
+        """Return the CPython processes that this user can see, by PID."""
+        with self._lock:
+            attached = set(self._targets)
+        with self._finding:
+            return candidates(self._finder, self._attacher.marker, attached, self._own_processes())
+
+    def inspect(self, selector: str) -> Candidate:
+        """Return one process, looked at without touching it. Raises TargetGone, NotFound, Ambiguous."""
+        if not selection.is_pid(selector):
+            return selection.choose_candidate(selector, self.candidates())
+        with self._lock:
+            attached = set(self._targets)
+        with self._finding:
+            return candidate(int(selector), self._finder, self._attacher.marker, attached)
+
+    def attach(
+        self,
+        selector: str,
+        specs: Sequence[SessionSpec],
+        *,
+        timeout_s: float,
+        cancelled: Callable[[], bool],
+        name: str = "",
+    ) -> Attachment:
+        """Put the agent into a process, or join the one there, and start sessions: all or none.
+
+        Args:
+            selector: a PID in digits, or a name that fits one process alone.
+            specs: what to start.
+            timeout_s: how long the target may take to reach a safe point.
+            cancelled: whether the operator has given up.
+            name: of the session; with several, each gets its collector's name added.
+
+        Raises:
+            ExecdError: the target goes on as before, and nothing runs that did not run before.
+        """
+        began = time.perf_counter_ns()
+        target = self._process(selector)
+        with self._attach_lock(target.key):
+            live = self._live(target.key)
+            joined = live is not None
+            if live is None:
+                live = self._enter(target, timeout_s, cancelled)
+            try:
+                sessions = self._start_all(live, specs, name)
+            except ExecdError:
+                if not joined:
+                    with live.lock:
+                        self._leave(live)
+                raise
+        self._store.audit(0, "attach", target.key.pid, "joined" if joined else live.link.method)
+        return Attachment(
+            target=live.target,
+            sessions=tuple(sessions),
+            joined=joined,
+            attach_us=(time.perf_counter_ns() - began) // 1000,
+            stopped_us=0 if joined else live.link.stopped_us,
+            method=live.link.method,
+        )
+
+    def detach(self, selector: str) -> Detachment:
+        """Stop the sessions of a target and take the agent out. No agent there is no error."""
+        live = self._attached(selector)
+        if live is None:
+            return Detachment(self._process(selector), (), was_attached=False, residue=())
+        with live.lock:
+            ended = [self._stop(live, running) for running in list(live.running.values())]
+            residue = self._leave(live)
+        self._store.audit(0, "detach", live.target.key.pid, "done")
+        return Detachment(live.target, tuple(ended), was_attached=True, residue=residue)
+
+    def start(self, selector: str, specs: Sequence[SessionSpec]) -> list[Session]:
+        """Start sessions on an attached target: all or none. Raises NotFound where it is not attached."""
+        live = self._attached(selector)
+        if live is None:
+            raise NotFound(f"no agent in {selector!r}", remedy=f"attach first: execctl attach {selector}")
+        if not specs:
+            raise UsageError("nothing to start was named", remedy="name at least one collector")
+        return self._start_all(live, specs, "")
+
+    def stop(self, selector: str) -> list[Session]:
+        """End sessions and store their last profiles. A session that has ended is no error."""
+        if selection.is_session(selector) or (selector and not selection.is_pid(selector)):
+            session = self._store.session(selector)
+            if session.ended:
+                return [session]
+        ended = []
+        for live, running in self._select(selector):
+            with live.lock:
+                ended.append(self._stop(live, running))
+        return ended
+
+    def snapshot(self, selector: str, name: str) -> list[StoredProfile]:
+        """Store a profile of sessions that go on."""
+        chosen = self._select(selector)
+        stored = []
+        for live, running in chosen:
+            own_name = name if len(chosen) == 1 or not name else f"{name}-{running.armed.collector}"
+            stored.append(self._store_profile(live, running, "snapshot", own_name))
+        return stored
+
+    def session(self, selector: str) -> Session:
+        """Return a session by id or name; "" means the only running one."""
+        if selector:
+            return self._store.session(selector)
+        return selection.only([running.session for _, running in self._running()], "running session")
+
+    def sessions(self, *, running_only: bool, limit: int) -> list[Session]:
+        """Return sessions, newest first."""
+        return self._store.sessions(running_only=running_only, limit=limit)
+
+    def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
+        """Yield a session each time it changes, at least once a second while it runs; the last one has ended."""
+        session = self.session(selector)
+        yield session
+        while not session.ended and not stopped():
+            with self._changed:
+                self._changed.wait(_WATCH_S)
+            session = self._store.session(session.id)
+            yield session
+
+    def resolve_profile(self, subject: str) -> StoredProfile:
+        """Return the newest profile of a session, PID or name, or a profile by id or name; "" the newest of all.
+
+        A running session is asked for a fresh one first.
+        """
+        if selection.is_profile(subject):
+            return self._store.stored(subject)
+        fresh = self._fresh(subject)
+        if fresh is not None:
+            return fresh
+        if not subject:
+            newest = self._store.stored_profiles(limit=1)
+            if not newest:
+                raise NotFound(
+                    "nothing has been recorded yet", remedy="attach to a process: execctl attach PID --profile"
+                )
+            return newest[0]
+        return self._ended_profile(subject)
+
+    def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
+        """Return what to compare a profile with: "prev", "first", an id or a name. Raises NotFound."""
+        if compare not in ("prev", "first"):
+            return self._store.stored(compare)
+        older = [
+            row for row in self._store.stored_profiles(session=profile.session, limit=10_000) if _is_older(row, profile)
+        ]
+        if not older:
+            raise NotFound(f"session {profile.session} has nothing earlier than {profile.id}", profile=profile.id)
+        return older[0] if compare == "prev" else older[-1]
+
+    def close(self) -> None:
+        """Stop and save every session and detach from every target, within seconds."""
+        self._pulse.close()
+        deadline = time.monotonic() + _CLOSE_S
+        workers = [
+            threading.Thread(target=self._close_target, args=(live,), daemon=True) for live in self._live_targets()
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(max(deadline - time.monotonic(), 0))
+
+    def live_targets(self) -> list[LiveTarget]:
+        """Return the targets with an agent, for the pulse."""
+        return self._live_targets()
+
+    def beat(self, live: LiveTarget) -> None:
+        """Ping a target, and checkpoint its sessions where that is due."""
+        try:
+            with live.lock:
+                if not live.gone:
+                    live.ping()
+                    for running in list(live.running.values()):
+                        self._checkpoint(live, running)
+        except ExecdError as error:
+            self.lose(live, error)
+
+    def lose(self, live: LiveTarget, error: ExecdError) -> None:
+        """End what runs on a target that is gone, or whose agent is: with what was recorded until then."""
+        with live.lock:
+            if live.gone:
+                return
+            for running in list(live.running.values()):
+                live.forget(running)
+                self._save(failed(running.session, error, self._clock()))
+            self._drop(live)
+        _LOG.info("a target is gone", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
+
+    def _process(self, selector: str) -> Target:
+        if not selector:
+            raise UsageError("no process was named", remedy="give a PID or a name; execctl ps lists them")
+        if selection.is_pid(selector):
+            with self._finding:
+                return look_at(int(selector), self._finder)
+        return selection.choose_candidate(selector, self.candidates()).target
+
+    def _own_processes(self) -> set[int]:
+        return {os.getpid(), self._attacher.helper_pid}
+
+    def _attach_lock(self, key: TargetKey) -> threading.Lock:
+        with self._lock:
+            return self._attaching.setdefault(key, threading.Lock())
+
+    def _live(self, key: TargetKey) -> LiveTarget | None:
+        with self._lock:
+            return self._targets.get(key)
+
+    def _live_targets(self) -> list[LiveTarget]:
+        with self._lock:
+            return list(self._targets.values())
+
+    def _running(self) -> list[tuple[LiveTarget, Running]]:
+        return [(live, running) for live in self._live_targets() for running in list(live.running.values())]
+
+    def _enter(self, target: Target, timeout_s: float, cancelled: Callable[[], bool]) -> LiveTarget:
+        link = self._attacher.attach(target.key, timeout_s, cancelled)
+        live = LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
+        with self._lock:
+            self._targets[target.key] = live
+        self._pulse.look_again()
+        return live
+
+    def _leave(self, live: LiveTarget) -> tuple[str, ...]:
+        try:
+            return live.detach()
+        except ExecdError as error:
+            _LOG.warning("a detach failed", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
+            return (f"the agent did not answer ({error.message}); it removes itself",)
+        finally:
+            self._drop(live)
+
+    def _drop(self, live: LiveTarget) -> None:
+        if not live.gone:
+            live.close()
+        with self._lock:
+            self._targets.pop(live.target.key, None)
+            self._attaching.pop(live.target.key, None)
+        self._pulse.look_again()
+
+    def _start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str) -> list[Session]:
+        if not specs:
+            return []
+        group = self._store.new_group()
+        started: list[Session] = []
+        with live.lock:
+            try:
+                for spec in specs:
+                    own_name = name if len(specs) == 1 or not name else f"{name}-{spec.collector}"
+                    started.append(self._start(live, spec, group, own_name))
+            except ExecdError:
+                for session in started:
+                    self._stop(live, live.running[session.id])
+                raise
+        self._pulse.look_again()
+        return started
+
+    def _start(self, live: LiveTarget, spec: SessionSpec, group: str, name: str) -> Session:
+        if spec.collector not in live.link.hello.collectors:
+            raise NotSupported(
+                f"there is no collector {spec.collector!r}",
+                remedy=f"choose from: {', '.join(live.link.hello.collectors)}",
+            )
+        session = self._store.add_session(live.target, spec, name=name, group=group, started_at=self._clock())
+        try:
+            session = live.start(session)
+        except ExecdError as error:
+            self._save(failed(session, error, self._clock()))
+            raise
+        self._save(session)
+        return session
+
+    def _stop(self, live: LiveTarget, running: Running) -> Session:
+        """Stop one session; the caller holds the target's lock."""
+        try:
+            profile = live.stop(running)
+            self._store.add_profile(profile, session=running.session.id, reason="final")
+            session = stopped(running.session, self._clock())
+        except ExecdError as error:
+            live.forget(running)
+            session = failed(running.session, error, self._clock())
+        self._save(session)
+        return self._store.session(session.id)
+
+    def _save(self, session: Session) -> None:
+        self._store.save_session(session)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _store_profile(self, live: LiveTarget, running: Running, reason: str, name: str) -> StoredProfile:
+        with live.lock:
+            profile = live.profile(running)
+        return self._store.add_profile(profile, session=running.session.id, reason=reason, name=name)  # type: ignore[arg-type]
+
+    def _checkpoint(self, live: LiveTarget, running: Running) -> None:
+        began = time.monotonic()
+        if began < running.checkpoint_due:
+            return
+        try:
+            if running.checkpoint_due:
+                self._store_profile(live, running, "checkpoint", "")
+        except (StoreFull, ProfileCorrupt) as error:
+            live.stop(running)
+            self._save(failed(running.session, error, self._clock()))
+            return
+        running.checkpoint_due = self._pulse.next_checkpoint(began, time.monotonic())
+
+    def _select(self, selector: str) -> list[tuple[LiveTarget, Running]]:
+        """Return the running sessions that a word means."""
+        rows = self._running()
+        if not selector:
+            session = selection.only([running.session for _, running in rows], "running session")
+            return [(live, running) for live, running in rows if running.session.id == session.id]
+        if selection.is_pid(selector):
+            fitting = [(live, running) for live, running in rows if live.target.key.pid == int(selector)]
+            if not fitting:
+                raise NotFound(f"no session runs on process {selector}", remedy="list them: execctl sessions")
+            return fitting
+        session = self._store.session(selector)
+        fitting = [(live, running) for live, running in rows if running.session.id == session.id]
+        if not fitting:
+            raise NotFound(
+                f"session {session.id} has ended ({session.state.value})", remedy="report it: execctl report"
+            )
+        return fitting
+
+    def _attached(self, selector: str) -> LiveTarget | None:
+        """Return the attached target that a word means, None for one without agent."""
+        lives = self._live_targets()
+        if not selector:
+            if len(lives) > 1:
+                pids = ", ".join(str(live.target.key.pid) for live in lives)
+                raise Ambiguous(f"{len(lives)} targets are attached: {pids}", remedy="name one by its PID")
+            if not lives:
+                raise NotFound("no target is attached", remedy="list processes: execctl ps")
+            return lives[0]
+        if selection.is_session(selector):
+            session = self._store.session(selector)
+            return next((live for live in lives if live.target.key == session.target.key), None)
+        if selection.is_pid(selector):
+            return next((live for live in lives if live.target.key.pid == int(selector)), None)
+        key = selection.choose_candidate(selector, self.candidates()).target.key
+        return self._live(key)
+
+    def _fresh(self, subject: str) -> StoredProfile | None:
+        """Return a profile taken now of the running session that is meant, None where it has ended."""
+        rows = self._running()
+        if selection.is_pid(subject):
+            rows = [(live, running) for live, running in rows if live.target.key.pid == int(subject)]
+        elif subject:
+            rows = [(live, running) for live, running in rows if subject in (running.session.id, running.session.name)]
+        if not rows:
+            return None
+        live, running = max(rows, key=lambda row: row[1].session.started_at)
+        try:
+            return self._store_profile(live, running, "checkpoint", "")
+        except TargetGone as error:
+            self.lose(live, error)
+            return None
+
+    def _ended_profile(self, subject: str) -> StoredProfile:
+        if selection.is_pid(subject):
+            found = [row for row in self._store.stored_profiles(limit=10_000) if row.pid == int(subject)]
+            if not found:
+                raise NotFound(f"nothing is stored of process {subject}", remedy="list profiles: execctl profiles")
+            return found[0]
+        try:
+            session = self._store.session(subject)
+        except NotFound:
+            return self._store.stored(subject)
+        if not session.latest_profile:
+            raise NotFound(f"session {session.id} has no profile ({session.state.value})", remedy=session.reason)
+        return self._store.stored(session.latest_profile)
+
+    def _close_target(self, live: LiveTarget) -> None:
+        with live.lock:
+            if live.gone:
+                return
+            for running in list(live.running.values()):
+                self._stop(live, running)
+            self._leave(live)
+
+
+def _is_older(row: StoredProfile, profile: StoredProfile) -> bool:
+    return int(row.id[1:]) < int(profile.id[1:])

@@ -1,0 +1,1 @@
+"""What was measured, kept on disk: the only importer of sqlite3."""

@@ -1,0 +1,293 @@
+"""The store: sessions, profiles and the audit trail of one data directory.
+
+This is all that the rest of the daemon sees of it, narrow enough that another database can stand behind it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import zlib
+from typing import TYPE_CHECKING, Self
+
+from execd.errors import ProfileCorrupt
+from execd.model.codec import decode, encode
+from execd.store import audit, profiles, sessions
+from execd.store.directory import DataDirectory
+from execd.store.files import file_name, publish, read_checked, remove, stage
+from execd.store.full import check_free_bytes, disk_may_be_full
+from execd.store.identifiers import PROFILE, check_name, spell
+from execd.store.migrations import current_schema
+from execd.store.profiles import NewProfile
+from execd.store.recovery import open_sound_database
+from execd.store.retention import expired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from execd.model.profile import Profile
+    from execd.model.session import Session, SessionSpec
+    from execd.model.stored import Reason, StoredProfile, Totals
+    from execd.model.target import Target
+    from execd.store.audit import AuditEntry
+    from execd.store.database import Database
+    from execd.store.recovery import Recovery
+
+# What stays free for the programs on the same disk, and for the rows that say how sessions ended.
+_RESERVE_BYTES = 16 * 1024 * 1024
+
+
+class Store:
+    """Everything that outlives the daemon, from `open` to `close`; any thread may call any method.
+
+    What a method returned without an error is on disk; one that raises StoreFull left nothing half-written.
+
+    Attributes:
+        recovery: what opening it put right.
+    """
+
+    def __init__(
+        self,
+        place: DataDirectory,
+        database: Database,
+        recovery: Recovery,
+        *,
+        clock: Callable[[], float],
+        reserve_bytes: int,
+    ) -> None:
+        self.recovery = recovery
+        self._place = place
+        self._database = database
+        self._clock = clock
+        self._reserve_bytes = reserve_bytes
+        self._publishing = threading.Lock()
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, clock: Callable[[], float] = time.time, reserve_bytes: int = _RESERVE_BYTES
+    ) -> Self:
+        """Open the store of a data directory, made when it is not there, and put right what a crash left.
+
+        Args:
+            directory: the data directory.
+            clock: seconds since the epoch.
+            reserve_bytes: profiles are refused that would leave less free on the disk.
+
+        Raises:
+            UnsafeDirectory: the directory belongs to another user, or others may enter it.
+            AlreadyRunning: another process has it open.
+            StoreTooNew: a newer execd wrote it.
+            StoreFull: the disk takes no more.
+        """
+        with disk_may_be_full(directory):
+            place = DataDirectory.claim(directory)
+            try:
+                database, recovery = open_sound_database(place, current_schema())
+            except BaseException:
+                place.release()
+                raise
+        return cls(place, database, recovery, clock=clock, reserve_bytes=reserve_bytes)
+
+    def close(self) -> None:
+        """Close the database and give the directory up."""
+        self._database.close()
+        self._place.release()
+
+    def new_group(self) -> str:
+        """Return the id of a new group, "g3"."""
+        with self._database.write() as connection:
+            return sessions.add_group(connection)
+
+    def add_session(self, target: Target, spec: SessionSpec, *, name: str, group: str, started_at: float) -> Session:
+        """Store a new session and return it, with its id and in state STARTING.
+
+        Args:
+            target: the process.
+            spec: what to measure.
+            name: the user's, or "".
+            group: from `new_group`.
+            started_at: seconds since the epoch.
+
+        Raises:
+            UsageError: the name could be taken for something else.
+            NotFound: there is no such group.
+        """
+        check_name(name)
+        with self._database.write() as connection:
+            return sessions.add_session(connection, target, spec, name=name, group=group, started_at=started_at)
+
+    def save_session(self, session: Session) -> None:
+        """Store a session as it is now; its latest profile is the store's own knowledge and ignored.
+
+        Raises:
+            UsageError: the name could be taken for something else.
+            NotFound: there is no session of that id.
+        """
+        check_name(session.name)
+        with self._database.write() as connection:
+            sessions.save_session(connection, session)
+
+    def session(self, reference: str) -> Session:
+        """Return a session by its id or name.
+
+        Raises:
+            NotFound: there is none.
+            Ambiguous: several have the name.
+        """
+        with self._database.read() as connection:
+            return sessions.find_session(connection, reference)
+
+    def sessions(self, *, running_only: bool = False, limit: int = 100) -> list[Session]:
+        """Return sessions, newest first, at most `limit`; with `running_only` those that have not ended."""
+        with self._database.read() as connection:
+            return sessions.list_sessions(connection, running_only=running_only, limit=limit)
+
+    def add_profile(self, profile: Profile, *, session: str, reason: Reason, name: str = "") -> StoredProfile:
+        """Store a profile; a checkpoint or final one takes the place of its session's unnamed checkpoint.
+
+        Args:
+            profile: the result.
+            session: id of the session that it is of.
+            reason: why it is stored.
+            name: the user's, or "".
+
+        Raises:
+            UsageError: the name could be taken for something else.
+            NotFound: there is no such session.
+            ProfileCorrupt: its times are no times.
+            StoreFull: the disk takes no more.
+        """
+        check_name(name)
+        owner = self.session(session)
+        data = encode(profile)
+        new = NewProfile(
+            name=name,
+            session=owner.id,
+            reason=reason,
+            started_at=_time(profile.header.started_at),
+            ended_at=_time(profile.header.ended_at),
+            nodes=len(profile.parents),
+            stored_bytes=len(data),
+            crc32=zlib.crc32(data),
+            stored_at=self._clock(),
+        )
+        with disk_may_be_full(self._place.path):
+            check_free_bytes(self._place.path, len(data), self._reserve_bytes)
+            return self._publish(new, stage(self._place.profiles, data))
+
+    def stored(self, reference: str) -> StoredProfile:
+        """Return what is known of a profile, by its id or name.
+
+        Raises:
+            NotFound: there is none.
+            Ambiguous: several have the name.
+        """
+        with self._database.read() as connection:
+            return profiles.find_profile(connection, reference)
+
+    def stored_profiles(self, *, session: str = "", limit: int = 100) -> list[StoredProfile]:
+        """Return profiles, newest first, at most `limit`; of one session (id or name) where that is given.
+
+        Raises:
+            NotFound: there is no such session.
+            Ambiguous: several have the name.
+        """
+        with self._database.read() as connection:
+            owner = sessions.find_session(connection, session).id if session else ""
+            return profiles.list_profiles(connection, session=owner, limit=limit)
+
+    def read(self, reference: str) -> bytes:
+        """Return the bytes of a stored profile, by its id or name.
+
+        Raises:
+            NotFound: there is none, or a newer checkpoint took its place meanwhile.
+            Ambiguous: several have the name.
+            ProfileCorrupt: the file does not hold what was stored.
+        """
+        with self._database.read() as connection:
+            kept = profiles.kept_file(connection, profiles.find_profile(connection, reference).id)
+        return read_checked(self._path(kept.number), kept.stored_bytes, kept.crc32)
+
+    def load(self, reference: str) -> Profile:
+        """Return a stored profile, by its id or name; it raises as `read` does."""
+        return decode(self.read(reference))
+
+    def delete(self, reference: str) -> StoredProfile:
+        """Remove a profile, by its id or name, and return what it was.
+
+        Raises:
+            NotFound: there is none.
+            Ambiguous: several have the name.
+        """
+        stored = self.stored(reference)
+        with self._database.read() as connection:
+            number = profiles.kept_file(connection, stored.id).number
+        self._remove([number])
+        return stored
+
+    def expire(self, *, max_age_s: float, max_bytes: int) -> list[str]:
+        """Remove old profiles, never those of a running session, and return their ids, oldest first.
+
+        Args:
+            max_age_s: what was stored longer ago goes.
+            max_bytes: the oldest go until the rest is no bigger.
+        """
+        with self._database.read() as connection:
+            kept = profiles.kept_files(connection)
+        gone = expired(kept, now=self._clock(), max_age_s=max_age_s, max_bytes=max_bytes)
+        self._remove(gone)
+        return [spell(PROFILE, number) for number in gone]
+
+    def totals(self) -> Totals:
+        """Return how much is stored."""
+        with self._database.read() as connection:
+            return profiles.totals(connection)
+
+    def audit(self, actor_pid: int, action: str, target_pid: int, outcome: str) -> None:
+        """Append to the audit trail; AuditEntry says what the arguments mean."""
+        entry = audit.AuditEntry(self._clock(), actor_pid, action, target_pid, outcome)
+        with self._database.write() as connection:
+            audit.add_entry(connection, entry)
+
+    def audit_entries(self, limit: int = 100) -> list[AuditEntry]:
+        """Return the newest entries of the audit trail, newest first, at most `limit`."""
+        with self._database.read() as connection:
+            return audit.list_entries(connection, limit=limit)
+
+    def _publish(self, new: NewProfile, staged: Path) -> StoredProfile:
+        # The file gets its lasting name before the row is committed, and loses it when the commit fails.
+        # Until then no other thread may get the number, which a failed commit sets free: hence the lock.
+        unfinished = staged
+        with self._publishing:
+            try:
+                with self._database.write() as connection:
+                    number = profiles.add_profile(connection, new)
+                    unfinished = self._path(number)
+                    publish(staged, unfinished)
+                    replaced = profiles.superseded(connection, number)
+                    profiles.remove_profiles(connection, replaced)
+                    stored = profiles.find_profile(connection, spell(PROFILE, number))
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                staged.unlink(missing_ok=True)
+                raise
+        remove(self._place.profiles, replaced)
+        return stored
+
+    def _remove(self, numbers: list[int]) -> None:
+        # Files first: on a full disk their space is what lets the rows be deleted.
+        with disk_may_be_full(self._place.path):
+            remove(self._place.profiles, numbers)
+        with self._database.write() as connection:
+            profiles.remove_profiles(connection, numbers)
+
+    def _path(self, number: int) -> Path:
+        return self._place.profiles / file_name(number)
+
+
+def _time(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ProfileCorrupt(f"a profile cannot start or end at {seconds}")
+    return seconds

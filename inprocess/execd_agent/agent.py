@@ -1,0 +1,134 @@
+"""The agent's thread: answers the daemon's requests, owns the collectors, and leaves nothing behind when it ends.
+
+It ends when the channel closes, when the daemon is silent for `dead_man_s`, or on a detach; whichever comes, every hook
+is off before the thread is gone.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from execd_agent import forks, port, wire
+from execd_agent.collectors import Refused
+from execd_agent.collectors.calls import Calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_COLLECTORS = {Calls.name: Calls}
+
+
+def run(settings: dict[str, Any], importer: Any) -> None:
+    """Serve one daemon until it lets go. Called by bootstrap.py in the agent's thread."""
+    agent = Agent(settings, importer)
+    try:
+        agent.serve()
+    except (port.ChannelClosed, wire.ProtocolError):
+        pass  # the end of a session is not an error of the target's
+    finally:
+        agent.disarm()
+
+
+class Agent:
+    """One attachment: from the hello to the last byte."""
+
+    def __init__(self, settings: dict[str, Any], importer: Any) -> None:
+        self._settings = settings
+        self._importer = importer
+        self._port = port.Port(settings["descriptor"])
+        self._collectors: dict[str, Any] = {}
+        self._stub = forks.install_stub()
+        self._fork_warnings = forks.ForkWarningFilter()
+        self._attached = True
+
+    def serve(self) -> None:
+        """Say hello, then answer request after request."""
+        self._stub.disarm = self.after_fork_in_child
+        self._fork_warnings.install()
+        self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
+        while self._attached:
+            frame = self._port.receive()
+            if frame.kind != wire.REQUEST:
+                raise wire.ProtocolError("kind %d is not for an agent" % frame.kind)
+            self._port.send(*self._answer(frame))
+
+    def disarm(self) -> None:
+        """Take every hook off. Safe to call twice, and in a forked child."""
+        self._stub.disarm = None
+        for collector in self._collectors.values():
+            collector.stop()
+        self._collectors.clear()
+        self._fork_warnings.remove()
+
+    def after_fork_in_child(self) -> None:
+        """Make a forked child forget us: our thread is not in it, but our hooks and descriptors are."""
+        for name in ("descriptor", "marker"):
+            try:
+                posix.close(self._settings[name])
+            except OSError:
+                continue
+        self.disarm()
+
+    def _hello(self) -> dict[str, Any]:
+        version = sys.version_info
+        return {
+            "protocol": wire.VERSION,
+            "nonce": self._settings["nonce"],
+            "pid": posix.getpid(),
+            "python_version": "%d.%d.%d" % tuple(version[:3]) + _release_suffix(version),
+            "executable": str(sys.executable or ""),
+            "collectors": sorted(_COLLECTORS),
+            "loaded_modules": list(self._importer.loaded),
+        }
+
+    def _answer(self, frame: wire.Frame) -> list[bytes]:
+        # The daemon sent this; reading JSON with eval spares the target the json package's 33 modules.
+        message = eval(frame.payload, {"true": True, "false": False, "null": None, "__builtins__": {}})  # noqa: S307
+        try:
+            reply, bulk = self._handle(message)
+        except Exception as error:  # noqa: BLE001 - the daemon is told, the target goes on
+            failure = {"refused": isinstance(error, Refused), "message": _describe(error)}
+            return [wire.encode_frame(wire.FAILURE, frame.request, wire.encode_json(failure))]
+        frames = [wire.encode_frame(wire.REPLY, frame.request, wire.encode_json(reply))]
+        return frames + (wire.encode_bulk(frame.request, bulk) if bulk is not None else [])
+
+    def _handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+        operation, session = message["op"], message.get("session", "")
+        if operation == "ping":
+            for collector in self._collectors.values():
+                collector.poll()
+            return {}, None
+        if operation == "start":
+            return self._start(session, message["collector"], message["options"]), None
+        if operation == "snapshot":
+            return {"bulk": True}, self._collectors[session].snapshot()
+        if operation == "stop":
+            collector = self._collectors.pop(session)
+            collector.stop()
+            return {"bulk": True}, collector.snapshot()
+        if operation == "detach":
+            self._attached = False
+            self.disarm()
+            return {"loaded_modules": list(self._importer.loaded)}, None
+        raise ValueError("unknown operation " + str(operation))
+
+    def _start(self, session: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        if session in self._collectors:
+            raise ValueError("session " + session + " runs already")
+        if name not in _COLLECTORS:
+            raise Refused("this agent has no collector " + name)
+        collector = _COLLECTORS[name](options)
+        caveats = collector.start()
+        self._collectors[session] = collector
+        return {"form": "python", "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+
+
+def _release_suffix(version: Any) -> str:
+    marks = {"alpha": "a", "beta": "b", "candidate": "rc"}
+    return marks[version[3]] + str(version[4]) if version[3] in marks else ""
+
+
+def _describe(error: Exception) -> str:
+    return str(error) if isinstance(error, Refused) else type(error).__name__ + ": " + str(error)

@@ -1,0 +1,11 @@
+"""The collectors: each one way to measure, behind start, snapshot and stop.
+
+A collector has a name, takes its options as a dict of JSON values and offers start() -> caveats, poll(), snapshot()
+-> a bulk payload, stop(). `agent.py` chooses by the table there.
+"""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """A collector cannot run here now; the text says who or what is in the way."""

@@ -1,0 +1,63 @@
+"""The calls collector, Python form: every call of every thread, with wall-clock times, as a call tree.
+
+3.12 and newer: sys.monitoring (`monitoringhooks.py`). 3.9 to 3.11: a profile function set on every thread state
+(`profilehooks.py`).
+"""
+
+from __future__ import annotations
+
+import time
+
+from execd_agent import compat
+from execd_agent.collectors.calltree import CallTree
+from execd_agent.collectors.events import Handlers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_DEFAULT_MAX_BYTES = 32 << 20
+
+
+class Calls:
+    """One calls session. options: builtins (count C functions), max_bytes (memory for the tree)."""
+
+    name = "calls"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._builtins = bool(options.get("builtins", True))
+        self._calls = CallTree(time.perf_counter_ns, int(options.get("max_bytes") or _DEFAULT_MAX_BYTES))
+        self._hooks: Any = None
+        self._ended_ns = 0
+
+    def start(self) -> list[str]:
+        """Arm every thread but the calling one. Returns caveats. Raises Refused."""
+        self._calls.ignore_this_thread()
+        if compat.HAS_MONITORING:
+            from execd_agent.collectors.monitoringhooks import MonitoringHooks  # noqa: PLC0415 - 3.12 and newer only
+
+            self._hooks = MonitoringHooks(Handlers(self._calls, depth=1), builtins=self._builtins)
+        else:
+            from execd_agent.collectors.profilehooks import ProfileHooks  # noqa: PLC0415 - needs ctypes below 3.12 only
+
+            self._hooks = ProfileHooks(Handlers(self._calls, depth=2), builtins=self._builtins)
+        self._calls.started_ns = time.perf_counter_ns()
+        caveats: list[str] = self._hooks.install()
+        return caveats
+
+    def poll(self) -> None:
+        """Look for threads that nothing told us of; called from time to time while armed."""
+        self._hooks.poll()
+
+    def snapshot(self) -> bytes:
+        """Return the table of everything recorded until now."""
+        now_ns = self._ended_ns or time.perf_counter_ns()
+        lost = {"calls over the memory limit": self._calls.lost_calls} if self._calls.lost_calls else {}
+        header = {"span_ns": now_ns - self._calls.started_ns, "lost": lost, "caveats": list(self._hooks.caveats)}
+        return self._calls.table(now_ns, header)
+
+    def stop(self) -> None:
+        """Disarm. What was recorded stays until the object goes."""
+        if self._hooks is not None and not self._ended_ns:
+            self._hooks.remove()
+            self._ended_ns = time.perf_counter_ns()

@@ -1,0 +1,166 @@
+"""The handlers of the calls collector: what a call, a return, a C call and a C return do to the call tree.
+
+They run in the target's threads, in the midst of its code. The signatures are those of sys.monitoring callbacks; the
+profile function of older versions calls them too. Each returns None, raises nothing of its own and runs no code of the
+program's. A generator's resumption counts as a call and its yield as a return, as in cProfile.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from execd_agent.collectors import cfunctions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any
+
+    from execd_agent.collectors.calltree import CallTree, ThreadTree
+
+
+class Handlers:
+    """The four handlers over one call tree.
+
+    Args:
+        calls: where to record.
+        depth: how many frames lie between a handler and the code that it is told of.
+    """
+
+    def __init__(self, calls: CallTree, depth: int) -> None:
+        self.enter = _make_enter(calls, depth)
+        self.leave = _make_leave(calls, depth)
+        self.enter_c = _make_enter_c(calls, depth)
+        self.leave_c = _make_leave_c(calls, depth)
+
+
+def _make_enter(calls: CallTree, depth: int) -> Any:
+    clock, local, child = calls.clock, calls.local, calls.child
+
+    def enter(code: CodeType, _offset: int = 0, _error: object = None) -> None:
+        now = clock()
+        try:
+            tree: ThreadTree | None = local.tree
+        except AttributeError:
+            tree = calls.begin_thread(sys._getframe(depth).f_back)
+        if tree is None:
+            return
+        if tree.skipped:
+            tree.skipped += 1
+            calls.lost_calls += 1
+            return
+        node = tree.node
+        elapsed = now - tree.last_ns
+        tree.last_ns = now
+        node.self_ns += elapsed
+        key = id(code)
+        below = node.children.get(key) or child(node, key, code)
+        if below is None:
+            tree.skipped = 1
+            calls.lost_calls += 1
+            return
+        below.calls += 1
+        tree.node = below
+
+    return enter
+
+
+def _make_leave(calls: CallTree, depth: int) -> Any:
+    clock, local = calls.clock, calls.local
+
+    def leave(code: CodeType, _offset: int = 0, _value: object = None) -> None:
+        now = clock()
+        try:
+            tree: ThreadTree | None = local.tree
+        except AttributeError:
+            tree = calls.begin_thread(sys._getframe(depth))
+        if tree is None:
+            return
+        if tree.skipped:
+            tree.skipped -= 1
+            return
+        node = tree.node
+        elapsed = now - tree.last_ns
+        tree.last_ns = now
+        node.self_ns += elapsed
+        if node.key != id(code):
+            node = calls.resynchronise(tree, sys._getframe(depth))
+        tree.node = node.parent or tree.root
+
+    return leave
+
+
+def _make_enter_c(calls: CallTree, depth: int) -> Any:  # noqa: C901 - a call less here is 50 ns less at every C call
+    clock, local, child, known = calls.clock, calls.local, calls.child, calls.c_functions
+    builtin, descriptor = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR
+    key_of, is_builtin = cfunctions.key_of, cfunctions.is_builtin
+    missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
+
+    def enter_c(_code: CodeType, _offset: int, function: Any, first: object) -> None:
+        kind = type(function)
+        if kind is descriptor:
+            if first is missing:
+                return
+            key: object = id(function)
+        elif kind is builtin or is_builtin(kind):
+            key = key_of(function)
+        else:
+            return
+        now = clock()
+        try:
+            tree: ThreadTree | None = local.tree
+        except AttributeError:
+            tree = calls.begin_thread(sys._getframe(depth))
+        if tree is None:
+            return
+        if tree.skipped:
+            tree.skipped += 1
+            calls.lost_calls += 1
+            return
+        node = tree.node
+        elapsed = now - tree.last_ns
+        tree.last_ns = now
+        node.self_ns += elapsed
+        below = node.children.get(key)
+        if below is None:
+            if key not in known:
+                known[key] = (repr(function) if kind is descriptor else cfunctions.name_of(function), function)
+            below = child(node, key, known[key][0])
+            if below is None:
+                tree.skipped = 1
+                calls.lost_calls += 1
+                return
+        below.calls += 1
+        tree.node = below
+
+    return enter_c
+
+
+def _make_leave_c(calls: CallTree, depth: int) -> Any:
+    clock, local = calls.clock, calls.local
+    builtin, descriptor, is_builtin = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR, cfunctions.is_builtin
+    missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
+
+    def leave_c(_code: CodeType, _offset: int, function: Any, first: object) -> None:
+        kind = type(function)
+        if (kind is descriptor and first is missing) or not (kind is descriptor or kind is builtin or is_builtin(kind)):
+            return
+        now = clock()
+        try:
+            tree: ThreadTree | None = local.tree
+        except AttributeError:
+            tree = calls.begin_thread(sys._getframe(depth))
+        if tree is None:
+            return
+        if tree.skipped:
+            tree.skipped -= 1
+            return
+        node = tree.node
+        elapsed = now - tree.last_ns
+        tree.last_ns = now
+        node.self_ns += elapsed
+        # A C function that was running when the session began has no node: its time stays with its caller.
+        if type(node.what) is str:
+            tree.node = node.parent or tree.root
+
+    return leave_c

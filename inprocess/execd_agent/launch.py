@@ -1,0 +1,42 @@
+"""What runs in the interrupted thread: start the agent's own thread, nothing else.
+
+`execd.attach.injection` wraps this file into the injected text, which executes it with these globals:
+frozen (the namespace of importlib._bootstrap, whose contents no program replaces), bootstrap (source text) and
+settings (a dict for it). It must not import and must be over within microseconds: in the main thread it may be
+interrupted by a signal handler of the target, whose exception `handback.py` gives back to the target.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    frozen: dict[str, Any]
+    bootstrap: str
+    settings: dict[str, Any]
+
+
+def original(module: ModuleType, name: str) -> Any:
+    """Return an attribute as it was before gevent replaced it."""
+    monkey = frozen["sys"].modules.get("gevent.monkey")
+    saved = getattr(monkey, "saved", {}).get(module.__name__, {}) if monkey else {}
+    return saved.get(name) or getattr(module, name)
+
+
+def start() -> None:
+    """Start the agent's thread with every signal blocked, so that the kernel gives the target's signals to others."""
+    signal = frozen["sys"].modules.get("_signal")
+    thread = frozen["_thread"]
+    run = frozen["__builtins__"]["exec"]
+    arguments = (bootstrap, {"__builtins__": frozen["__builtins__"], "frozen": frozen, "settings": settings})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()) if signal else None
+    try:
+        original(thread, "start_new_thread")(run, arguments)
+    finally:
+        if signal:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+start()

@@ -1,0 +1,66 @@
+"""The agent's end of the channel: blocking reads and writes on a descriptor of the target's.
+
+The descriptor is checked before each use: a program that closes every descriptor (daemonising ones do) and opens its
+own file under the same number must not lose a byte of it to us.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from execd_agent import originals, wire
+
+
+class ChannelClosed(Exception):
+    """The daemon is gone, was silent for too long, or the target closed the descriptor."""
+
+
+class Port:
+    """Frames over one descriptor. `receive` belongs to the agent's thread; `send` may be called by any."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._identity = self._look()
+        self._decoder = wire.Decoder()
+        self._frames: list[wire.Frame] = []
+        self._sending = originals.new_lock()
+
+    def receive(self) -> wire.Frame:
+        """Return the next frame. The socket's receive time limit, set by the daemon, is the dead-man switch.
+
+        Raises:
+            ChannelClosed: nothing will come any more.
+        """
+        while not self._frames:
+            self._check()
+            try:
+                data = posix.read(self._descriptor, 65536)
+            except OSError as error:
+                raise ChannelClosed(str(error)) from None
+            if not data:
+                raise ChannelClosed("the daemon closed the channel")
+            self._frames += self._decoder.feed(data)
+        return self._frames.pop(0)
+
+    def send(self, *frames: bytes) -> None:
+        """Write frames without other threads' frames between them. Raises ChannelClosed."""
+        with self._sending:
+            for frame in frames:
+                view = memoryview(frame)
+                while view:
+                    self._check()
+                    try:
+                        view = view[posix.write(self._descriptor, view) :]
+                    except OSError as error:
+                        raise ChannelClosed(str(error)) from None
+
+    def _check(self) -> None:
+        if self._look() != self._identity:
+            raise ChannelClosed("the target closed the channel")
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            facts = posix.fstat(self._descriptor)
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino

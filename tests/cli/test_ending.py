@@ -1,0 +1,48 @@
+"""`execctl stop` and `execctl detach`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.fake_daemon import STOPPED, make_session, make_target
+from execd_api.v1 import targets_pb2
+
+if TYPE_CHECKING:
+    from cli.conftest import Run
+    from cli.fake_daemon import FakeDaemon
+
+
+@pytest.mark.parametrize("selector", ["s1", "4711", ""])
+def test_stop_passes_its_selector_on(run: Run, daemon: FakeDaemon, selector: str) -> None:
+    result = run("stop", *([selector] if selector else []))
+    assert daemon.script.request("Sessions.Stop").session == selector
+    assert result.stdout.splitlines()[1].split() == ["s1", "4711", "calls", "stopped", "3.0", "s", "p7"]
+    assert "next: execctl report p7" in result.stderr
+
+
+def test_detach_lists_what_it_ended_and_what_stays(run: Run, daemon: FakeDaemon) -> None:
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(
+        target=make_target(),
+        sessions=[make_session(state=STOPPED, latest_profile="p9")],
+        was_attached=True,
+        residue=["the mapping of _core"],
+    )
+    result = run("detach", "4711")
+    assert result.stdout.splitlines()[1].startswith("s1 ")
+    assert "left in it: the mapping of _core\nnext: execctl report p9\n" in result.stderr
+
+
+def test_detaching_from_a_process_without_agent_is_no_error(run: Run, daemon: FakeDaemon) -> None:
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(target=make_target())
+    result = run("detach", "4711")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "was not attached to" in result.stderr
+
+
+def test_a_name_that_starts_with_a_dash_goes_after_two_dashes(run: Run, daemon: FakeDaemon) -> None:
+    refused = run("stop", "-weird")
+    assert refused.exit_code == 2
+    assert "goes after `--`" in refused.stderr
+    assert run("stop", "--", "-weird").exit_code == 0
+    assert daemon.script.request("Sessions.Stop").session == "-weird"

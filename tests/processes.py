@@ -1,0 +1,88 @@
+"""Processes: those that a test run started, known by their ancestry or by a mark in their environment.
+
+The mark finds what has left the tree: a daemon detaches itself from the test that started it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+MARK = "EXECD_TEST_RUN"
+STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+END_TIMEOUT_S = 3.0
+
+
+def living_pids() -> frozenset[int]:
+    """The PIDs of all processes of the machine; cheap enough for every test."""
+    return frozenset(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def started_since(earlier: frozenset[int]) -> set[psutil.Process]:
+    """The processes that this one or a descendant of it started.
+
+    Args:
+        earlier: the PIDs that are left out, because they were there before.
+
+    Returns:
+        Those that live or are not reaped.
+    """
+    return {process for pid in living_pids() - earlier if (process := started_here(pid))}
+
+
+def started_here(pid: int) -> psutil.Process | None:
+    """The process of a PID, None where this run did not start it or it is gone."""
+    try:
+        process = psutil.Process(pid)
+        is_descendant = os.getpid() in (parent.pid for parent in process.parents())
+        return process if is_descendant or is_marked(pid) else None
+    except (OSError, psutil.Error):
+        # Gone meanwhile, or another user's.
+        return None
+
+
+def is_marked(pid: int) -> bool:
+    """Whether a process inherited this run's mark."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    return f"{MARK}={os.getpid()}".encode() in environment.split(b"\0")
+
+
+def left_over(before: frozenset[int], timeout_s: float = END_TIMEOUT_S) -> list[str]:
+    """Waits for the end of what a test started; describes and kills what does not end.
+
+    Args:
+        before: the PIDs that were there before the test.
+        timeout_s: how long the others may take to end.
+
+    Returns:
+        A line for each process that is left.
+    """
+    _, alive = psutil.wait_procs(list(started_since(before)), timeout=timeout_s)
+    descriptions = [describe(process) for process in alive]
+    for process in alive:
+        process.kill()
+    return descriptions
+
+
+def stopped(processes: set[psutil.Process]) -> list[str]:
+    """Describes those of the processes that are stopped or in a tracing stop."""
+    return [describe(process) for process in processes if status(process) in STOPPED]
+
+
+def status(process: psutil.Process) -> str:
+    """What the kernel says of a process, "gone" where it is gone."""
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return "gone"
+
+
+def describe(process: psutil.Process) -> str:
+    """One line that tells a process from others."""
+    try:
+        command_line = " ".join(process.cmdline())
+    except psutil.Error:
+        command_line = ""
+    return f"PID {process.pid} ({status(process)}): {command_line}"

@@ -1,0 +1,34 @@
+"""One thread, in time.sleep nearly always.
+
+Known: sleep number N of the milliseconds given as argument (1000) ends after that time and not before; after
+each the program says "woke N elapsed_ms". It takes no commands, and ends when nobody reads its lines.
+"""
+
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import line_protocol
+
+
+def sleep_once(number, sleep_ms):
+    """One sleep, measured by the clock that time.sleep keeps to."""
+    started = time.monotonic()
+    time.sleep(sleep_ms / 1000)
+    line_protocol.say(f"woke {number} {(time.monotonic() - started) * 1000:.3f}")
+
+
+def main():
+    """Never returns."""
+    sleep_ms = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    line_protocol.ready()
+    number = 0
+    while True:
+        number += 1
+        sleep_once(number, sleep_ms)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Several threads, worker-0 to worker-(N-1), that work on command; N is the argument (4).
+
+Known: on "run K" worker I calls `step` K * (I + 1) times, and each `step` calls `part` twice; the answer
+is, for each thread, its calls and its own wall time in `loop`. "fresh K" does the same in as many new
+threads, fresh-0 and so on, which end. The main thread reads the commands; "state" answers what this process
+holds.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import line_protocol
+
+
+def part(n):
+    """Some microseconds of arithmetic."""
+    total = 0
+    for value in range(50):
+        total += value * n
+    return total
+
+
+def step(n):
+    """Calls `part` twice."""
+    return part(n) - part(n + 1)
+
+
+def loop(calls):
+    """Calls `step` so many times."""
+    for n in range(calls):
+        step(n)
+
+
+def measured(index, calls_of_first):
+    """Runs one thread's share and says what it did."""
+    calls = calls_of_first * (index + 1)
+    started = time.perf_counter()
+    loop(calls)
+    wall_s = time.perf_counter() - started
+    return {"name": threading.current_thread().name, "calls": calls, "wall_s": wall_s}
+
+
+def work(index, orders, results):
+    """The body of a worker: waits, works, reports, for ever."""
+    while True:
+        results.put(measured(index, orders.get()))
+
+
+class Workers:
+    """Threads that wait for orders."""
+
+    def __init__(self, count):
+        self.orders = [queue.SimpleQueue() for _ in range(count)]
+        self.results = queue.SimpleQueue()
+        for index, orders in enumerate(self.orders):
+            name = f"worker-{index}"
+            threading.Thread(target=work, args=(index, orders, self.results), name=name, daemon=True).start()
+
+    def run(self, calls_of_first):
+        """Lets every worker work once, and waits for all."""
+        for orders in self.orders:
+            orders.put(calls_of_first)
+        return self.collect()
+
+    def fresh(self, calls_of_first):
+        """The same in new threads."""
+        threads = [
+            threading.Thread(
+                target=lambda index=index: self.results.put(measured(index, calls_of_first)),
+                name=f"fresh-{index}",
+            )
+            for index in range(len(self.orders))
+        ]
+        for thread in threads:
+            thread.start()
+        answers = self.collect()
+        for thread in threads:
+            thread.join()
+        return answers
+
+    def collect(self):
+        """As many results as there are workers, by name."""
+        return sorted((self.results.get() for _ in self.orders), key=lambda result: result["name"])
+
+
+def main():
+    """Ends with stdin."""
+    workers = Workers(int(sys.argv[1]) if len(sys.argv) > 1 else 4)
+    line_protocol.ready()
+    line_protocol.serve({"run": workers.run, "fresh": workers.fresh, "state": line_protocol.state})
+
+
+if __name__ == "__main__":
+    main()
