@@ -61,7 +61,7 @@ def interpreters() -> dict[str, Interpreter]:
     return find_interpreters(os.environ)
 
 
-@pytest.fixture(params=SUPPORTED)
+@pytest.fixture(params=SUPPORTED, scope="module")
 def interpreter(request: pytest.FixtureRequest, interpreters: dict[str, Interpreter]) -> Interpreter:
     """Each supported interpreter in turn; a missing one skips, or fails where it is required."""
     version: str = request.param

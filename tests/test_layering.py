@@ -24,7 +24,6 @@ EXECD_WITHOUT_MAIN = (
     "execd.errors",
     "execd.model",
     "execd.attach",
-    "execd.sampler",
     "execd.sessions",
     "execd.store",
     "execd.reports",
@@ -45,8 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.reports": ("execd.model", "execd.errors", "execd_api.pprof"),
     "execd.store": ("execd.model", "execd.errors"),
     "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "psutil", "elftools"),
-    "execd.sampler": ("execd.model", "execd.errors", "execd.attach"),
-    "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.sampler", "execd.store"),
+    "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.store"),
     "execd.rpc": (*EXECD_WITHOUT_MAIN, "execd_api", *GRPC),
     "execd.cli": (
         *(f"execd.{name}" for name in ("__version__", "config", "errors", "instance", "launcher", "rpc")),

@@ -50,12 +50,13 @@ def _run(command: list[str], said: IO[bytes]) -> int | None:
 
 
 def _not_started(socket: str, status: int | None, words: str) -> ClientError:
-    reason = words.splitlines()[-1] if words else "it said nothing"
+    # What happened, then what to do: the two lines that every command of execd's ends with when it fails.
+    reason, *remedies = words.removeprefix("execd: ").splitlines() or ["it said nothing"]
     what = f"was not ready after {START_TIMEOUT_S:.0f} s" if status is None else f"ended with status {status}"
     return ClientError(
         f"execd {what}: {reason}",
         kind="no_daemon",
         exit_code=ExitCode.NO_DAEMON,
-        remedy=f"see what it says: execd start --foreground --socket {socket}",
+        remedy=remedies[-1] if remedies else f"see what it says: execd start --foreground --socket {socket}",
         facts={"socket": socket, "output": words},
     )

@@ -11,13 +11,19 @@ import sys
 
 from execd_agent import forks, port, wire
 from execd_agent.collectors import Refused
-from execd_agent.collectors.calls import Calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_COLLECTORS = {Calls.name: Calls}
+
+def _load_calls() -> Any:
+    from execd_agent.collectors.calls import Calls  # noqa: PLC0415 - compiling it would hold up the hello
+
+    return Calls
+
+
+_COLLECTORS = {"calls": _load_calls}
 
 
 def run(settings: dict[str, Any], importer: Any) -> None:
@@ -48,6 +54,8 @@ class Agent:
         self._stub.disarm = self.after_fork_in_child
         self._fork_warnings.install()
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
+        # The daemon is busy with its books now; the start that follows finds the collector compiled.
+        _load_calls()
         while self._attached:
             frame = self._port.receive()
             if frame.kind != wire.REQUEST:
@@ -119,7 +127,7 @@ class Agent:
             raise ValueError("session " + session + " runs already")
         if name not in _COLLECTORS:
             raise Refused("this agent has no collector " + name)
-        collector = _COLLECTORS[name](options)
+        collector = _COLLECTORS[name]()(options)
         caveats = collector.start()
         self._collectors[session] = collector
         return {"form": "python", "caveats": caveats, "loaded_modules": list(self._importer.loaded)}

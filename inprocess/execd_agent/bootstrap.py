@@ -70,11 +70,12 @@ class PrivateImporter:
             spec = self.extension_spec(name)
         if spec is None:
             raise ImportError(name)
+        before = set(sys.modules)
         module = frozen["_load_unlocked"](spec)
         if present is not None:
             sys.modules[name] = present
-        else:
-            self.loaded.append(name)
+        # An extension module may import others at its start: array takes collections.abc along.
+        self.loaded += [loaded for loaded in list(sys.modules) if loaded not in before]
         return module  # type: ignore[no-any-return]
 
     def is_standard(self, module: Any) -> bool:
@@ -136,7 +137,8 @@ def main() -> None:
     except BaseException:  # noqa: BLE001, S110 - the daemon sees the closed channel; the target must see nothing
         pass
     finally:
-        for descriptor in (settings["descriptor"], settings["marker"]):
+        # The channel last: when the daemon sees it closed, nothing of ours is open any more.
+        for descriptor in (settings["marker"], settings["descriptor"]):
             try:
                 posix.close(descriptor)
             except OSError:

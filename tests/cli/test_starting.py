@@ -183,10 +183,10 @@ def test_a_folder_named_execd_where_the_user_stands_is_not_run(
 
 def test_a_daemon_that_does_not_start_is_quoted(start: Start, fake_execd: Path, tmp_path: Path) -> None:
     program = tmp_path / "fakes" / "execd" / "__main__.py"
-    program.write_text("import sys; sys.exit('first line\\nthe disk \\x1b[31mburns')")
+    program.write_text("import sys; sys.exit('execd: the disk \\x1b[31mburns\\nput it out')")
     process = start("--socket", str(tmp_path / "d.sock"), "ps")
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 3
     assert "execd ended with status 1: the disk \\x1b[31mburns" in stderr
-    assert "execd start --foreground" in stderr
+    assert "put it out" in stderr
     assert not fake_execd.exists()

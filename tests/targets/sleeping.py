@@ -1,9 +1,11 @@
 """One thread, in time.sleep nearly always.
 
 Known: sleep number N of the milliseconds given as argument (1000) ends after that time and not before; after
-each the program says "woke N elapsed_ms". It takes no commands, and ends when nobody reads its lines.
+each the program says "woke N elapsed_ms", and with the second argument "state" what it holds, on a line of its
+own. It takes no commands, and ends when nobody reads its lines.
 """
 
+import json
 import os
 import sys
 import time
@@ -23,11 +25,14 @@ def sleep_once(number, sleep_ms):
 def main():
     """Never returns."""
     sleep_ms = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    tells_state = sys.argv[2:] == ["state"]
     line_protocol.ready()
     number = 0
     while True:
         number += 1
         sleep_once(number, sleep_ms)
+        if tells_state:
+            line_protocol.say(json.dumps(line_protocol.state()))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Known: on "run K" worker I calls `step` K * (I + 1) times, and each `step` calls `part` twice; the answer
 is, for each thread, its calls and its own wall time in `loop`. "fresh K" does the same in as many new
-threads, fresh-0 and so on, which end. The main thread reads the commands; "state" answers what this process
+threads, fresh-0 and so on, which end. "hooks" answers for each worker the profile and trace function that it
+has. The main thread reads the commands; "state" answers what this process
 holds.
 """
 
@@ -45,10 +46,16 @@ def measured(index, calls_of_first):
     return {"name": threading.current_thread().name, "calls": calls, "wall_s": wall_s}
 
 
+def hooks():
+    """What the calling thread is measured with."""
+    return {"name": threading.current_thread().name, "functions": [repr(sys.getprofile()), repr(sys.gettrace())]}
+
+
 def work(index, orders, results):
     """The body of a worker: waits, works, reports, for ever."""
     while True:
-        results.put(measured(index, orders.get()))
+        calls_of_first = orders.get()
+        results.put(hooks() if calls_of_first is None else measured(index, calls_of_first))
 
 
 class Workers:
@@ -92,7 +99,8 @@ def main():
     """Ends with stdin."""
     workers = Workers(int(sys.argv[1]) if len(sys.argv) > 1 else 4)
     line_protocol.ready()
-    line_protocol.serve({"run": workers.run, "fresh": workers.fresh, "state": line_protocol.state})
+    actions = {"run": workers.run, "fresh": workers.fresh, "hooks": lambda: workers.run(None)}
+    line_protocol.serve({**actions, "state": line_protocol.state})
 
 
 if __name__ == "__main__":

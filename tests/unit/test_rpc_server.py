@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from array import array
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from execd import __version__, reports
 from execd.config import Config
 from execd.errors import NotFound, TargetGone
-from execd.model.profile import Header, Profile
-from execd.model.session import Session, SessionSpec, State
-from execd.model.stored import StoredProfile, Totals
-from execd.model.target import Candidate, Target, TargetKey
+from execd.model.session import SessionSpec
 from execd.rpc import peer, server
 from execd.rpc.address import address
 from execd.rpc.chunks import MAX_BYTES
@@ -43,153 +36,19 @@ from execd_api.v1 import (
     targets_pb2_grpc,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rpc_fakes import WAIT_S, FakeRegistry, FakeStore, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Answer = TypeVar("Answer")
-WAIT_S = 10.0
-TARGET = Target(TargetKey("boot", 4711, 9), 1000, ("python", "\udcff"), "/python", "3.11.7")
-SESSION = Session("s1", "", "g1", TARGET, SessionSpec("calls"), "python", State.RUNNING, 1.0)
-STORED = StoredProfile("p1", "", "s1", "calls", "final", 1.0, 2.0, nodes=0, stored_bytes=3, pid=4711)
-EARLIER = StoredProfile("p0", "", "s1", "calls", "snapshot", 1.0, 1.5, nodes=0, stored_bytes=3, pid=4711)
+    from execd.model.profile import Profile
+
 WATCHES_FOREVER = """
 import sys, grpc
 from execd_api.v1 import sessions_pb2, sessions_pb2_grpc
 with grpc.insecure_channel(sys.argv[1]) as channel:
     list(sessions_pb2_grpc.SessionsStub(channel).Watch(sessions_pb2.WatchRequest(session="forever")))
 """
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """As in execd.sessions.registry."""
-
-    target: Target = TARGET
-    sessions: tuple[Session, ...] = (SESSION,)
-    joined: bool = True
-    attach_us: int = 20_000
-    stopped_us: int = 300
-    method: str = "pending call"
-
-
-@dataclass(frozen=True)
-class Detachment:
-    """As in execd.sessions.registry."""
-
-    target: Target = TARGET
-    sessions: tuple[Session, ...] = (SESSION,)
-    was_attached: bool = True
-    residue: tuple[str, ...] = ("one inert stub",)
-
-
-@dataclass
-class FakeRegistry:
-    """Answers with the values above; notes how it was asked."""
-
-    attached_targets: int = 2
-    running_sessions: int = 3
-    error: Exception | None = None
-    asked: list[Any] = field(default_factory=list)
-    gone: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
-
-    def _answer(self, asked: object, answer: Answer) -> Answer:
-        self.asked.append(asked)
-        if self.error:
-            raise self.error
-        return answer
-
-    def candidates(self) -> list[Candidate]:
-        return self._answer("candidates", [Candidate(TARGET, "ann", attached=True, reason="")])
-
-    def inspect(self, selector: str) -> Candidate:
-        return self._answer(selector, Candidate(TARGET, "ann", attached=False, reason="stopped"))
-
-    def attach(
-        self,
-        selector: str,
-        specs: list[SessionSpec],
-        *,
-        name: str,
-        timeout_s: float,
-        cancelled: Callable[[], bool],
-    ) -> Attachment:
-        if selector == "never":
-            self.asked.append(selector)
-            wait_until(cancelled)
-            self.gone.put("attach")
-        return self._answer((selector, specs, name, timeout_s), Attachment())
-
-    def detach(self, selector: str) -> Detachment:
-        return self._answer(selector, Detachment())
-
-    def start(self, selector: str, specs: list[SessionSpec]) -> list[Session]:
-        return self._answer((selector, specs), [SESSION])
-
-    def stop(self, selector: str) -> list[Session]:
-        return self._answer(selector, [SESSION])
-
-    def snapshot(self, selector: str, name: str) -> list[StoredProfile]:
-        return self._answer((selector, name), [STORED])
-
-    def session(self, selector: str) -> Session:
-        return self._answer(selector, SESSION)
-
-    def sessions(self, *, running_only: bool, limit: int) -> list[Session]:
-        return self._answer((running_only, limit), [SESSION])
-
-    def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
-        try:
-            yield self._answer(selector, SESSION)
-            if selector == "forever":
-                wait_until(stopped)
-        finally:
-            self.gone.put("watch")
-        if selector == "breaks":
-            raise TargetGone("PID 4711 ended", pid=4711)
-
-    def resolve_profile(self, subject: str) -> StoredProfile:
-        return self._answer(subject, STORED)
-
-    def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
-        return self._answer((profile.id, compare), EARLIER)
-
-
-@dataclass
-class FakeStore:
-    """Holds two profiles."""
-
-    data: bytes = b"abc"
-
-    def totals(self) -> Totals:
-        return Totals(profiles=5, bytes=6000)
-
-    def stored_profiles(self, *, session: str, limit: int) -> list[StoredProfile]:
-        return [STORED] * min(limit, 2) if session in {"", "s1"} else []
-
-    def stored(self, reference: str) -> StoredProfile:
-        if reference != "p1":
-            raise NotFound(f"no profile {reference}", profile=reference)
-        return STORED
-
-    def read(self, reference: str) -> bytes:
-        assert reference == "p1"
-        return self.data
-
-    def load(self, reference: str) -> Profile:
-        caveats = ("since attach", reference)
-        header = Header("calls", "python", "s1", 4711, (), "3.11.7", 1.0, 2.0, caveats=caveats)
-        return Profile(header, (), (), (), array("i"), array("i"), array("i"), ())
-
-    def delete(self, reference: str) -> StoredProfile:
-        return self.stored(reference)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    pause, deadline = threading.Event(), time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < deadline
-        pause.wait(0.005)
 
 
 @dataclass
@@ -424,9 +283,9 @@ def test_a_report_says_which_profile_it_is_of(daemon: Daemon, monkeypatch: pytes
         return bytes(MAX_BYTES + 1)
 
     monkeypatch.setattr(reports, "render", render)
-    request = reports_pb2.RenderRequest(subject="s1", format="text", compare="prev", reverse=True)
+    request = reports_pb2.RenderRequest(subject="s1", format="pprof", compare="prev", reverse=True)
     first, last = daemon.reports.Render(request)
-    assert asked == [("p1", "p0", "text", reports.ReportOptions(reverse=True))]
+    assert asked == [("p1", "p0", "pprof", reports.ReportOptions(reverse=True))]
     assert daemon.registry.asked == ["s1", ("p1", "prev")]
     assert (first.profile, list(first.notes), len(first.data)) == ("p1", ["since attach", "p1"], MAX_BYTES)
     assert (last.profile, list(last.notes), len(last.data)) == ("", [], 1)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,13 +117,13 @@ class Attacher:
         self, order: dict[str, object], timeout_s: float, cancelled: Callable[[], bool]
     ) -> tuple[dict[str, Any], list[int]]:
         control = self._helper()
-        control.send(json.dumps(order).encode())
+        _tell(control, order)
         deadline = time.monotonic() + timeout_s + _GRACE_S
         told = False
         while not select.select([control], [], [], _POLL_S)[0]:
             if cancelled() and not told:
                 told = True
-                control.send(b'{"op": "cancel"}')
+                _tell(control, {"op": "cancel"})
                 deadline = min(deadline, time.monotonic() + _GRACE_S)
             if time.monotonic() > deadline:
                 self._end_helper()
@@ -131,7 +132,7 @@ class Attacher:
                     remedy="the process goes on as before; try again",
                     pid=order["pid"],
                 )
-        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_LIMIT, 2)
+        data, descriptors = _answer(control)
         if not data:
             self._end_helper()
             raise AttachTimeout(
@@ -166,6 +167,20 @@ class Attacher:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _tell(control: socket.socket, message: dict[str, object]) -> None:
+    with suppress(ConnectionError):  # a helper that has ended is seen when its answer is waited for
+        control.send(json.dumps(message).encode())
+
+
+def _answer(control: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the helper's answer and descriptors, nothing where it has ended: before it read all, that is a reset."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_LIMIT, 2)
+    except ConnectionError:
+        return b"", []
+    return data, descriptors
 
 
 def _error(facts: dict[str, Any]) -> ExecdError:

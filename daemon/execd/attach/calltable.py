@@ -20,6 +20,7 @@ _COLUMNS = (("calls", "count"), ("self_ns", "ns"), ("open", "count"))
 _CAVEATS_LIMIT = 20
 _TEXT_LIMIT = 1000
 _THREAD_ID_LIMIT = 1 << 64
+_SUM_LIMIT = 1 << 62
 
 
 def read_calls(data: bytes, header: Header, command_pid: int) -> Profile:
@@ -50,6 +51,9 @@ def read_calls(data: bytes, header: Header, command_pid: int) -> Profile:
     for column in columns:
         if column.values and min(column.values) < 0:
             raise ProfileCorrupt(f"a negative figure in column {column.name}")
+        # So that no sum over nodes, of a fold or of a merge, leaves 64 bits.
+        if sum(column.values) > _SUM_LIMIT:
+            raise ProfileCorrupt(f"figures in column {column.name} that no clock and no counter reaches")
     return check(profile)
 
 

@@ -84,9 +84,9 @@ class Channel:
         with self._guarded():
             frame = self._receive(time.monotonic() + _HELLO_TIMEOUT_S)
             facts = self._object(frame, wire.HELLO)
+            if facts.get("protocol") != wire.VERSION or facts.get("nonce") != nonce:
+                raise self._broken("its hello does not fit")
             self._whole = True
-        if facts.get("protocol") != wire.VERSION or facts.get("nonce") != nonce:
-            raise self._broken("its hello does not fit")
         return Hello(_text(facts.get("python_version")), tuple(_texts(facts.get("collectors"))))
 
     def request(self, operation: str, *, timeout_s: float, **arguments: object) -> Reply:
@@ -151,7 +151,9 @@ class Channel:
 
     def _receive(self, deadline: float) -> wire.Frame:
         while not self._frames:
-            if not self._poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            # The clock decides, not the poll: of an agent that sends for ever there is always something to read.
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0 or not self._poll.poll(remaining_s * 1000):
                 raise self._broken("it did not answer in time")
             try:
                 data = self._connection.recv(_RECEIVE_SIZE)

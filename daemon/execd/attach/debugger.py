@@ -38,6 +38,11 @@ def queue(found: Interpreter, state: ThreadState, script_path: str) -> None:
     wake(found, state)
 
 
+def is_queued(found: Interpreter, state: ThreadState) -> bool:
+    """Return whether the script still waits. Reads only; the target may run meanwhile."""
+    return found.memory.read_u32(state.address + _support(found).pending_call) != 0
+
+
 def wake(found: Interpreter, state: ThreadState) -> None:
     """Make the thread look at its pending script. All threads must be stopped."""
     address = state.address + found.layout.eval_breaker

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from execd.attach import link as links
 from execd.attach import process, text
-from execd.attach.injection import Injection
+from execd.attach.injection import BORROWED, Injection
 from execd.attach.interpreter import Finder, Interpreter
 from execd.attach.ptrace import Ptrace
 from execd.attach.refusals import refuse
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _MESSAGE_LIMIT = 1 << 20
 _RETRY_S = 0.002
+_TAKE_BACK_S = 0.2
 _Result = TypeVar("_Result")
 
 
@@ -73,9 +74,8 @@ class Kit:
     ptrace: Ptrace
 
 
-def serve(control: socket.socket, ptrace: Ptrace) -> None:
-    """Answer requests until the daemon is gone."""
-    kit = Kit(Finder(), text.read_agent(), ptrace)
+def serve(control: socket.socket, kit: Kit) -> None:
+    """Answer requests until the daemon is gone. The fault tests bring a kit of their own."""
     while message := control.recv(_MESSAGE_LIMIT):
         request = json.loads(message)
         if request["op"] == "cancel":
@@ -89,7 +89,7 @@ def serve(control: socket.socket, ptrace: Ptrace) -> None:
         socket.send_fds(control, [json.dumps(reply).encode()], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        if ptrace.stuck:
+        if kit.ptrace.stuck:
             # A thread did not stop in time and will stop when it can; only our end makes the kernel let go of it.
             os._exit(1)
 
@@ -115,11 +115,13 @@ def attach(order: AttachOrder, kit: Kit, cancelled: Callable[[], bool]) -> Attac
     deadline = time.monotonic() + order.timeout_s
     pidfd = _open_pidfd(order)
     try:
-        refuse(order.pid, order.marker)
-        found = kit.finder.find(order.pid)
+        mappings = process.mappings(order.pid)
+        refuse(order.pid, order.marker, mappings)
+        # The target's threads come and go while we read.
+        found = _retry(lambda: kit.finder.find(order.pid, mappings), deadline, cancelled)
         clock = StopClock()
-        stopper = Stopper(order.pid, kit.ptrace, clock)
-        link = _retry(lambda: links.open_link(stopper, found, order.marker), deadline, cancelled)
+        stopper = Stopper(order.pid, kit.ptrace, clock, mappings)
+        link = _retry(lambda: links.open_link(stopper, found, order.marker, mappings), deadline, cancelled)
         channel, method, nonce = _inject(order, kit, stopper, found, link, pidfd, deadline, cancelled)
     except BaseException:
         os.close(pidfd)
@@ -147,12 +149,23 @@ def _inject(
         _place_text(kit.agent, found, link, pidfd, nonce)
         arrived = _arrival(channel)
         method = Injection(stopper, found, link, arrived, cancelled).run(deadline)
-        _clear_text(stopper, found, link, pidfd)
-    except BaseException:
+        _clear_text(stopper, found, link, pidfd, method)
+    except BaseException as error:
         if channel is not None:
             channel.close()
+        _take_back(stopper, found, link, error)
         raise
     return channel, method, nonce
+
+
+def _take_back(stopper: Stopper, found: Interpreter, link: links.Link, error: BaseException) -> None:
+    """Close the link in the target, unless a text that may run later would then close numbers that are not ours."""
+    if isinstance(error, TargetGone) or (isinstance(error, AttachTimeout) and error.facts.get("undone") != "True"):
+        return
+    try:
+        _retry(lambda: links.close_link(stopper, found, link), time.monotonic() + _TAKE_BACK_S, lambda: False)
+    except ExecdError:
+        return  # three descriptors and a page stay; the error that brought us here is the one to tell
 
 
 def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: int, nonce: str) -> None:
@@ -172,11 +185,16 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         os.close(marker)
 
 
-def _clear_text(stopper: Stopper, found: Interpreter, link: links.Link, pidfd: int) -> None:
-    """Take the text away once it has run. Where the target cannot be stopped now, 32 KiB of it stay."""
+def _clear_text(stopper: Stopper, found: Interpreter, link: links.Link, pidfd: int, method: str) -> None:
+    """Take the text away once it has run: a borrowed thread does that by itself.
+
+    Where the target cannot be stopped now, the page stays.
+    """
     marker = links.take_descriptor(pidfd, link.marker)
     os.ftruncate(marker, 0)
     os.close(marker)
+    if method == BORROWED:
+        return
     try:
         _retry(lambda: links.unmap_page(stopper, found, link), time.monotonic() + 0.1, lambda: False)
     except (AttachBusy, AttachTimeout):
@@ -229,11 +247,11 @@ def _error_reply(error: ExecdError) -> dict[str, object]:
     return {"error": error.kind, "message": error.message, "remedy": error.remedy, "facts": error.facts}
 
 
-def main(ptrace: Ptrace | None = None) -> None:
+def main() -> None:
     """Serve on the socket that is our standard input. Signals for the daemon's terminal are not for us."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
-    serve(control, ptrace or Ptrace())
+    serve(control, Kit(Finder(), text.read_agent(), Ptrace()))
 
 
 if __name__ == "__main__":

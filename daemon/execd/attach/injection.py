@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execd.attach import debugger, pending, process, x86_64
+from execd.attach.link import unmap_step
 from execd.attach.stopped import PYTHON_STACK
 from execd.errors import AttachBusy, AttachTimeout, NotPermitted, TargetGone
 
@@ -31,7 +32,7 @@ _FRAMES_LEFT = 50
 _THREADS_TRIED = 64
 # PyGILState_Ensure of a thread that let go of the GIL returns this, and PyGILState_Release wants it back (pystate.h).
 _GILSTATE_UNLOCKED = 1
-_FIRST_LOOK_S = 0.02
+_FIRST_LOOK_S = 0.03
 _LATER_LOOK_S = 0.1
 
 
@@ -69,6 +70,7 @@ class Injection:
         self._arrived = arrived
         self._cancelled = cancelled
         self._queued: Queued | None = None
+        self._hindrance = ""
 
     def run(self, deadline: float) -> str:
         """Return how the text came to run, once the agent has answered.
@@ -93,18 +95,24 @@ class Injection:
         if self._found.finalizing():
             raise NotPermitted("the target's interpreter is ending", remedy="nothing: it will be gone soon")
         try:
-            threads = process.threads(self._stopper.pid)
-            if self._borrowed_already():
+            if self._has_begun():
                 return ""
+            threads = process.threads(self._stopper.pid)
             for tid in threads[:_THREADS_TRIED] if everywhere else threads[:1]:
                 if self._may_wait(tid) and self._borrow(tid):
                     return BORROWED
             return self._queue() if self._queued is None else self._wake()
-        except AttachBusy:
+        except AttachBusy as error:
+            self._hindrance = error.message
             return ""
 
-    def _borrowed_already(self) -> bool:
-        return self._queued is not None and self._queued.entry is None and self._queued.thread is None
+    def _has_begun(self) -> bool:
+        """Whether the text is beyond recall: in a borrowed thread, or taken up by the interpreter."""
+        if self._queued is None:
+            return False
+        if self._queued.entry is not None:
+            return not pending.is_queued(self._found, self._queued.entry)
+        return self._queued.thread is None or not debugger.is_queued(self._found, self._queued.thread)
 
     def _may_wait(self, tid: int) -> bool:
         """Look without stopping: most threads that cannot be borrowed show it (/proc/PID/task/TID/syscall)."""
@@ -116,15 +124,16 @@ class Injection:
 
     def _borrow(self, tid: int) -> bool:
         """Lend the text to a thread that idles. With something queued, that is taken out first."""
+        states = self._found.thread_states()
         with self._stopper.one(tid):
-            if not self._lendable(self._stopper.registers(tid)):
+            if not self._lendable(self._stopper.registers(tid), states):
                 return False
             if self._queued is None:
                 self._start_in(tid)
                 return True
         if self._take_out():
             with self._stopper.one(tid):
-                if self._lendable(self._stopper.registers(tid)):
+                if self._lendable(self._stopper.registers(tid), states):
                     self._start_in(tid)
                     return True
         return False
@@ -135,13 +144,15 @@ class Injection:
             x86_64.Step(functions["PyGILState_Ensure"], ()),
             x86_64.Step(functions["PyRun_SimpleString"], (self._link.text_address,)),
             x86_64.Step(functions["PyGILState_Release"], (_GILSTATE_UNLOCKED,)),
+            unmap_step(self._found, self._link),
         ]
         self._stopper.run_chain(tid, steps, gadgets, b"", PYTHON_STACK)
         self._queued = Queued(None, None)
 
-    def _lendable(self, registers: x86_64.Registers) -> bool:
+    def _lendable(self, registers: x86_64.Registers, states: list[ThreadState]) -> bool:
+        """Whether a stopped thread may run the text; `states` were read before, and hold it if it is Python's."""
         number = registers.system_call
-        state = self._state_of(registers["fs_base"])
+        state = _state_of(states, registers["fs_base"])
         gil = self._found.gil()
         if number is None or state is None or gil.holder == state.address:
             return False
@@ -151,12 +162,9 @@ class Injection:
             waits = number in x86_64.BLOCKING_CALLS
         return waits and self._found.recursion_left(state) >= _FRAMES_LEFT
 
-    def _state_of(self, thread_id: int) -> ThreadState | None:
-        return next((state for state in self._found.thread_states() if state.thread_id == thread_id), None)
-
     def _queue(self) -> str:
         with self._stopper.all() as tids:
-            main = self._state_of(self._stopper.registers(tids[0])["fs_base"])
+            main = _state_of(self._found.thread_states(), self._stopper.registers(tids[0])["fs_base"])
             if main is not None and self._found.recursion_left(main) < _FRAMES_LEFT:
                 raise AttachBusy("the target is near its recursion limit", remedy="try again")
             if self._found.layout.debugger is None:
@@ -197,7 +205,7 @@ class Injection:
     def _give_up(self, method: str) -> None:
         undone = self._queued is None
         for _ in range(20):
-            if undone or self._borrowed_already():
+            if undone or self._has_begun():
                 break
             try:
                 undone = self._take_out()
@@ -205,14 +213,20 @@ class Injection:
             except AttachBusy:
                 time.sleep(0.005)
         place = where(self._stopper.pid)
+        hindrance = f" ({self._hindrance})" if self._hindrance else ""
         reason = "was cancelled" if self._cancelled() else "timed out"
         raise AttachTimeout(
-            f"the attach to process {self._stopper.pid} {reason}: its main thread is {place} and reached no safe point",
+            f"the attach to process {self._stopper.pid} {reason}: "
+            f"its main thread is {place} and reached no safe point{hindrance}",
             remedy="try again with a longer --attach-timeout, or when it is out of there",
             pid=self._stopper.pid,
             method=method or "none",
             undone=undone,
         )
+
+
+def _state_of(states: list[ThreadState], thread_id: int) -> ThreadState | None:
+    return next((state for state in states if state.thread_id == thread_id), None)
 
 
 def where(pid: int) -> str:

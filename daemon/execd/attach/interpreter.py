@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ _SINCE_3_9 = "PyFrame_GetCode"
 _SYMBOLS = (_RUNTIME, *_FUNCTIONS, "Py_Version", _SINCE_3_10, _SINCE_3_9)
 _THREADS_LIMIT = 20_000
 _LIBRARY_LIMIT = 256
+_RECURSION_BOUND = 1 << 31
+_CHECK_PAUSES_S = (0.001, 0.002, 0.005, 0.01, 0.02)
+_PATTERNS = (x86_64.TRAMPOLINE, x86_64.SYSCALL_RETURN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Interpreter:
         memory: of the target.
         version: (3, 11); patch level "3.11.7" in `version_text` where it is known.
         runtime: address of _PyRuntime.
+        main: address of the main interpreter's state.
         functions: addresses of the C functions that an attach calls.
         layout: offsets that fit.
         gadgets: of its C library.
@@ -63,23 +68,22 @@ class Interpreter:
     version: tuple[int, int]
     version_text: str
     runtime: int
+    main: int
     functions: dict[str, int]
     layout: Layout
     gadgets: x86_64.Gadgets
-
-    @property
-    def main(self) -> int:
-        """The address of the main interpreter's state."""
-        return self.memory.read_u64(self.runtime + self.layout.main_interpreter)
 
     def thread_states(self) -> list[ThreadState]:
         """Return the main interpreter's thread states, newest first. Raises AttachBusy where they change under us."""
         found: list[ThreadState] = []
         address = self.memory.read_u64(self.main + self.layout.threads_head)
+        layout = self.layout
+        size = max(layout.thread_id, layout.next_thread) + 8
         try:
             while address and len(found) < _THREADS_LIMIT:
-                found.append(ThreadState(address, self.memory.read_u64(address + self.layout.thread_id)))
-                address = self.memory.read_u64(address + self.layout.next_thread)
+                state = self.memory.read(address, size)
+                found.append(ThreadState(address, _word(state, layout.thread_id)))
+                address = _word(state, layout.next_thread)
         except Unmapped:
             raise AttachBusy("the target's threads change too fast", remedy="try again") from None
         return found
@@ -113,16 +117,20 @@ class Finder:
 
     def __init__(self) -> None:
         self._images: dict[tuple[int, int, int, int], elf.Image | None] = {}
-        self._gadgets: dict[tuple[int, int, int, int], tuple[int, int] | None] = {}
+        # Offsets of the two patterns in a mapping of code, -1 where it has none; scanning a C library takes 1 ms.
+        self._gadgets: dict[tuple[str, str, int, int], tuple[int, ...]] = {}
 
-    def find(self, pid: int) -> Interpreter:
+    def find(self, pid: int, mappings: list[Mapping]) -> Interpreter:
         """Return the CPython of a process.
+
+        Args:
+            pid: the process.
+            mappings: its memory map.
 
         Raises:
             NotSupported: it has none, or one of an unknown version or layout.
             TargetGone, NotPermitted: it cannot be looked at.
         """
-        mappings = process.mappings(pid)
         memory = Memory(pid)
         for path_mappings in _candidates(mappings):
             image = self._image(pid, path_mappings)
@@ -136,7 +144,8 @@ class Finder:
         functions = {name: addresses[name] for name in _FUNCTIONS}
         layout = layout_for(version, runtime_start)
         gadgets = self._find_gadgets(pid, memory, mappings)
-        found = Interpreter(memory, version, text, addresses[_RUNTIME], functions, layout, gadgets)
+        main = memory.read_u64(addresses[_RUNTIME] + layout.main_interpreter)
+        found = Interpreter(memory, version, text, addresses[_RUNTIME], main, functions, layout, gadgets)
         check(found)
         return found
 
@@ -174,39 +183,50 @@ class Finder:
     def _find_gadgets(self, pid: int, memory: Memory, mappings: list[Mapping]) -> x86_64.Gadgets:
         code = [mapping for mapping in mappings if mapping.executable and mapping.path.startswith("/")]
         code.sort(key=lambda mapping: "libc" not in mapping.path.rpartition("/")[2])
-        trampoline = system_call = 0
+        found = [0, 0]
         for mapping in code:
-            data = memory.read(mapping.start, mapping.end - mapping.start)
-            trampoline = trampoline or _place(data, x86_64.TRAMPOLINE, mapping.start)
-            system_call = system_call or _place(data, x86_64.SYSCALL_RETURN, mapping.start)
-            if trampoline and system_call:
-                return x86_64.Gadgets(trampoline, system_call)
+            key = (mapping.path, mapping.device, mapping.inode, mapping.offset)
+            if key not in self._gadgets:
+                data = memory.read(mapping.start, mapping.end - mapping.start)
+                self._gadgets[key] = tuple(data.find(pattern) for pattern in _PATTERNS)
+            for index, place in enumerate(self._gadgets[key]):
+                if not found[index] and place >= 0 and _is_there(memory, mapping.start + place, _PATTERNS[index]):
+                    found[index] = mapping.start + place
+            if all(found):
+                return x86_64.Gadgets(*found)
         raise NotSupported(f"process {pid} has no rt_sigreturn trampoline in its C library", pid=pid)
 
 
 def check(found: Interpreter) -> None:
-    """Raise NotSupported where the layout does not fit what lies in memory: then nothing there may be touched."""
-    layout, memory = found.layout, found.memory
+    """Raise NotSupported where the layout does not fit what lies in memory: then nothing there may be touched.
+
+    A thread that ends while we read makes a look fail too, so only a misfit that lasts is one.
+    """
+    for pause_s in _CHECK_PAUSES_S:
+        if _fits(found):
+            return
+        time.sleep(pause_s)
+    raise NotSupported(
+        f"the internals of this CPython {found.version_text} are not laid out as in the releases execd knows",
+        remedy="report the build; its offsets can be added",
+        version=found.version_text,
+    )
+
+
+def _fits(found: Interpreter) -> bool:
+    layout, memory, main = found.layout, found.memory, found.main
     try:
-        main = found.main
         states = found.thread_states()
-        fits = bool(states) and all(
-            memory.read_u64(state.address + layout.interpreter) == main for state in states[:_LIBRARY_LIMIT]
-        )
-        fits = fits and found.recursion_left(states[0]) < 1 << 31
-        if fits and layout.pending is not None:
-            first = memory.read_u32(main + layout.pending.first)
-            last = memory.read_u32(main + layout.pending.last)
-            fits = first < layout.pending.slots and last < layout.pending.slots
+        ours = (memory.read_u64(state.address + layout.interpreter) == main for state in states[:_LIBRARY_LIMIT])
+        if not states or not all(ours) or found.recursion_left(states[0]) >= _RECURSION_BOUND:
+            return False
         found.gil()
-    except Unmapped:
-        fits = False
-    if not fits:
-        raise NotSupported(
-            f"the internals of this CPython {found.version_text} are not laid out as in the releases execd knows",
-            remedy="report the build; its offsets can be added",
-            version=found.version_text,
-        )
+        if layout.pending is None:
+            return True
+        first, last = (memory.read_u32(main + place) for place in (layout.pending.first, layout.pending.last))
+    except (Unmapped, AttachBusy):
+        return False
+    return first < layout.pending.slots and last < layout.pending.slots
 
 
 def _candidates(mappings: list[Mapping]) -> Iterator[list[Mapping]]:
@@ -252,6 +272,10 @@ def _version(memory: Memory, addresses: dict[str, int]) -> tuple[tuple[int, int]
     return (3, minor), f"3.{minor}"
 
 
-def _place(data: bytes, pattern: bytes, start: int) -> int:
-    index = data.find(pattern)
-    return start + index if index >= 0 else 0
+def _word(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 8], "little")
+
+
+def _is_there(memory: Memory, address: int, pattern: bytes) -> bool:
+    """Look again: a file of the same name and inode may have been written over."""
+    return memory.read(address, len(pattern)) == pattern

@@ -46,7 +46,6 @@ class Link:
         page: address of PAGE_SIZE bytes that are ours in the target.
         agent_descriptor, daemon_descriptor: the two ends of the socketpair, numbers in the target.
         marker: number of the memfd in the target.
-        identity: (st_dev, st_ino) of the agent's end.
     """
 
     page: int
@@ -65,17 +64,19 @@ def marker_name(uid: int, daemon_pid: int) -> str:
     return f"execd:{uid}:{daemon_pid}"
 
 
-def find_marker(pid: int) -> tuple[int, str] | None:
-    """Return (descriptor, name) of the marker in a process, None where it has no agent."""
-    for descriptor, target in process.open_files(pid).items():
-        if target.startswith("/memfd:execd:"):
-            return descriptor, target.removeprefix("/memfd:").removesuffix(" (deleted)")
-    return None
+def find_markers(pid: int) -> dict[int, str]:
+    """Return the markers in a process by descriptor: none where it has no agent."""
+    return {
+        descriptor: target.removeprefix("/memfd:").removesuffix(" (deleted)")
+        for descriptor, target in process.open_files(pid).items()
+        if target.startswith("/memfd:execd:")
+    }
 
 
-def open_link(stopper: Stopper, found: Interpreter, name: str) -> Link:
+def open_link(stopper: Stopper, found: Interpreter, name: str, mappings: list[process.Mapping]) -> Link:
     """Make a target open a link. Raises AttachBusy where no thread could do it now."""
-    page = _free_address(stopper.pid)
+    page = _free_address(stopper.pid, mappings)
+    before = find_markers(stopper.pid)
     steps = [
         x86_64.system_call(
             found.gadgets,
@@ -101,27 +102,28 @@ def open_link(stopper: Stopper, found: Interpreter, name: str) -> Link:
     _run_in_any_thread(stopper, found, steps, name.encode() + b"\0")
     _await_done(found, page)
     agent_end, daemon_end = struct.unpack("<ii", found.memory.read(page + _PAIR_WORD, 8))
-    marker = find_marker(stopper.pid)
-    if daemon_end == 0 or marker is None:
+    # An agent that is on its way out may have its own still.
+    made = [number for number in find_markers(stopper.pid) if number not in before]
+    if daemon_end == 0 or len(made) != 1:
         raise NotSupported(
             f"process {stopper.pid} may not open descriptors (a limit of its own, or a seccomp filter)",
             remedy="raise its limit of open files (ulimit -n)",
             pid=stopper.pid,
         )
-    return Link(page, agent_end, daemon_end, marker[0])
+    return Link(page, agent_end, daemon_end, made[0])
 
 
 def close_link(stopper: Stopper, found: Interpreter, link: Link) -> None:
     """Make the target give everything back, after an attach that came to nothing."""
     numbers = (link.agent_descriptor, link.daemon_descriptor, link.marker)
     steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in numbers]
-    steps.append(_unmap(found, link))
+    steps.append(unmap_step(found, link))
     _run_in_any_thread(stopper, found, steps, b"")
 
 
 def unmap_page(stopper: Stopper, found: Interpreter, link: Link) -> None:
     """Make the target give the page back, once nothing in it is needed any more."""
-    _run_in_any_thread(stopper, found, [_unmap(found, link)], b"")
+    _run_in_any_thread(stopper, found, [unmap_step(found, link)], b"")
 
 
 def take_descriptor(pidfd: int, number: int) -> int:
@@ -159,7 +161,8 @@ def _run_in_any_thread(stopper: Stopper, found: Interpreter, steps: list[x86_64.
     raise reason
 
 
-def _unmap(found: Interpreter, link: Link) -> x86_64.Step:
+def unmap_step(found: Interpreter, link: Link) -> x86_64.Step:
+    """Return the system call that gives the page back."""
     return x86_64.system_call(found.gadgets, x86_64.MUNMAP, link.page, PAGE_SIZE)
 
 
@@ -176,9 +179,8 @@ def _await_done(found: Interpreter, page: int) -> None:
         time.sleep(50e-6)
 
 
-def _free_address(pid: int) -> int:
+def _free_address(pid: int, mappings: list[process.Mapping]) -> int:
     """Return an address at which PAGE_SIZE bytes are free, far from anything that grows."""
-    mappings = process.mappings(pid)
     best, address = 0, 0
     for low, high in itertools.pairwise(mappings):
         gap = high.start - low.end

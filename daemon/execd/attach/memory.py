@@ -83,7 +83,7 @@ class Memory:
         if code in (errno.EPERM, errno.EACCES):
             return NotPermitted(
                 f"the kernel does not let this user read the memory of process {self.pid}",
-                remedy="run execd as the same user, or with CAP_SYS_PTRACE",
+                remedy="run execd as the same user with kernel.yama.ptrace_scope 0, or with CAP_SYS_PTRACE",
                 pid=self.pid,
             )
         place = f"{length} bytes at {remote:#x} of process {self.pid}"

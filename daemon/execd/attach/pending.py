@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from execd.attach.layout import PendingCalls
 
 _SEMAPHORE_FREE = 1
+_SLOT = struct.Struct("<QQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +31,39 @@ class Entry:
     before: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """The ring as it stands: its words, and whether it may be written now."""
+
+    first: int
+    last: int
+    count: int
+    quiet: bool
+
+
 def queue(found: Interpreter, text_address: int) -> Entry:
     """Queue the text. All threads must be stopped. Raises AttachBusy where the ring cannot be written now."""
-    ring = _ring(found)
+    places = _places(found)
+    ring = _require_quiet(found, places)
     memory, main = found.memory, found.main
-    _require_quiet(found, ring, main)
-    first, last = memory.read_u32(main + ring.first), memory.read_u32(main + ring.last)
-    after = (last + 1) % ring.slots
-    if after == first:
+    after = (ring.last + 1) % places.slots
+    if after == ring.first:
         raise AttachBusy("the target's pending calls are full", remedy="try again")
-    slot = main + ring.calls + last * ring.slot_size
-    before = memory.read(slot, ring.slot_size)
-    content = struct.pack("<QQ", found.functions["PyRun_SimpleString"], text_address)
-    memory.write(slot, content + bytes(ring.slot_size - len(content)))
-    memory.write_u32(main + ring.last, after)
-    count = 1 if ring.count_is_flag else memory.read_u32(main + ring.count) + 1
-    memory.write_u32(main + ring.count, count)
+    slot = main + places.calls + ring.last * places.slot_size
+    before = memory.read(slot, places.slot_size)
+    content = _SLOT.pack(found.functions["PyRun_SimpleString"], text_address)
+    memory.write(slot, content.ljust(places.slot_size, b"\0"))
+    memory.write_u32(main + places.last, after)
+    memory.write_u32(main + places.count, 1 if places.count_is_flag else ring.count + 1)
     wake(found)
-    return Entry(last, slot, text_address, before)
+    return Entry(ring.last, slot, text_address, before)
+
+
+def is_queued(found: Interpreter, entry: Entry) -> bool:
+    """Return whether the entry still waits. Reads only; the target may run meanwhile."""
+    ring = _look(found, _places(found))
+    _, argument = _SLOT.unpack(found.memory.read(entry.slot_address, _SLOT.size))
+    return ring.first != ring.last and argument == entry.text_address
 
 
 def wake(found: Interpreter) -> None:
@@ -70,36 +86,46 @@ def cancel(found: Interpreter, entry: Entry) -> bool:
     Raises:
         AttachBusy: the ring is in use at this instant.
     """
-    ring = _ring(found)
+    places = _places(found)
+    ring = _require_quiet(found, places)
     memory, main = found.memory, found.main
-    _require_quiet(found, ring, main)
-    _, argument = struct.unpack("<QQ", memory.read(entry.slot_address, 16))
-    first, last = memory.read_u32(main + ring.first), memory.read_u32(main + ring.last)
-    queued = first != last and argument == entry.text_address and last == (entry.index + 1) % ring.slots
-    if not queued:
+    if not is_queued(found, entry) or ring.last != (entry.index + 1) % places.slots:
         return False
-    memory.write_u32(main + ring.last, entry.index)
+    memory.write_u32(main + places.last, entry.index)
     memory.write(entry.slot_address, entry.before)
-    if not ring.count_is_flag:
-        memory.write_u32(main + ring.count, memory.read_u32(main + ring.count) - 1)
-    elif first == entry.index:
-        memory.write_u32(main + ring.count, 0)
+    if not places.count_is_flag:
+        memory.write_u32(main + places.count, ring.count - 1)
+    elif ring.first == entry.index:
+        memory.write_u32(main + places.count, 0)
     return True
 
 
-def _ring(found: Interpreter) -> PendingCalls:
-    ring = found.layout.pending
-    if ring is None:
+def _places(found: Interpreter) -> PendingCalls:
+    places = found.layout.pending
+    if places is None:
         raise AttachBusy("no pending-call ring is known for this version")
+    return places
+
+
+def _require_quiet(found: Interpreter, places: PendingCalls) -> _Ring:
+    ring = _look(found, places)
+    if not ring.quiet:
+        raise AttachBusy("the target is working on its pending calls at this instant", remedy="try again")
     return ring
 
 
-def _require_quiet(found: Interpreter, ring: PendingCalls, main: int) -> None:
-    memory = found.memory
-    if ring.lock_is_mutex:
-        free = memory.read(main + ring.lock, 1) == b"\0"
+def _look(found: Interpreter, places: PendingCalls) -> _Ring:
+    """Read the whole ring in one go: each transfer costs the target time while it is stopped."""
+    start = min(places.lock, places.lock if places.idle_word is None else places.idle_word)
+    block = found.memory.read(found.main + start, places.last + 4 - start)
+
+    def word(offset: int, size: int = 4) -> int:
+        return int.from_bytes(block[offset - start : offset - start + size], "little")
+
+    if places.lock_is_mutex:
+        free = word(places.lock, 1) == 0
     else:
         # PyThread_type_lock is a sem_t here (Python/thread_pthread.h, USE_SEMAPHORES): 1 in its low word means free.
-        free = memory.read_u32(memory.read_u64(main + ring.lock)) == _SEMAPHORE_FREE
-    if not free or (ring.idle_word is not None and memory.read_u32(main + ring.idle_word)):
-        raise AttachBusy("the target is working on its pending calls at this instant", remedy="try again")
+        free = found.memory.read_u32(word(places.lock, 8)) == _SEMAPHORE_FREE
+    idle = places.idle_word is None or word(places.idle_word) == 0
+    return _Ring(word(places.first), word(places.last), word(places.count), free and idle)

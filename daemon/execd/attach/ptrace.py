@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import time
-from dataclasses import dataclass
 
 from execd.errors import AttachBusy, NotPermitted, TargetGone
 
@@ -30,18 +29,12 @@ _WALL = 0x40000000
 _XSTATE_LIMIT = 16384
 # A thread that does not stop within this time is in an uninterruptible system call.
 _STOP_TIMEOUT_S = 0.25
+# Nearly every thread stops within this time, and a sleep of ours would be longer than the stop.
+_SPIN_S = 300e-6
 
 
 class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-@dataclass(frozen=True, slots=True)
-class RseqArea:
-    """Where a thread's struct rseq lies; address 0: the thread has none registered."""
-
-    address: int
-    size: int
 
 
 class Ptrace:
@@ -54,6 +47,9 @@ class Ptrace:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         self._libc.ptrace.restype = ctypes.c_long
+        # Made once: what is allocated while a target is stopped costs the target time.
+        self._buffer = ctypes.create_string_buffer(_XSTATE_LIMIT)
+        self._words = (ctypes.c_uint64 * 3)()
         # A thread that could not be let go: only our own end frees it then (see helper.py).
         self.stuck = False
 
@@ -112,12 +108,11 @@ class Ptrace:
         self.call(_GETSIGMASK, tid, 8, ctypes.addressof(buffer))
         return int(buffer.value)
 
-    def rseq(self, tid: int) -> RseqArea:
-        """Return where the thread's restartable sequence area lies (Linux >= 5.13; older kernels: none)."""
-        buffer = (ctypes.c_uint64 * 3)()
-        if self._libc.ptrace(_GET_RSEQ_CONFIGURATION, tid, 24, ctypes.addressof(buffer)) < 0:
-            return RseqArea(0, 0)
-        return RseqArea(int(buffer[0]), int(buffer[1]) & 0xFFFFFFFF)
+    def rseq(self, tid: int) -> int:
+        """Return the address of the thread's struct rseq, 0 where it has registered none (or before Linux 5.13)."""
+        if self._libc.ptrace(_GET_RSEQ_CONFIGURATION, tid, 24, ctypes.addressof(self._words)) < 0:
+            return 0
+        return int(self._words[0])
 
     def detach(self, tid: int) -> None:
         """Let a stopped thread run and trace it no longer. A thread that has ended meanwhile is no error.
@@ -130,28 +125,30 @@ class Ptrace:
             self.stuck = self.stuck or os.path.exists(f"/proc/{tid}/stat")
 
     def _regset(self, tid: int, kind: int, limit: int) -> bytes:
-        buffer = ctypes.create_string_buffer(limit)
-        vector = _Iovec(ctypes.addressof(buffer), limit)
+        vector = _Iovec(ctypes.addressof(self._buffer), limit)
         self.call(_GETREGSET, tid, kind, ctypes.addressof(vector))
-        return buffer.raw[: vector.length]
+        return ctypes.string_at(self._buffer, vector.length)
 
     def _wait(self, tid: int, deadline: float) -> int:
-        pause_s = 0.0
+        began, pause_s = time.monotonic(), 20e-6
         while True:
             done, status = os.waitpid(tid, os.WNOHANG | _WALL)
             if done == tid:
                 if not os.WIFSTOPPED(status):
                     raise TargetGone(f"thread {tid} has ended", tid=tid)
                 return status
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - began < _SPIN_S:
+                os.sched_yield()
+                continue
+            if now > deadline:
                 raise AttachBusy(
                     f"thread {tid} did not stop within {_STOP_TIMEOUT_S} s; it is in an uninterruptible system call",
                     remedy="try again when it is out of it",
                     tid=tid,
                 )
-            if pause_s:
-                time.sleep(pause_s)
-            pause_s = min(max(pause_s * 1.5, 20e-6), 1e-3)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 1e-3)
 
     def _fail(self, code: int, request: int, tid: int) -> None:
         if code == errno.ESRCH:

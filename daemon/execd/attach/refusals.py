@@ -7,19 +7,20 @@ import platform
 import sys
 
 from execd.attach import process, x86_64
-from execd.attach.link import find_marker
+from execd.attach.link import find_markers
 from execd.errors import NotPermitted, NotSupported, TargetGone
 
 _STOPPED = {"T": "stopped by a signal", "t": "stopped by a debugger"}
 _SWITCH = "PYTHON_DISABLE_REMOTE_DEBUG"
 
 
-def refuse(pid: int, our_marker: str) -> None:
+def refuse(pid: int, our_marker: str, mappings: list[process.Mapping]) -> None:
     """Raise the first reason that forbids an attach to a process.
 
     Args:
         pid: the target.
         our_marker: the marker that this daemon leaves in its targets.
+        mappings: its memory map.
 
     Raises:
         TargetGone, NotPermitted, NotSupported.
@@ -37,7 +38,7 @@ def refuse(pid: int, our_marker: str) -> None:
         raise NotSupported(f"process {pid} runs with a shadow stack, which borrowing a thread would break", pid=pid)
     if _SWITCH in process.environment(pid):
         raise NotPermitted(f"remote debugging is disabled in process {pid} by {_SWITCH}", pid=pid)
-    if any("/ld-musl-" in mapping.path for mapping in process.mappings(pid)):
+    if any("/ld-musl-" in mapping.path for mapping in mappings):
         raise NotSupported(f"process {pid} uses musl, which is not supported yet", pid=pid)
     _refuse_other_agent(pid, our_marker)
 
@@ -67,14 +68,12 @@ def _refuse_user(pid: int, facts: process.Status) -> None:
 
 
 def _refuse_other_agent(pid: int, our_marker: str) -> None:
-    marker = find_marker(pid)
-    if marker is None or marker[1] == our_marker:
-        return
-    _, uid, daemon = marker[1].split(":", 2)
-    if daemon.isdigit() and os.path.exists(f"/proc/{daemon}/stat"):
-        raise NotPermitted(
-            f"process {pid} has the agent of another daemon, process {daemon} of user {uid}",
-            remedy=f"detach there first, or stop that daemon (PID {daemon})",
-            pid=pid,
-            daemon_pid=daemon,
-        )
+    for marker in find_markers(pid).values():
+        _, uid, daemon = marker.split(":", 2)
+        if marker != our_marker and daemon.isdigit() and os.path.exists(f"/proc/{daemon}/stat"):
+            raise NotPermitted(
+                f"process {pid} has the agent of another daemon, process {daemon} of user {uid}",
+                remedy=f"detach there first, or stop that daemon (PID {daemon})",
+                pid=pid,
+                daemon_pid=daemon,
+            )

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import os
 import pwd
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.attach import process, rootfs
 from execd.attach.refusals import refuse
 from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
-from execd.model.target import Candidate, Target, TargetKey
+from execd.model.target import Candidate, Target
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from execd.attach.interpreter import Finder
+    from execd.model.target import TargetKey
 
 
-def look_at(pid: int, finder: Finder) -> Target:
-    """Return a process as a target.
+def look_at(pid: int) -> Target:
+    """Return a process as a target, its Python version not looked for.
 
     Raises:
         TargetGone: there is no such process.
         NotPermitted: this user may not look into it.
     """
-    key = process.target_key(pid)
+    try:
+        key = process.target_key(pid)
+    except TargetGone:
+        raise TargetGone(
+            f"there is no process {pid}", remedy="list those that there are: execctl ps", pid=pid
+        ) from None
     facts = process.status(pid)
     if facts.state in "ZX":
         raise TargetGone(f"process {pid} has ended (it is a zombie)", pid=pid)
@@ -33,18 +40,19 @@ def look_at(pid: int, finder: Finder) -> Target:
         uid=facts.uid,
         command_line=process.command_line(pid),
         executable=rootfs.executable_path(pid),
-        python_version=finder.version(pid),
+        python_version="",
         in_other_root=rootfs.in_other_root(pid),
     )
 
 
 def candidate(pid: int, finder: Finder, marker: str, attached: Collection[TargetKey]) -> Candidate:
     """Return a process with what is known to forbid an attach. Raises as look_at does."""
-    target = look_at(pid, finder)
+    target = look_at(pid)
+    target = replace(target, python_version=finder.version(pid))
     reason = "" if target.python_version else "no CPython found in it"
     if not reason:
         try:
-            refuse(pid, marker)
+            refuse(pid, marker, process.mappings(pid))
         except ExecdError as error:
             reason = error.message
     return Candidate(target, user_name(target.uid), target.key in attached, reason)
@@ -94,5 +102,8 @@ def _closed_to_us(pid: int) -> Candidate | None:
         key, uid = process.target_key(pid), process.status(pid).uid
     except ExecdError:
         return None
-    target = Target(TargetKey(key.boot_id, pid, key.start_ticks), uid, command_line, command_line[0], "")
-    return Candidate(target, user_name(uid), attached=False, reason=f"belongs to user {user_name(uid)}")
+    target = Target(key, uid, command_line, command_line[0], "")
+    reason = f"belongs to user {user_name(uid)}"
+    if uid == os.geteuid():
+        reason = "the kernel does not let this user trace it (kernel.yama.ptrace_scope, or a process that forbids it)"
+    return Candidate(target, user_name(uid), attached=False, reason=reason)

@@ -32,13 +32,13 @@ class StopClock:
 class Stopper:
     """Stops threads of one target by ptrace."""
 
-    def __init__(self, pid: int, ptrace: Ptrace, clock: StopClock) -> None:
+    def __init__(self, pid: int, ptrace: Ptrace, clock: StopClock, mappings: list[process.Mapping]) -> None:
         self.pid = pid
         self.ptrace = ptrace
         self._clock = clock
         self._memory = Memory(pid)
-        # Read before anything is stopped: parsing the map of a large process takes longer than all else together.
-        self._stacks = _stack_ranges(pid)
+        # Taken before anything is stopped: reading the map of a large process takes longer than all else together.
+        self._stacks = _stack_ranges(pid, mappings)
 
     @contextmanager
     def one(self, tid: int) -> Iterator[None]:
@@ -112,7 +112,7 @@ class Stopper:
     def _refuse_restartable_sequence(self, tid: int) -> None:
         """A thread inside of an rseq critical section would come back into the midst of it (kernel/rseq.c)."""
         area = self.ptrace.rseq(tid)
-        if area.address and self._memory.read_u64(area.address + _RSEQ_CRITICAL_SECTION):
+        if area and self._memory.read_u64(area + _RSEQ_CRITICAL_SECTION):
             raise AttachBusy(f"thread {tid} is inside of a restartable sequence", tid=tid)
 
     def _require_stack(self, tid: int, stack_pointer: int, room: int) -> None:
@@ -124,11 +124,11 @@ class Stopper:
         raise AttachBusy(f"thread {tid} has less than {room >> 10} KiB of stack left", tid=tid)
 
 
-def _stack_ranges(pid: int) -> list[tuple[int, int]]:
+def _stack_ranges(pid: int, mappings: list[process.Mapping]) -> list[tuple[int, int]]:
     """Return where stacks can lie: every private writable mapping, the main thread's with the room that it may grow."""
     limit = process.stack_limit(pid)
     ranges = []
-    for mapping in process.mappings(pid):
+    for mapping in mappings:
         if mapping.permissions.startswith("rw"):
             start = min(mapping.start, mapping.end - limit) if mapping.path == "[stack]" else mapping.start
             ranges.append((start, mapping.end))

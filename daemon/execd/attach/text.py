@@ -61,9 +61,12 @@ def _run(source: str, values: str = "") -> str:
 
 def stripped_source(module: str) -> str:
     """Return a file of the agent without docstrings, comments, annotations and the __future__ import."""
-    file = resources.files(_PACKAGE) / f"{module}.py"
-    tree = _Stripper().visit(ast.parse(file.read_text(encoding="utf-8")))
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return _stripped((resources.files(_PACKAGE) / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def _stripped(source: str) -> str:
+    # What is not there the target need not compile: it does so holding its GIL.
+    return ast.unparse(ast.fix_missing_locations(_Stripper().visit(ast.parse(source))))
 
 
 def _modules(folder: Traversable, package: str) -> list[tuple[str, str]]:
@@ -71,7 +74,7 @@ def _modules(folder: Traversable, package: str) -> list[tuple[str, str]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".py") and entry.name[:-3] not in _INJECTED:
             name = package if entry.name == "__init__.py" else f"{package}.{entry.name[:-3]}"
-            found.append((name, entry.read_text(encoding="utf-8")))
+            found.append((name, _stripped(entry.read_text(encoding="utf-8"))))
         elif entry.is_dir() and entry.name != "__pycache__":
             found += _modules(entry, f"{package}.{entry.name}")
     return found

@@ -32,19 +32,21 @@ _RESTART_RESULTS = {_SIGNED - 512, _SIGNED - 513, _SIGNED - 514, _SIGNED - 516}
 _EINTR_RESULT = _SIGNED - 4
 _SYSCALL_LENGTH = 2
 
-# ucontext: flags, link, stack (sp, flags, size), sigcontext of 256 bytes, signal mask.
-_UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
+# struct ucontext: flags, link, stack (address, flags, size), then struct sigcontext of 256 bytes with the general
+# registers, the segments (cs, gs, fs, ss), err, trapno, oldmask, cr2 and the address of the FP state; last the mask.
+_FRAME = struct.Struct("<QQQiiQ18Q4H32xQ64xQ")
 _SIGCONTEXT_ORDER = (
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
     *("rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "eflags"),
 )
-_SEGMENTS = struct.Struct("<HHHH")
 _UC_FP_XSTATE = 1
 _UC_SIGCONTEXT_SS = 2
 _UC_STRICT_RESTORE_SS = 4
 # Not a mode that sigaltstack knows: rt_sigreturn ignores the EINVAL, and the thread's alternate stack stays as it is.
 _KEEP_ALTERNATE_STACK = 7
-_FRAME_SIZE = 304
+_FRAME_SIZE = _FRAME.size
+_HEAD = (_UC_FP_XSTATE | _UC_SIGCONTEXT_SS | _UC_STRICT_RESTORE_SS, 0, 0, _KEEP_ALTERNATE_STACK, 0, 0)
+_NO_ARGUMENTS = (0, 0, 0, 0, 0, 0)
 # All signals but 32 and 33: with those glibc reaches every thread in pthread_cancel and setuid, and the agent's thread
 # inherits this mask.
 _ALL_SIGNALS = NO_SYSTEM_CALL & ~(0b11 << 31)
@@ -193,7 +195,7 @@ def build_chain(
     text_address = top
     fp_state = _signal_frame_fp_state(extended_state)
     fp_address = (text_address - len(fp_state)) & ~63
-    frames = [_frame(registers.resumed(), signal_mask, fp_address)]
+    frames = [_final_frame(registers.resumed(), signal_mask, fp_address)]
     final = (fp_address - _FRAME_SIZE) & ~15
     addresses = [final]
     for step in reversed(steps):
@@ -214,23 +216,24 @@ def build_chain(
 
 
 def _step_frame(registers: Registers, step: Step, stack: int, text_address: int) -> bytes:
-    names = ("rdi", "rsi", "rdx", "r10" if step.system_call is not None else "rcx", "r8", "r9")
-    values = {
-        name: text_address if value == TEXT else value for name, value in zip(names, step.arguments, strict=False)
-    }
-    values["rax"] = step.system_call or 0
-    call = registers.but(rip=step.function, rsp=stack, rbp=0, eflags=_CLEAR_FLAGS, **values)
-    # No FP state: rt_sigreturn then loads the initial one, which is what a function may expect.
-    return _frame(call, _ALL_SIGNALS, 0)
+    first, second, third, fourth, fifth, sixth = (
+        text_address if value == TEXT else value for value in (*step.arguments, *_NO_ARGUMENTS[len(step.arguments) :])
+    )
+    # A system call takes its fourth argument in r10, a function in rcx. No FP state: rt_sigreturn then loads the
+    # initial one, which is what a function may expect.
+    return _FRAME.pack(
+        *_HEAD,
+        *(fifth, sixth, fourth, 0, 0, 0, 0, 0),
+        *(first, second, 0, 0, third, step.system_call or 0, fourth, stack, step.function, _CLEAR_FLAGS),
+        *(registers["cs"], 0, 0, registers["ss"]),
+        0,
+        _ALL_SIGNALS,
+    )
 
 
-def _frame(registers: Registers, signal_mask: int, fp_address: int) -> bytes:
-    flags = _UC_SIGCONTEXT_SS | _UC_STRICT_RESTORE_SS | (_UC_FP_XSTATE if fp_address else 0)
-    general = struct.pack("<18Q", *(registers[name] for name in _SIGCONTEXT_ORDER))
-    segments = _SEGMENTS.pack(registers["cs"], 0, 0, registers["ss"])
-    rest = struct.pack("<4QQ8Q", 0, 0, 0, 0, fp_address, *([0] * 8))
-    head = _UCONTEXT_HEAD.pack(flags, 0, 0, _KEEP_ALTERNATE_STACK, 0, 0)
-    return head + general + segments + rest + struct.pack("<Q", signal_mask)
+def _final_frame(registers: Registers, signal_mask: int, fp_address: int) -> bytes:
+    general = (registers[name] for name in _SIGCONTEXT_ORDER)
+    return _FRAME.pack(*_HEAD, *general, registers["cs"], 0, 0, registers["ss"], fp_address, signal_mask)
 
 
 def _signal_frame_fp_state(extended_state: bytes) -> bytes:

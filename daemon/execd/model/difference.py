@@ -6,10 +6,13 @@ from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from execd.model.merge import merge
 from execd.model.profile import ROOT, Column, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from execd.model.profile import Label
 
 
 def subtract(later: Profile, earlier: Profile) -> Profile:
@@ -17,11 +20,13 @@ def subtract(later: Profile, earlier: Profile) -> Profile:
 
     Args:
         later: a snapshot.
-        earlier: an earlier one of the same recording, so that each of its nodes is in the later one.
+        earlier: an earlier one of the same recording, so that each of its stacks is in the later one.
 
     Returns:
-        a profile with the header of the later one.
+        a profile with the header of the later one, in which equal stacks of one thread are one.
     """
+    earlier = merge([_with_labels_of(later, earlier)])
+    later = replace(merge([later]), header=later.header)
     known = _paths(earlier)
     places = _match(later, known)
     columns = []
@@ -33,6 +38,23 @@ def subtract(later: Profile, earlier: Profile) -> Profile:
         )
         columns.append(array("q", gained))
     return _pruned(later, columns)
+
+
+def _with_labels_of(later: Profile, earlier: Profile) -> Profile:
+    """Return the earlier profile with its stacks under the labels that the later one has them under.
+
+    A thread may have got a name since, or may have ended and been merged into the label of ended threads, number 0.
+    """
+    by_thread = {(label.pid, label.thread_id): label for label in later.labels}
+    present = set(later.labels)
+
+    def moved(label: Label) -> Label:
+        if label in present:
+            return label
+        same, ended = by_thread.get((label.pid, label.thread_id)), by_thread.get((label.pid, 0))
+        return (ended or same or label) if label.thread_name else (same or ended or label)
+
+    return replace(earlier, labels=tuple(moved(label) for label in earlier.labels))
 
 
 def _paths(profile: Profile) -> dict[tuple[int, object, object], int]:

@@ -106,7 +106,8 @@ def by_function(profile: Profile, *, with_callers: bool = True) -> dict[Function
 
     Args:
         profile: of the collector calls.
-        with_callers: whether the rows have callers; without them the fold takes half the time.
+        with_callers: whether the rows have callers; without them the fold takes half the time. A profile that was
+            recorded without subcalls has none, as with cProfile's subcalls=False.
 
     Raises:
         UsageError: the profile is another collector's.
@@ -115,7 +116,7 @@ def by_function(profile: Profile, *, with_callers: bool = True) -> dict[Function
     keys, groups = function_groups(profile)
     figures = _sums(nodes, groups)
     callers: dict[int, dict[FunctionKey, Figures]] = {group: {} for group in figures}
-    if with_callers:
+    if with_callers and profile.header.options.get("subcalls", True):
         edges, edge_groups = _edge_groups(profile.parents, groups)
         for edge, part in _sums(nodes, edge_groups).items():
             caller, callee = edges[edge]

@@ -45,5 +45,5 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
 def _too_large() -> UsageError:
     return UsageError(
         f"collapsed stacks of this profile exceed {MAX_BYTES >> 20} MiB",
-        remedy="export pprof, or one thread",
+        remedy="export it as pprof",
     )

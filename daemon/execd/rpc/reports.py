@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from execd.model.profile import Header
     from execd.sessions.registry import Registry
     from execd.store.store import Store
 
@@ -38,5 +39,10 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
             profile, request.format, options, earlier=self._store.load(earlier.id) if earlier else None
         )
         first, *rest = chunks(rendered)
-        yield pb.RenderChunk(data=first, profile=stored.id, notes=convert.texts(profile.header.caveats))
+        yield pb.RenderChunk(data=first, profile=stored.id, notes=_notes(request.format, profile.header))
         yield from (pb.RenderChunk(data=data) for data in rest)
+
+
+def _notes(format_name: str, header: Header) -> list[str]:
+    """Return what a reader must know and the rendering does not say itself."""
+    return [] if format_name in ("text", "json") else convert.texts(header.caveats)

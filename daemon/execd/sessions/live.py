@@ -5,12 +5,14 @@ Two sessions of one collector with the same options share what is armed in the t
 
 from __future__ import annotations
 
+import select
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from execd.attach.calltable import read_calls
-from execd.errors import CollectorRefused, ExecdError, TargetGone
+from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
 from execd.model.difference import subtract
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, State
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from execd.attach.attacher import AgentLink
+    from execd.attach.channel import Reply
     from execd.model.target import Target
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
 REQUEST_TIMEOUT_S = 10.0
+# A channel closes an instant before its process is gone for good.
+_END_S = 0.2
 
 
 @dataclass(slots=True)
@@ -60,6 +65,8 @@ class LiveTarget:
         self.lock = threading.RLock()
         self.running: dict[str, Running] = {}
         self.gone = False
+        # When the last collector was armed, time.perf_counter_ns(); without one, when the agent answered.
+        self.armed_ns = time.perf_counter_ns()
         self._clock = clock
         self._armed: dict[str, Armed] = {}
 
@@ -85,6 +92,7 @@ class LiveTarget:
         else:
             baseline = self._read(armed, "snapshot", self._header(session, armed, self._clock()))
         armed.users.add(session.id)
+        self.armed_ns = time.perf_counter_ns()
         ready = replace(
             session,
             state=after(session.state, Event.ARMED),
@@ -116,13 +124,13 @@ class LiveTarget:
 
     def ping(self) -> None:
         """Tell the agent that we are there, and let its collectors look around."""
-        self.link.channel.request("ping", timeout_s=REQUEST_TIMEOUT_S)
+        self._request("ping")
 
     def detach(self) -> tuple[str, ...]:
         """Take the agent out and return what stays, one sentence each."""
         residue = ["a fork hook that does nothing (os.register_at_fork cannot be undone)"]
         try:
-            reply = self.link.channel.request("detach", timeout_s=REQUEST_TIMEOUT_S)
+            reply = self._request("detach")
             modules = reply.facts.get("loaded_modules")
             names = [name for name in modules if isinstance(name, str)] if isinstance(modules, list) else []
             if names:
@@ -138,14 +146,28 @@ class LiveTarget:
         self.gone = True
         self.link.close()
 
+    def ended(self) -> bool:
+        """Whether the process is no more."""
+        return bool(select.select([self.link.pidfd], [], [], _END_S)[0])
+
+    def left(self) -> AgentFailed:
+        """Return the error that says that the agent is gone from a process that goes on."""
+        pid = self.target.key.pid
+        return AgentFailed(f"the agent left process {pid}, which goes on", pid=pid)
+
+    def _request(self, operation: str, **arguments: object) -> Reply:
+        try:
+            return self.link.channel.request(operation, timeout_s=REQUEST_TIMEOUT_S, **arguments)
+        except TargetGone:
+            # The link closes too where a target executes another program, or closes every descriptor.
+            if self.gone or self.ended():
+                raise
+            raise self.left() from None
+
     def _arm(self, session: Session) -> Armed:
         key = f"c{session.id}"
-        reply = self.link.channel.request(
-            "start",
-            timeout_s=REQUEST_TIMEOUT_S,
-            session=key,
-            collector=session.spec.collector,
-            options=dict(session.spec.options),
+        reply = self._request(
+            "start", session=key, collector=session.spec.collector, options=dict(session.spec.options)
         )
         said = reply.facts.get("caveats")
         caveats = tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ()
@@ -160,7 +182,7 @@ class LiveTarget:
         return profile if running.baseline is None else subtract(profile, running.baseline)
 
     def _read(self, armed: Armed, operation: str, header: Header) -> Profile:
-        reply = self.link.channel.request(operation, timeout_s=REQUEST_TIMEOUT_S, session=armed.key)
+        reply = self._request(operation, session=armed.key)
         return read_calls(reply.bulk, header, self.target.key.pid)
 
     def _header(self, session: Session, armed: Armed, now: float) -> Header:

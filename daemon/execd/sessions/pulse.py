@@ -5,28 +5,22 @@ With nothing attached it sleeps without a time limit: an idle daemon uses no CPU
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import select
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from execd.errors import AgentFailed, TargetGone
+from execd.errors import TargetGone
 
 if TYPE_CHECKING:
     from execd.sessions.live import LiveTarget
     from execd.sessions.registry import Registry
 
-_LOG = logging.getLogger("execd.pulse")
 # The agent's dead-man switch is at 30 s; while something records, profile functions of new threads are looked for too.
 IDLE_BEAT_S = 10.0
 RECORDING_BEAT_S = 1.0
-CHECKPOINT_S = 5.0
-# Checkpoints take at most this share of the daemon's time: where one takes long, the next comes later.
-CHECKPOINT_SHARE = 0.02
-# A channel closes an instant before its process is gone for good.
-_END_S = 0.2
 
 
 class Pulse:
@@ -53,22 +47,17 @@ class Pulse:
         self.look_again()
         self._thread.join(1.0)
 
-    def next_checkpoint(self, began: float, ended: float) -> float:
-        """Return when a checkpoint is due next, after one that took from `began` to `ended` (monotonic seconds)."""
-        return ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
-
     def _run(self) -> None:
-        due = 0.0
+        due = math.inf
         while not self._closing:
+            self._wait(self._registry.live_targets(), due)
+            # Asked again: a target may have come, and begun to record, while we woke up.
             lives = self._registry.live_targets()
-            self._wait(lives, due)
-            if lives and time.monotonic() >= due:
+            if time.monotonic() >= due:
                 for live in lives:
                     self._registry.beat(live)
-                lives = self._registry.live_targets()
-                due = time.monotonic() + self._interval_s(lives)
-            elif not lives or time.monotonic() + self._interval_s(lives) < due:
-                due = time.monotonic() + self._interval_s(lives)
+                lives, due = self._registry.live_targets(), math.inf
+            due = min(due, time.monotonic() + self._interval_s(lives)) if lives else math.inf
 
     def _interval_s(self, lives: list[LiveTarget]) -> float:
         return RECORDING_BEAT_S if any(live.running for live in lives) else IDLE_BEAT_S
@@ -80,7 +69,7 @@ class Pulse:
         ends: dict[int, LiveTarget] = {}
         for live in lives:
             self._register(poll, live, ends)
-        timeout_ms = max(due - time.monotonic(), 0) * 1000 if lives else None
+        timeout_ms = None if due == math.inf else max(due - time.monotonic(), 0) * 1000
         for descriptor, _ in poll.poll(timeout_ms):
             if descriptor == self._wake_read:
                 os.read(self._wake_read, 4096)
@@ -102,10 +91,10 @@ class Pulse:
         with live.lock:
             if live.gone:
                 return  # it was let go of while we slept; its descriptors are others' by now
-            ended = bool(select.select([live.link.pidfd], [], [], _END_S)[0])
+            ended = live.ended()
             left = select.poll()
             left.register(live.link.channel, select.POLLRDHUP)
             if ended:
                 self._registry.lose(live, TargetGone(f"process {pid} has ended", pid=pid))
             elif left.poll(0):
-                self._registry.lose(live, AgentFailed(f"the agent left process {pid}, which goes on", pid=pid))
+                self._registry.lose(live, live.left())

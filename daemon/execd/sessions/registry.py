@@ -1,34 +1,24 @@
 """Registry: the owner of everything that is live. What the RPC layer asks for is done here.
 
-Threads: RPC threads call the public methods; the pulse thread (pulse.py) calls `beat`, `target_ended` and
-`agent_left`. The registry's lock guards its tables and is never held while a target is waited for; each LiveTarget has
-a lock of its own for that.
+Threads: RPC threads call the public methods; the pulse thread (pulse.py) calls `live_targets`, `beat` and `lose`. The
+registry's lock guards its tables and is never held while a target is waited for; each LiveTarget has a lock of its own
+for that.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from execd.attach.interpreter import Finder
-from execd.attach.scan import candidate, candidates, look_at
-from execd.errors import (
-    Ambiguous,
-    ExecdError,
-    NotFound,
-    NotSupported,
-    ProfileCorrupt,
-    StoreFull,
-    TargetGone,
-    UsageError,
-)
+from execd.errors import Ambiguous, ExecdError, NotFound, TargetGone, UsageError
 from execd.sessions import selection
-from execd.sessions.live import LiveTarget, Running, failed, stopped
+from execd.sessions.live import LiveTarget, Running
+from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
+from execd.sessions.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +33,7 @@ _LOG = logging.getLogger("execd.sessions")
 _WATCH_S = 1.0
 # An end of the daemon must be over within 5 s, the store's and the server's share included.
 _CLOSE_S = 3.0
+_ALL = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +71,17 @@ class Registry:
         self._store = store
         self._attacher = attacher
         self._clock = clock
-        self._finder = Finder()
-        self._finding = threading.Lock()
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = threading.Lock()
         self._targets: dict[TargetKey, LiveTarget] = {}
         self._attaching: dict[TargetKey, threading.Lock] = {}
+        self._recorder = Recorder(store, clock)
+        self._processes = Processes(attacher, self._attached_keys)
         self._pulse = Pulse(self)
 
     @property
     def attached_targets(self) -> int:
         """How many targets have our agent now."""
-        with self._lock:
-            return len(self._targets)
+        return len(self._attached_keys())
 
     @property
     def running_sessions(self) -> int:
@@ -101,19 +90,11 @@ class Registry:
 
     def candidates(self) -> list[Candidate]:
         """Return the CPython processes that this user can see, by PID."""
-        with self._lock:
-            attached = set(self._targets)
-        with self._finding:
-            return candidates(self._finder, self._attacher.marker, attached, self._own_processes())
+        return self._processes.candidates()
 
     def inspect(self, selector: str) -> Candidate:
         """Return one process, looked at without touching it. Raises TargetGone, NotFound, Ambiguous."""
-        if not selection.is_pid(selector):
-            return selection.choose_candidate(selector, self.candidates())
-        with self._lock:
-            attached = set(self._targets)
-        with self._finding:
-            return candidate(int(selector), self._finder, self._attacher.marker, attached)
+        return self._processes.inspect(selector)
 
     def attach(
         self,
@@ -137,25 +118,26 @@ class Registry:
             ExecdError: the target goes on as before, and nothing runs that did not run before.
         """
         began = time.perf_counter_ns()
-        target = self._process(selector)
+        target = self._processes.find(selector)
         with self._attach_lock(target.key):
             live = self._live(target.key)
             joined = live is not None
             if live is None:
                 live = self._enter(target, timeout_s, cancelled)
-            try:
-                sessions = self._start_all(live, specs, name)
-            except ExecdError:
-                if not joined:
-                    with live.lock:
+            with live.lock:
+                try:
+                    sessions = self._recorder.start_all(live, specs, name)
+                except ExecdError:
+                    if not joined:
                         self._leave(live)
-                raise
+                    raise
+        self._pulse.look_again()
         self._store.audit(0, "attach", target.key.pid, "joined" if joined else live.link.method)
         return Attachment(
             target=live.target,
             sessions=tuple(sessions),
             joined=joined,
-            attach_us=(time.perf_counter_ns() - began) // 1000,
+            attach_us=(live.armed_ns - began) // 1000,
             stopped_us=0 if joined else live.link.stopped_us,
             method=live.link.method,
         )
@@ -164,9 +146,9 @@ class Registry:
         """Stop the sessions of a target and take the agent out. No agent there is no error."""
         live = self._attached(selector)
         if live is None:
-            return Detachment(self._process(selector), (), was_attached=False, residue=())
+            return Detachment(self._processes.find(selector), (), was_attached=False, residue=())
         with live.lock:
-            ended = [self._stop(live, running) for running in list(live.running.values())]
+            ended = [self._recorder.stop(live, running) for running in list(live.running.values())]
             residue = self._leave(live)
         self._store.audit(0, "detach", live.target.key.pid, "done")
         return Detachment(live.target, tuple(ended), was_attached=True, residue=residue)
@@ -178,7 +160,10 @@ class Registry:
             raise NotFound(f"no agent in {selector!r}", remedy=f"attach first: execctl attach {selector}")
         if not specs:
             raise UsageError("nothing to start was named", remedy="name at least one collector")
-        return self._start_all(live, specs, "")
+        with live.lock:
+            sessions = self._recorder.start_all(live, specs, "")
+        self._pulse.look_again()
+        return sessions
 
     def stop(self, selector: str) -> list[Session]:
         """End sessions and store their last profiles. A session that has ended is no error."""
@@ -189,7 +174,7 @@ class Registry:
         ended = []
         for live, running in self._select(selector):
             with live.lock:
-                ended.append(self._stop(live, running))
+                ended.append(self._recorder.stop(live, running))
         return ended
 
     def snapshot(self, selector: str, name: str) -> list[StoredProfile]:
@@ -198,7 +183,8 @@ class Registry:
         stored = []
         for live, running in chosen:
             own_name = name if len(chosen) == 1 or not name else f"{name}-{running.armed.collector}"
-            stored.append(self._store_profile(live, running, "snapshot", own_name))
+            with live.lock:
+                stored.append(self._recorder.store_profile(live, running, "snapshot", own_name))
         return stored
 
     def session(self, selector: str) -> Session:
@@ -216,8 +202,7 @@ class Registry:
         session = self.session(selector)
         yield session
         while not session.ended and not stopped():
-            with self._changed:
-                self._changed.wait(_WATCH_S)
+            self._recorder.wait_for_change(_WATCH_S)
             session = self._store.session(session.id)
             yield session
 
@@ -228,25 +213,14 @@ class Registry:
         """
         if selection.is_profile(subject):
             return self._store.stored(subject)
-        fresh = self._fresh(subject)
-        if fresh is not None:
-            return fresh
-        if not subject:
-            newest = self._store.stored_profiles(limit=1)
-            if not newest:
-                raise NotFound(
-                    "nothing has been recorded yet", remedy="attach to a process: execctl attach PID --profile"
-                )
-            return newest[0]
-        return self._ended_profile(subject)
+        return self._fresh(subject) or self._newest_stored(subject)
 
     def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
         """Return what to compare a profile with: "prev", "first", an id or a name. Raises NotFound."""
         if compare not in ("prev", "first"):
             return self._store.stored(compare)
-        older = [
-            row for row in self._store.stored_profiles(session=profile.session, limit=10_000) if _is_older(row, profile)
-        ]
+        rows = self._store.stored_profiles(session=profile.session, limit=_ALL)
+        older = [row for row in rows if int(row.id[1:]) < int(profile.id[1:])]
         if not older:
             raise NotFound(f"session {profile.session} has nothing earlier than {profile.id}", profile=profile.id)
         return older[0] if compare == "prev" else older[-1]
@@ -256,7 +230,7 @@ class Registry:
         self._pulse.close()
         deadline = time.monotonic() + _CLOSE_S
         workers = [
-            threading.Thread(target=self._close_target, args=(live,), daemon=True) for live in self._live_targets()
+            threading.Thread(target=self._close_target, args=(live,), daemon=True) for live in self.live_targets()
         ]
         for worker in workers:
             worker.start()
@@ -264,8 +238,9 @@ class Registry:
             worker.join(max(deadline - time.monotonic(), 0))
 
     def live_targets(self) -> list[LiveTarget]:
-        """Return the targets with an agent, for the pulse."""
-        return self._live_targets()
+        """Return the targets with an agent."""
+        with self._lock:
+            return list(self._targets.values())
 
     def beat(self, live: LiveTarget) -> None:
         """Ping a target, and checkpoint its sessions where that is due."""
@@ -274,7 +249,7 @@ class Registry:
                 if not live.gone:
                     live.ping()
                     for running in list(live.running.values()):
-                        self._checkpoint(live, running)
+                        self._recorder.checkpoint(live, running)
         except ExecdError as error:
             self.lose(live, error)
 
@@ -283,22 +258,13 @@ class Registry:
         with live.lock:
             if live.gone:
                 return
-            for running in list(live.running.values()):
-                live.forget(running)
-                self._save(failed(running.session, error, self._clock()))
+            self._recorder.fail(live, error)
             self._drop(live)
         _LOG.info("a target is gone", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
 
-    def _process(self, selector: str) -> Target:
-        if not selector:
-            raise UsageError("no process was named", remedy="give a PID or a name; execctl ps lists them")
-        if selection.is_pid(selector):
-            with self._finding:
-                return look_at(int(selector), self._finder)
-        return selection.choose_candidate(selector, self.candidates()).target
-
-    def _own_processes(self) -> set[int]:
-        return {os.getpid(), self._attacher.helper_pid}
+    def _attached_keys(self) -> set[TargetKey]:
+        with self._lock:
+            return set(self._targets)
 
     def _attach_lock(self, key: TargetKey) -> threading.Lock:
         with self._lock:
@@ -308,22 +274,18 @@ class Registry:
         with self._lock:
             return self._targets.get(key)
 
-    def _live_targets(self) -> list[LiveTarget]:
-        with self._lock:
-            return list(self._targets.values())
-
     def _running(self) -> list[tuple[LiveTarget, Running]]:
-        return [(live, running) for live in self._live_targets() for running in list(live.running.values())]
+        return [(live, running) for live in self.live_targets() for running in list(live.running.values())]
 
     def _enter(self, target: Target, timeout_s: float, cancelled: Callable[[], bool]) -> LiveTarget:
         link = self._attacher.attach(target.key, timeout_s, cancelled)
         live = LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
         with self._lock:
             self._targets[target.key] = live
-        self._pulse.look_again()
         return live
 
     def _leave(self, live: LiveTarget) -> tuple[str, ...]:
+        """Take the agent out; the caller holds the target's lock."""
         try:
             return live.detach()
         except ExecdError as error:
@@ -340,109 +302,37 @@ class Registry:
             self._attaching.pop(live.target.key, None)
         self._pulse.look_again()
 
-    def _start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str) -> list[Session]:
-        if not specs:
-            return []
-        group = self._store.new_group()
-        started: list[Session] = []
-        with live.lock:
-            try:
-                for spec in specs:
-                    own_name = name if len(specs) == 1 or not name else f"{name}-{spec.collector}"
-                    started.append(self._start(live, spec, group, own_name))
-            except ExecdError:
-                for session in started:
-                    self._stop(live, live.running[session.id])
-                raise
-        self._pulse.look_again()
-        return started
-
-    def _start(self, live: LiveTarget, spec: SessionSpec, group: str, name: str) -> Session:
-        if spec.collector not in live.link.hello.collectors:
-            raise NotSupported(
-                f"there is no collector {spec.collector!r}",
-                remedy=f"choose from: {', '.join(live.link.hello.collectors)}",
-            )
-        session = self._store.add_session(live.target, spec, name=name, group=group, started_at=self._clock())
-        try:
-            session = live.start(session)
-        except ExecdError as error:
-            self._save(failed(session, error, self._clock()))
-            raise
-        self._save(session)
-        return session
-
-    def _stop(self, live: LiveTarget, running: Running) -> Session:
-        """Stop one session; the caller holds the target's lock."""
-        try:
-            profile = live.stop(running)
-            self._store.add_profile(profile, session=running.session.id, reason="final")
-            session = stopped(running.session, self._clock())
-        except ExecdError as error:
-            live.forget(running)
-            session = failed(running.session, error, self._clock())
-        self._save(session)
-        return self._store.session(session.id)
-
-    def _save(self, session: Session) -> None:
-        self._store.save_session(session)
-        with self._changed:
-            self._changed.notify_all()
-
-    def _store_profile(self, live: LiveTarget, running: Running, reason: str, name: str) -> StoredProfile:
-        with live.lock:
-            profile = live.profile(running)
-        return self._store.add_profile(profile, session=running.session.id, reason=reason, name=name)  # type: ignore[arg-type]
-
-    def _checkpoint(self, live: LiveTarget, running: Running) -> None:
-        began = time.monotonic()
-        if began < running.checkpoint_due:
-            return
-        try:
-            if running.checkpoint_due:
-                self._store_profile(live, running, "checkpoint", "")
-        except (StoreFull, ProfileCorrupt) as error:
-            live.stop(running)
-            self._save(failed(running.session, error, self._clock()))
-            return
-        running.checkpoint_due = self._pulse.next_checkpoint(began, time.monotonic())
-
     def _select(self, selector: str) -> list[tuple[LiveTarget, Running]]:
         """Return the running sessions that a word means."""
         rows = self._running()
-        if not selector:
-            session = selection.only([running.session for _, running in rows], "running session")
-            return [(live, running) for live, running in rows if running.session.id == session.id]
         if selection.is_pid(selector):
             fitting = [(live, running) for live, running in rows if live.target.key.pid == int(selector)]
             if not fitting:
                 raise NotFound(f"no session runs on process {selector}", remedy="list them: execctl sessions")
             return fitting
-        session = self._store.session(selector)
+        session = self.session(selector)
         fitting = [(live, running) for live, running in rows if running.session.id == session.id]
         if not fitting:
-            raise NotFound(
-                f"session {session.id} has ended ({session.state.value})", remedy="report it: execctl report"
-            )
+            ended = f"session {session.id} has ended ({session.state.value})"
+            raise NotFound(ended, remedy=f"see what it recorded: execctl report {session.id}")
         return fitting
 
     def _attached(self, selector: str) -> LiveTarget | None:
         """Return the attached target that a word means, None for one without agent."""
-        lives = self._live_targets()
-        if not selector:
-            if len(lives) > 1:
-                pids = ", ".join(str(live.target.key.pid) for live in lives)
-                raise Ambiguous(f"{len(lives)} targets are attached: {pids}", remedy="name one by its PID")
-            if not lives:
-                raise NotFound("no target is attached", remedy="list processes: execctl ps")
-            return lives[0]
+        lives = self.live_targets()
         if selection.is_session(selector):
             session = self._store.session(selector)
             return next((live for live in lives if live.target.key == session.target.key), None)
         if selection.is_pid(selector):
             return next((live for live in lives if live.target.key.pid == int(selector)), None)
-        key = selection.choose_candidate(selector, self.candidates()).target.key
-        return self._live(key)
+        if selector:
+            return self._live(self._processes.find(selector).key)
+        if len(lives) > 1:
+            pids = ", ".join(str(live.target.key.pid) for live in lives)
+            raise Ambiguous(f"{len(lives)} targets are attached: {pids}", remedy="name one by its PID")
+        if not lives:
+            raise NotFound("no target is attached", remedy="list processes: execctl ps")
+        return lives[0]
 
     def _fresh(self, subject: str) -> StoredProfile | None:
         """Return a profile taken now of the running session that is meant, None where it has ended."""
@@ -455,21 +345,29 @@ class Registry:
             return None
         live, running = max(rows, key=lambda row: row[1].session.started_at)
         try:
-            return self._store_profile(live, running, "checkpoint", "")
+            with live.lock:
+                return self._recorder.store_profile(live, running, "checkpoint")
         except TargetGone as error:
             self.lose(live, error)
             return None
 
-    def _ended_profile(self, subject: str) -> StoredProfile:
-        if selection.is_pid(subject):
-            found = [row for row in self._store.stored_profiles(limit=10_000) if row.pid == int(subject)]
-            if not found:
-                raise NotFound(f"nothing is stored of process {subject}", remedy="list profiles: execctl profiles")
-            return found[0]
+    def _newest_stored(self, subject: str) -> StoredProfile:
+        if subject and not selection.is_pid(subject):
+            return self._stored_by_name(subject)
+        rows = self._store.stored_profiles(limit=_ALL if subject else 1)
+        rows = [row for row in rows if not subject or row.pid == int(subject)]
+        if not rows:
+            missing = f"nothing is stored of process {subject}" if subject else "nothing has been recorded yet"
+            raise NotFound(missing, remedy="attach to a process: execctl attach PID --profile")
+        return rows[0]
+
+    def _stored_by_name(self, name: str) -> StoredProfile:
         try:
-            session = self._store.session(subject)
+            session = self._store.session(name)
         except NotFound:
-            return self._store.stored(subject)
+            if selection.is_session(name):
+                raise
+            return self._store.stored(name)
         if not session.latest_profile:
             raise NotFound(f"session {session.id} has no profile ({session.state.value})", remedy=session.reason)
         return self._store.stored(session.latest_profile)
@@ -479,9 +377,5 @@ class Registry:
             if live.gone:
                 return
             for running in list(live.running.values()):
-                self._stop(live, running)
+                self._recorder.stop(live, running)
             self._leave(live)
-
-
-def _is_older(row: StoredProfile, profile: StoredProfile) -> bool:
-    return int(row.id[1:]) < int(profile.id[1:])

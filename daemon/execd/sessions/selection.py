@@ -87,7 +87,9 @@ def only(sessions: Sequence[Session], what: str) -> Session:
         raise NotFound(f"there is no {what}", remedy="list them: execctl sessions --all")
     if len(sessions) > 1:
         names = [session.id for session in sessions]
-        raise Ambiguous(f"there are {len(names)} of them: {_listed(names)}", remedy=f"name one: execctl ... {names[0]}")
+        raise Ambiguous(
+            f"there are {len(names)} {what}s: {_listed(names)}", remedy=f"name one of them, {names[0]} for example"
+        )
     return sessions[0]
 
 

@@ -54,7 +54,7 @@ def check_free_bytes(directory: Path, needed_bytes: int, reserve_bytes: int) -> 
 def _store_full(directory: Path, why: str) -> StoreFull:
     return StoreFull(
         f"the disk of {directory} takes no more: {why}",
-        remedy="free space there or delete profiles, or start execd with --data-dir on another disk",
+        remedy="free space there, or start execd with --data-dir on another disk",
         directory=directory,
         why=why,
     )

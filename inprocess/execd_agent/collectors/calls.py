@@ -22,8 +22,6 @@ _DEFAULT_MAX_BYTES = 32 << 20
 class Calls:
     """One calls session. options: builtins (count C functions), max_bytes (memory for the tree)."""
 
-    name = "calls"
-
     def __init__(self, options: dict[str, Any]) -> None:
         self._builtins = bool(options.get("builtins", True))
         self._calls = CallTree(time.perf_counter_ns, int(options.get("max_bytes") or _DEFAULT_MAX_BYTES))
@@ -38,12 +36,21 @@ class Calls:
 
             self._hooks = MonitoringHooks(Handlers(self._calls, depth=1), builtins=self._builtins)
         else:
-            from execd_agent.collectors.profilehooks import ProfileHooks  # noqa: PLC0415 - needs ctypes below 3.12 only
-
-            self._hooks = ProfileHooks(Handlers(self._calls, depth=2), builtins=self._builtins)
+            self._hooks = self._profile_hooks()
         self._calls.started_ns = time.perf_counter_ns()
         caveats: list[str] = self._hooks.install()
         return caveats
+
+    def _profile_hooks(self) -> Any:
+        from execd_agent.collectors import profilehooks  # noqa: PLC0415 - below 3.12 only
+
+        try:
+            return profilehooks.ProfileHooks(lambda depth: Handlers(self._calls, depth), builtins=self._builtins)
+        except profilehooks.NoThreadStates:
+            from execd_agent.collectors.gchooks import GcHooks  # noqa: PLC0415 - where there is no other way only
+
+            # One frame more: GcHooks looks whether it is stopped before it hands on.
+            return GcHooks(profilehooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins))
 
     def poll(self) -> None:
         """Look for threads that nothing told us of; called from time to time while armed."""

@@ -8,9 +8,8 @@ folds of it and need no bookkeeping here. All of this runs under the GIL, a thre
 from __future__ import annotations
 
 import sys
-from array import array
 
-from execd_agent import compat, originals, wire
+from execd_agent import originals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,16 +85,17 @@ class CallTree:
         node = parent.children[key] = Node(parent, key, what)
         return node
 
-    def begin_thread(self, frame: FrameType | None) -> ThreadTree:
+    def begin_thread(self, frame: FrameType, *, entering: bool = False) -> ThreadTree:
         """Start the tree of the calling thread, whose running frames are `frame` and its callers.
 
-        Frames there that are older than the session are marked open; their time counts from its start on.
+        Frames there that are older than the session are marked open; their time counts from its start on. While
+        `entering`, `frame` is about to be entered and is none of them.
         """
         ident = originals.current_thread_id()
         if len(self.trees) > 2 * _ENDED_THREADS_KEPT:
             self._merge_ended()
         tree = ThreadTree(ident, thread_name(ident, frame), self.started_ns)
-        tree.node = self.descend(tree.root, frame, opened=1)
+        tree.node = self.descend(tree.root, frame.f_back if entering else frame, opened=1)
         self.trees.append(tree)
         self.current[ident] = tree
         self.local.tree = tree
@@ -127,9 +127,11 @@ class CallTree:
         return self.descend(tree.root, frame, opened=0)
 
     def table(self, now_ns: int, header: dict[str, Any]) -> bytes:
-        """Return everything recorded until now as a bulk payload; see PROTOCOL.md, "table of calls"."""
+        """Return everything recorded until now as a bulk payload."""
+        from execd_agent.collectors.calltable import CallTable  # noqa: PLC0415 - not needed before the first snapshot
+
         with self._merging:
-            return _Table(self, now_ns).encode(header)
+            return CallTable(self, now_ns).encode(header)
 
     def _merge_ended(self) -> None:
         # Two threads may come here at once; whichever is second has nothing to do.
@@ -160,89 +162,6 @@ class CallTree:
                 pending.append((node, mine))
 
 
-class _Table:
-    """The table form of a call tree: nodes in an order in which parents stand before their children."""
-
-    def __init__(self, calls: CallTree, now_ns: int) -> None:
-        self.texts: dict[str, int] = {}
-        self.functions: dict[object, int] = {}
-        self.function_rows = array("i")
-        self.labels: list[dict[str, Any]] = []
-        self.columns = {name: array("q") for name in ("calls", "self_ns", "open")}
-        self.parents, self.locations, self.node_labels = array("i"), array("i"), array("i")
-        frames = sys._current_frames()
-        for tree in list(calls.trees):
-            alive = calls.current.get(tree.ident) is tree and tree.ident in frames
-            pending_ns = now_ns - tree.last_ns if alive else 0
-            self.add_tree(tree, tree.node, pending_ns)
-        self.add_tree(calls.ended, calls.ended.root, 0)
-        for ident, frame in frames.items():
-            if ident not in calls.current:
-                self.add_silent_thread(calls, ident, frame, now_ns)
-
-    def add_silent_thread(self, calls: CallTree, ident: int, frame: FrameType, now_ns: int) -> None:
-        """Add a thread that has had no event: all its frames are open, and the time is the innermost one's."""
-        tree = ThreadTree(ident, thread_name(ident, frame), calls.started_ns)
-        count = calls.node_count
-        node = calls.descend(tree.root, frame, opened=1)
-        calls.node_count = count
-        self.add_tree(tree, node, now_ns - calls.started_ns)
-
-    def add_tree(self, tree: ThreadTree, current: Node, pending_ns: int) -> None:
-        """Add a thread's nodes; `pending_ns` is what its current node has had since the last event."""
-        if not tree.root.children:
-            return
-        label = len(self.labels)
-        self.labels.append({"thread_id": tree.ident, "thread_name": _live_name(tree)})
-        calls, self_ns, opens = self.columns["calls"], self.columns["self_ns"], self.columns["open"]
-        pending = [(node, -1) for node in list(tree.root.children.values())]
-        while pending:
-            node, parent = pending.pop()
-            index = len(self.parents)
-            self.parents.append(parent)
-            self.locations.append(self.function(node))
-            self.node_labels.append(label)
-            calls.append(node.calls)
-            self_ns.append(node.self_ns + (pending_ns if node is current else 0))
-            opens.append(node.opens)
-            pending.extend([(child, index) for child in list(node.children.values())])
-
-    def function(self, node: Node) -> int:
-        """Return the row of a node's function."""
-        key = node.what if isinstance(node.what, str) else id(node.what)
-        row = self.functions.get(key)
-        if row is None:
-            row = self.functions[key] = len(self.functions)
-            self.function_rows.extend(self.describe(node.what))
-        return row
-
-    def describe(self, what: Any) -> tuple[int, int, int, int]:
-        """Return (name, qualname, file, first line), the texts as their numbers."""
-        if isinstance(what, str):
-            name = self.text(what)
-            return name, name, self.text("~"), 0
-        qualname = what.co_qualname if compat.HAS_QUALNAME else what.co_name
-        return self.text(what.co_name), self.text(qualname), self.text(what.co_filename), what.co_firstlineno
-
-    def text(self, text: str) -> int:
-        """Return the number of a text."""
-        return self.texts.setdefault(text, len(self.texts))
-
-    def encode(self, header: dict[str, Any]) -> bytes:
-        """Return the bulk payload."""
-        encoded = [text.encode("utf-8", "surrogatepass") for text in self.texts]
-        arrays = [
-            ("text_bytes", "u1", b"".join(encoded)),
-            ("text_lengths", "i4", array("i", map(len, encoded)).tobytes()),
-            ("functions", "i4", self.function_rows.tobytes()),
-            ("parents", "i4", self.parents.tobytes()),
-            ("node_functions", "i4", self.locations.tobytes()),
-            ("node_labels", "i4", self.node_labels.tobytes()),
-        ]
-        arrays += [(name, "i8", values.tobytes()) for name, values in self.columns.items()]
-        return wire.encode_table({**header, "labels": self.labels}, arrays)
-
-
 def thread_name(ident: int, frame: FrameType | None) -> str:
     """Return the threading module's name of a thread, "" where it has none."""
     threading = sys.modules.get("threading")
@@ -260,13 +179,3 @@ def _starting_thread(frame: FrameType | None, threading_file: Any) -> Any:
     if frame is None or frame.f_code.co_name != "_bootstrap" or frame.f_code.co_filename != threading_file:
         return None
     return frame.f_locals.get("self")
-
-
-def _live_name(tree: ThreadTree) -> str:
-    threading = sys.modules.get("threading")
-    thread = getattr(threading, "_active", {}).get(tree.ident)
-    name = getattr(thread, "_name", None)
-    if name == tree.name or not isinstance(name, str):
-        return tree.name
-    # The identifier may belong to a younger thread by now; a name that was known stays.
-    return tree.name or name

@@ -42,7 +42,7 @@ def _make_enter(calls: CallTree, depth: int) -> Any:
         try:
             tree: ThreadTree | None = local.tree
         except AttributeError:
-            tree = calls.begin_thread(sys._getframe(depth).f_back)
+            tree = calls.begin_thread(sys._getframe(depth), entering=True)
         if tree is None:
             return
         if tree.skipped:

@@ -1,4 +1,4 @@
-"""The calls handlers as sys.monitoring callbacks (3.12+): global events, so all threads and all frames that run already."""
+"""The calls handlers as sys.monitoring callbacks (3.12+): global events, so all threads and all running frames."""
 
 from __future__ import annotations
 

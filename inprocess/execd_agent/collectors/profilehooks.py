@@ -16,6 +16,7 @@ from execd_agent.collectors import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
     from typing import Any
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 # sizeof(PyThreadState) is 280 to 360 in 3.9 to 3.11; the fields that we look for lie within the first 128 bytes.
 _WORDS_LOOKED_AT = 24
+
+
+class NoThreadStates(Exception):
+    """Other threads cannot be reached here."""
 
 
 def make_profile_function(handlers: Handlers, *, builtins: bool) -> Any:
@@ -46,7 +51,7 @@ def make_profile_function(handlers: Handlers, *, builtins: bool) -> Any:
 
 
 def chained(profile: Any, previous: Any) -> Any:
-    """Return a profile function that calls the target's own one too."""
+    """Return a profile function that calls the target's own one too; the handlers are a frame further away."""
 
     def both(frame: FrameType, event: str, argument: Any) -> None:
         profile(frame, event, argument)
@@ -56,12 +61,20 @@ def chained(profile: Any, previous: Any) -> Any:
 
 
 class ProfileHooks:
-    """The profile function in all threads, and what was there before it."""
+    """The profile function in all threads, and what was there before it.
 
-    def __init__(self, handlers: Handlers, *, builtins: bool) -> None:
+    Args:
+        make_handlers: makes the handlers for so many frames between them and the target's.
+        builtins: whether to tell them of C functions.
+
+    Raises NoThreadStates where there is no way to other threads.
+    """
+
+    def __init__(self, make_handlers: Callable[[int], Handlers], *, builtins: bool) -> None:
         self.caveats: list[str] = []
-        self._profile = make_profile_function(handlers, builtins=builtins)
-        self._states: Any = None
+        self._profile = make_profile_function(make_handlers(2), builtins=builtins)
+        self._profile_below_another = make_profile_function(make_handlers(3), builtins=builtins)
+        self._states = ThreadStates(self._profile)
         self._replaced: dict[int, Any] = {}
         self._armed: dict[int, Any] = {}
         self._previous_hook: Any = None
@@ -69,7 +82,6 @@ class ProfileHooks:
 
     def install(self) -> list[str]:
         """Set the function in every thread but this one. Raises Refused."""
-        self._states = ThreadStates(self._profile)
         self._refuse_foreign_profilers()
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -80,7 +92,12 @@ class ProfileHooks:
 
     def poll(self) -> None:
         """Set the function in threads that have none yet."""
-        for ident, state in self._states.by_ident():
+        states = self._states.by_ident()
+        # The number of a thread that ended is given to a new one, whose profile function nobody has looked at.
+        for ended in self._armed.keys() - {ident for ident, _ in states}:
+            del self._armed[ended]
+            self._replaced.pop(ended, None)
+        for ident, state in states:
             function, installed = self._states.profile_of(state)
             if ident == self._own_ident or installed is self._profile or ident in self._armed:
                 continue
@@ -89,7 +106,7 @@ class ProfileHooks:
                 continue
             if installed is not None:
                 self._replaced[ident] = installed
-            self._armed[ident] = self._profile if installed is None else chained(self._profile, installed)
+            self._armed[ident] = self._profile if installed is None else chained(self._profile_below_another, installed)
             self._states.set_profile(state, self._armed[ident])
 
     def remove(self) -> None:
@@ -119,14 +136,14 @@ class ProfileHooks:
 class ThreadStates:
     """The interpreter's thread states, through `_ctypes` alone: the ctypes package would bring further modules along.
 
-    Raises Refused where the interpreter has no `_ctypes`.
+    Raises NoThreadStates where the interpreter has no `_ctypes`.
     """
 
     def __init__(self, probe: Any) -> None:
         try:
             import _ctypes  # noqa: PLC0415 - not every interpreter has it
         except ImportError as error:
-            raise Refused("this interpreter has no _ctypes, without which other threads cannot be reached") from error
+            raise NoThreadStates from error
         self._ctypes = _ctypes
         dlopen: Any = _ctypes.dlopen
         self._library = dlopen(None, 0)

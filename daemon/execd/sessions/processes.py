@@ -1,0 +1,59 @@
+"""Processes: what there is to attach to, looked at without touching it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from execd.attach.interpreter import Finder
+from execd.attach.scan import candidate, candidates, look_at
+from execd.errors import UsageError
+from execd.sessions import selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from execd.attach.attacher import Attacher
+    from execd.model.target import Candidate, Target, TargetKey
+
+
+_OWN_PROGRAMS = frozenset(("execd", "execctl", "execd.attach.helper"))
+
+
+class Processes:
+    """The CPython processes of the machine. Its lock orders the reading of ELF files, which are remembered.
+
+    Args:
+        attacher: knows the marker of our agents, and its helper is left out.
+        attached: returns the targets that have our agent.
+    """
+
+    def __init__(self, attacher: Attacher, attached: Callable[[], Collection[TargetKey]]) -> None:
+        self._attacher = attacher
+        self._attached = attached
+        self._finder = Finder()
+        self._lock = threading.Lock()
+
+    def candidates(self) -> list[Candidate]:
+        """Return the processes that this user can see, by PID."""
+        own = {os.getpid(), self._attacher.helper_pid}
+        with self._lock:
+            found = candidates(self._finder, self._attacher.marker, self._attached(), own)
+        # Nobody means execd by a name: `execctl attach NAME` has the name in its own command line.
+        return [row for row in found if selection.program_name(row.target.command_line) not in _OWN_PROGRAMS]
+
+    def inspect(self, selector: str) -> Candidate:
+        """Return one process, by PID or name. Raises TargetGone, NotFound, Ambiguous."""
+        if not selection.is_pid(selector):
+            return selection.choose_candidate(selector, self.candidates())
+        with self._lock:
+            return candidate(int(selector), self._finder, self._attacher.marker, self._attached())
+
+    def find(self, selector: str) -> Target:
+        """Return one process as a target, by PID or name. Raises UsageError, TargetGone, NotFound, Ambiguous."""
+        if not selector:
+            raise UsageError("no process was named", remedy="give a PID or a name; execctl ps lists them")
+        if selection.is_pid(selector):
+            return look_at(int(selector))
+        return selection.choose_candidate(selector, self.candidates()).target

@@ -1,0 +1,115 @@
+"""Recorder: starts, stops and checkpoints sessions on live targets, and keeps the store in step with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
+from execd.sessions.live import LiveTarget, Running, failed, stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from execd.model.session import Session, SessionSpec
+    from execd.model.stored import Reason, StoredProfile
+    from execd.store.store import Store
+
+CHECKPOINT_S = 5.0
+# Checkpoints take at most this share of the daemon's time: where one takes long, the next comes later.
+CHECKPOINT_SHARE = 0.02
+# What is older, or beyond, goes at the end of the next session.
+KEEP_S = 30 * 86_400.0
+KEEP_BYTES = 2 << 30
+
+
+class Recorder:
+    """The sessions of all targets, as they are stored. Callers hold the lock of the target that they hand in."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._changed = threading.Condition()
+
+    def start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str) -> list[Session]:
+        """Start sessions, one group, all or none.
+
+        Args:
+            live: the target.
+            specs: what to start.
+            name: of the session; with several, each gets its collector's name added.
+        """
+        if not specs:
+            return []
+        group = self._store.new_group()
+        started: list[Session] = []
+        try:
+            for spec in specs:
+                own_name = name if len(specs) == 1 or not name else f"{name}-{spec.collector}"
+                started.append(self._start(live, spec, group, own_name))
+        except ExecdError:
+            for session in started:
+                self.stop(live, live.running[session.id])
+            raise
+        return started
+
+    def stop(self, live: LiveTarget, running: Running) -> Session:
+        """Stop one session and return it as it is stored now."""
+        try:
+            profile = live.stop(running)
+            self._store.add_profile(profile, session=running.session.id, reason="final")
+            session = stopped(running.session, self._clock())
+            self._store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
+        except ExecdError as error:
+            live.forget(running)
+            session = failed(running.session, error, self._clock())
+        self._save(session)
+        return self._store.session(session.id)
+
+    def fail(self, live: LiveTarget, error: ExecdError) -> None:
+        """End every session of a target that cannot be reached any more: with what was stored until then."""
+        for running in list(live.running.values()):
+            live.forget(running)
+            self._save(failed(running.session, error, self._clock()))
+
+    def store_profile(self, live: LiveTarget, running: Running, reason: Reason, name: str = "") -> StoredProfile:
+        """Store what a session has recorded until now."""
+        return self._store.add_profile(live.profile(running), session=running.session.id, reason=reason, name=name)
+
+    def checkpoint(self, live: LiveTarget, running: Running) -> None:
+        """Store a checkpoint where one is due. A session whose profile cannot be stored ends."""
+        began = time.monotonic()
+        if began < running.checkpoint_due:
+            return
+        try:
+            self.store_profile(live, running, "checkpoint")
+        except (StoreFull, ProfileCorrupt) as error:
+            live.stop(running)
+            self._save(failed(running.session, error, self._clock()))
+            return
+        ended = time.monotonic()
+        running.checkpoint_due = ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
+
+    def wait_for_change(self, timeout_s: float) -> None:
+        """Sleep until a session changes, at most so long."""
+        with self._changed:
+            self._changed.wait(timeout_s)
+
+    def _start(self, live: LiveTarget, spec: SessionSpec, group: str, name: str) -> Session:
+        known = live.link.hello.collectors
+        if spec.collector not in known:
+            raise NotSupported(f"there is no collector {spec.collector!r}", remedy=f"choose from: {', '.join(known)}")
+        session = self._store.add_session(live.target, spec, name=name, group=group, started_at=self._clock())
+        try:
+            session = live.start(session)
+        except ExecdError as error:
+            self._save(failed(session, error, self._clock()))
+            raise
+        self._save(session)
+        return session
+
+    def _save(self, session: Session) -> None:
+        self._store.save_session(session)
+        with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,62 @@
+"""The calls handlers where there is no `_ctypes` to reach other threads with (3.9 to 3.11).
+
+A thread can set its own profile function only. The garbage collector calls gc.callbacks in whichever thread makes it
+run, so each thread is armed at its first collection, and takes the function out by itself at its first event after the
+stop. A program without garbage collection is not seen this way; the caveat says from when a thread counts.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+from execd_agent import originals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+_CAVEAT = "this interpreter has no _ctypes: each thread is recorded from its first garbage collection on"
+
+
+class GcHooks:
+    """The profile function in every thread that collects garbage."""
+
+    def __init__(self, profile: Any) -> None:
+        self.caveats = [_CAVEAT]
+        self._profile = profile
+        self._own_ident = originals.current_thread_id()
+        self._stopped = False
+        self._previous_hook: Any = None
+
+    def install(self) -> list[str]:
+        """Wait for collections. Returns caveats."""
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            self._previous_hook = threading._profile_hook
+            threading.setprofile(self._guarded)
+        gc.callbacks.append(self._on_collection)
+        return self.caveats
+
+    def poll(self) -> None:
+        """Nothing to look for: the threads come by themselves."""
+
+    def remove(self) -> None:
+        """Stop recording; the function leaves each thread at its next event."""
+        self._stopped = True
+        if self._on_collection in gc.callbacks:
+            gc.callbacks.remove(self._on_collection)
+        threading = sys.modules.get("threading")
+        if threading is not None and threading._profile_hook == self._guarded:
+            threading.setprofile(self._previous_hook)
+
+    def _on_collection(self, _phase: str, _facts: dict[str, Any]) -> None:
+        if originals.current_thread_id() != self._own_ident and sys.getprofile() is None:
+            sys.setprofile(self._guarded)
+
+    def _guarded(self, frame: FrameType, event: str, argument: Any) -> None:
+        if self._stopped:
+            sys.setprofile(None)
+        else:
+            self._profile(frame, event, argument)

@@ -1,0 +1,48 @@
+"""Attachments: an agent put into a target without a daemon, so that nothing pings it and no store is needed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from execd.attach import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from execd.attach.attacher import AgentLink, Attacher
+
+ATTACH_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 10.0
+
+
+@contextmanager
+def attached(attacher: Attacher, pid: int) -> Iterator[AgentLink]:
+    """Holds a link to an agent in a process; its end closes the link, without a detach.
+
+    Args:
+        attacher: whose helper makes the attach.
+        pid: the target.
+    """
+    link = attach(attacher, pid)
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def attach(attacher: Attacher, pid: int) -> AgentLink:
+    """Attaches, and gives nobody a way to cancel it."""
+    return attacher.attach(process.target_key(pid), ATTACH_TIMEOUT_S, lambda: False)
+
+
+def record_calls(link: AgentLink) -> None:
+    """Starts the calls collector."""
+    options = {"builtins": True, "subcalls": True}
+    link.channel.request("start", timeout_s=REQUEST_TIMEOUT_S, session="c1", collector="calls", options=options)
+
+
+def detach(link: AgentLink) -> list[str]:
+    """Takes the agent out; the modules of the standard library that stay."""
+    facts: dict[str, Any] = link.channel.request("detach", timeout_s=REQUEST_TIMEOUT_S).facts
+    return list(facts["loaded_modules"])

@@ -1,0 +1,125 @@
+"""Daemons: real ones, each with a socket and a data directory of its own, spoken to by gRPC and by execctl."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+from execd.rpc import peer
+from execd_api.v1 import (
+    profiles_pb2,
+    profiles_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+    targets_pb2,
+    targets_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from execd_api.v1.profiles_pb2 import Profile
+    from execd_api.v1.sessions_pb2 import Session
+    from execd_api.v1.targets_pb2 import AttachResponse, DetachResponse
+
+START_TIMEOUT_S = 20.0
+CALL_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 10.0
+POLL_S = 0.02
+# 5 s, a second until the next beat, and some slack; two intervals would not fit.
+CHECKPOINT_TIMEOUT_S = 9.0
+CALLS = sessions_pb2.SessionSpec(collector="calls", options_json='{"builtins": true, "subcalls": true}')
+
+
+class Daemon:
+    """`execd start --foreground` as a process, and a channel to it. Its end removes what it stored."""
+
+    def __init__(self) -> None:
+        # pytest's own directories have paths that are too long for a socket.
+        self._root = Path(tempfile.mkdtemp(prefix="ex"))
+        self.data_dir = self._root / "data"
+        self._socket = self._root / "run" / "s"
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("EXECD_S")}
+        self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Not by a kill: its helper would be an orphan, which some machines reap late.
+        self.process.terminate()
+        try:
+            self.process.wait(END_TIMEOUT_S)
+        finally:
+            self.kill()
+        shutil.rmtree(self._root)
+
+    def start(self) -> None:
+        """Starts it, or starts the next one in the same place, and waits until it serves."""
+        flags = ["--data-dir", os.fspath(self.data_dir), "--socket", os.fspath(self._socket)]
+        command = [sys.executable, "-m", "execd", "start", "--foreground", *flags]
+        self.process = subprocess.Popen(command, env=self._environment)
+        assert peer.serving(self._socket, START_TIMEOUT_S) == self.process.pid
+        self._channel = grpc.insecure_channel(f"unix:{self._socket}")
+        self._targets = targets_pb2_grpc.TargetsStub(self._channel)
+        self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
+        self._profiles = profiles_pb2_grpc.ProfilesStub(self._channel)
+
+    def kill(self) -> None:
+        """Kills it by SIGKILL and waits for its end."""
+        self._channel.close()
+        self.process.kill()
+        self.process.wait()
+
+    def attach(self, pid: int, *specs: sessions_pb2.SessionSpec) -> AttachResponse:
+        """Attaches, and starts the given sessions."""
+        request = targets_pb2.AttachRequest(target=str(pid), sessions=specs)
+        return self._targets.Attach(request, timeout=CALL_TIMEOUT_S)
+
+    def record_calls(self, pid: int) -> Session:
+        """Attaches and records calls."""
+        return self.attach(pid, CALLS).sessions[0]
+
+    def detach(self, pid: int) -> DetachResponse:
+        """Detaches."""
+        return self._targets.Detach(targets_pb2.DetachRequest(target=str(pid)), timeout=CALL_TIMEOUT_S)
+
+    def session(self, session: str) -> Session:
+        """A session as the daemon knows it."""
+        return self._sessions.Get(sessions_pb2.GetSessionRequest(session=session), timeout=CALL_TIMEOUT_S)
+
+    def ended(self, session: str) -> Session:
+        """Waits for the end of a session."""
+        changes = self._sessions.Watch(sessions_pb2.WatchRequest(session=session), timeout=CALL_TIMEOUT_S)
+        return list(changes)[-1]
+
+    def checkpoint(self, session: str) -> Profile:
+        """Waits until a profile of a session is stored, which its daemon does by itself every 5 s."""
+        request = profiles_pb2.ListProfilesRequest(session=session)
+        deadline = time.monotonic() + CHECKPOINT_TIMEOUT_S
+        while not (found := self._profiles.List(request, timeout=CALL_TIMEOUT_S).profiles):
+            assert time.monotonic() < deadline, "no checkpoint comes"
+            time.sleep(POLL_S)
+        assert found[0].reason == "checkpoint"
+        return found[0]
+
+    def execctl(self, *words: str) -> str:
+        """What execctl prints."""
+        command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=CALL_TIMEOUT_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def report(self, *words: str) -> dict[str, Any]:
+        """`execctl report --json`."""
+        report: dict[str, Any] = json.loads(self.execctl("report", *words, "--json"))
+        return report

@@ -1,0 +1,82 @@
+"""Runs a collector of the agent in this process, as the agent's thread would, and tells what it recorded.
+
+The first argument of each driver names one of its functions; what that returns is printed as JSON.
+"""
+
+import base64
+import json
+import os
+import sys
+import threading
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(FOLDER, "..", "targets"), os.path.join(FOLDER, "..", "..", "inprocess")]
+
+from execd_agent.collectors import Refused
+from execd_agent.collectors.calls import Calls
+
+
+class Agent:
+    """A thread of its own, which does with a collector what it is told to, one thing at a time."""
+
+    def __init__(self, **options):
+        self.collector = Calls(options)
+        self.caveats = []
+        self.refused = ""
+        self._order = None
+        self._ordered, self._done = threading.Lock(), threading.Lock()
+        self._ordered.acquire()
+        self._done.acquire()
+        threading.Thread(target=self._run, name="agent", daemon=True).start()
+
+    def start(self):
+        """Arms every thread but the agent's own."""
+        self.do(self._start)
+
+    def stop(self):
+        """Disarms."""
+        self.do(self.collector.stop)
+
+    def do(self, order):
+        """Lets the agent's thread do something, and waits; these locks are all that a recording has of it."""
+        self._order = order
+        self._ordered.release()
+        self._done.acquire()
+
+    def result(self, **facts):
+        """The table and what the test must know beside it; the process may not be measured any more."""
+        raw = self.collector.snapshot()
+        table = base64.b64encode(raw).decode("ascii")
+        span_ns = json.loads(raw[4 : 4 + int.from_bytes(raw[:4], "little")])["span_ns"]
+        return {"table": table, "span_ns": span_ns, "caveats": self.caveats, "refused": self.refused, **facts}
+
+    def refusal(self):
+        """Why it did not start."""
+        return {"caveats": self.caveats, "refused": self.refused}
+
+    def _start(self):
+        try:
+            self.caveats = self.collector.start()
+        except Refused as refused:
+            self.refused = str(refused)
+
+    def _run(self):
+        while True:
+            self._ordered.acquire()
+            self._order()
+            self._done.release()
+
+
+def measured(action, **options):
+    """The result of measuring a function that the main thread calls."""
+    agent = Agent(**options)
+    agent.start()
+    value = action()
+    agent.stop()
+    return agent.result(value=value)
+
+
+def serve(actions):
+    """Runs the function that the command line names, with its integer arguments, and prints what it returns."""
+    name, *arguments = sys.argv[1:]
+    print(json.dumps(actions[name](*map(int, arguments))))  # noqa: T201 - the test reads it

@@ -1,0 +1,158 @@
+"""What the calls collector records of several threads, old, new, ended, and not of the threading module."""
+
+import _thread
+import sys
+import threading
+
+import measuring
+
+
+def part(value):
+    """A little arithmetic."""
+    return value * value
+
+
+def step(value):
+    """Calls `part` twice."""
+    return part(value) - part(value + 1)
+
+
+def work(calls):
+    """Calls `step` so many times."""
+    for value in range(calls):
+        step(value)
+
+
+class Workers:
+    """Threads that work on order; the n-th, from 0, calls `step` (n + 1) times as often as the first."""
+
+    def __init__(self, count):
+        self.orders = [threading.Semaphore(0) for _ in range(count)]
+        self.finished = threading.Semaphore(0)
+        self.calls = 0
+        for index in range(count):
+            threading.Thread(target=self.serve, args=(index,), name="worker-%d" % index, daemon=True).start()
+
+    def serve(self, index):
+        """The body of a worker."""
+        while True:
+            self.orders[index].acquire()
+            work(self.calls * (index + 1))
+            self.finished.release()
+
+    def run(self, calls):
+        """Lets all work, and waits."""
+        self.calls = calls
+        for order in self.orders:
+            order.release()
+        for _ in self.orders:
+            self.finished.acquire()
+
+
+def old_threads(count, calls):
+    """Threads that ran before the start."""
+    workers = Workers(count)
+    workers.run(1)
+    return measuring.measured(lambda: workers.run(calls))
+
+
+def new_threads(count, calls):
+    """Threads that are started while it records, and end before it stops."""
+
+    def action():
+        threads = [
+            threading.Thread(target=work, args=(calls * (index + 1),), name="fresh-%d" % index)
+            for index in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return measuring.measured(action)
+
+
+def one_after_another(count, calls):
+    """As many threads in turn, of one name; each is given the number of the one before it."""
+
+    def action():
+        idents = set()
+        for _ in range(count):
+            thread = threading.Thread(target=work, args=(calls,), name="request")
+            thread.start()
+            idents.add(thread.ident)
+            thread.join()
+        return len(idents)
+
+    return measuring.measured(action)
+
+
+def bare_threads(count, calls):
+    """Threads of `_thread` in turn, each found by `poll` before it works."""
+    agent = measuring.Agent()
+
+    def serve(ready, go, done):
+        ready.release()
+        go.acquire()
+        work(calls)
+        done.release()
+        go.acquire()
+
+    agent.start()
+    idents = set()
+    for _ in range(count):
+        ready, go, done = (threading.Semaphore(0) for _ in range(3))
+        idents.add(_thread.start_new_thread(serve, (ready, go, done)))
+        ready.acquire()
+        agent.do(agent.collector.poll)
+        go.release()
+        done.acquire()
+        go.release()
+        wait_for_the_end_of_bare_threads()
+        agent.do(agent.collector.poll)
+    agent.stop()
+    return agent.result(value=len(idents))
+
+
+def wait_for_the_end_of_bare_threads():
+    """Until no thread is left that the threading module does not know and no thread of it is running that way."""
+    while _thread._count() > threading.active_count() - 1:
+        threading.Event().wait(0.001)
+
+
+def snapshots_of_busy_threads(count, snapshots):
+    """Snapshots while threads work that get the GIL in the midst of each."""
+    workers = Workers(count)
+    workers.calls = 2_000
+    sys.setswitchinterval(1e-6)
+    agent = measuring.Agent()
+    agent.start()
+    for order in workers.orders:
+        order.release()
+    tables = []
+    for _ in range(snapshots):
+        agent.do(lambda: tables.append(agent.result()["table"]))
+    for _ in workers.orders:
+        workers.finished.acquire()
+    agent.stop()
+    return agent.result(tables=tables)
+
+
+def silent(calls):
+    """A thread that has no event while it is recorded."""
+    workers = Workers(1)
+    workers.run(1)
+    return measuring.measured(lambda: work(calls))
+
+
+if __name__ == "__main__":
+    measuring.serve(
+        {
+            "old_threads": old_threads,
+            "new_threads": new_threads,
+            "one_after_another": one_after_another,
+            "bare_threads": bare_threads,
+            "silent": silent,
+            "snapshots_of_busy_threads": snapshots_of_busy_threads,
+        }
+    )

@@ -1,0 +1,69 @@
+"""A helper process that dies by SIGKILL directly after its N-th ptrace call: of the first order after the first call,
+of the next order after the second, and so on, until an order comes to its end before its helper does.
+
+Started as the attach helper is, with its socket as standard input. Each helper that dies is a fork of this process,
+so that no interpreter has to start for it; its order is answered here with the error "killed after call N".
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socket
+import sys
+
+from execd.attach import helper
+from execd.attach.interpreter import Finder
+from execd.attach.ptrace import Ptrace
+from execd.attach.text import read_agent
+
+ORDER_LIMIT = 1 << 20
+
+
+class DyingPtrace(Ptrace):
+    """Counts the calls, and kills its own process after the last one that it is granted."""
+
+    def __init__(self, granted: int) -> None:
+        super().__init__()
+        self._granted = granted
+
+    def call(self, request: int, tid: int, address: int, data: int) -> int:
+        """Makes one call."""
+        result = super().call(request, tid, address, data)
+        self._made()
+        return result
+
+    def rseq(self, tid: int) -> int:
+        """The one call that does not go through `call`."""
+        address = super().rseq(tid)
+        self._made()
+        return address
+
+    def _made(self) -> None:
+        self._granted -= 1
+        if not self._granted:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def serve(control: socket.socket) -> None:
+    """Sends one helper after the other into its death, until one serves to the end of the test."""
+    finder, agent = Finder(), read_agent()
+    for granted in itertools.count(1):
+        if not (order := control.recv(ORDER_LIMIT, socket.MSG_PEEK)):
+            return
+        # Read before the fork, once for all of them: the interpreter's files are remembered.
+        finder.version(json.loads(order)["pid"])
+        pid = os.fork()
+        if pid == 0:
+            helper.serve(control, helper.Kit(finder, agent, DyingPtrace(granted)))
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGKILL:
+            return
+        facts = {"error": "attach_timeout", "message": f"killed after call {granted}", "remedy": "", "facts": {}}
+        control.send(json.dumps(facts).encode())
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=os.dup(sys.stdin.fileno())))

@@ -1,0 +1,20 @@
+"""Fixtures of the integration tests: a helper process that stays warm, as the daemon's does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from execd.attach.attacher import Attacher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def attacher() -> Iterator[Attacher]:
+    """Attaches to targets, through one helper process for the whole run."""
+    warm = Attacher()
+    warm.start()
+    yield warm
+    warm.close()

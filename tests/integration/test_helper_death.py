@@ -1,0 +1,110 @@
+"""The helper killed by SIGKILL after each of its ptrace calls in turn: the target lives and goes on, every time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from activities import ACTIVITIES, Activity, commands_read
+from attachments import attach, attached, detach
+from execd.attach.attacher import Attacher
+from execd.errors import AttachTimeout
+from footprint import becomes, footprint, state_letters, system_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Spawn
+    from interpreters import Interpreter
+    from programs import Program
+
+DYING_HELPER = Path(__file__).parent.parent / "dying_helper.py"
+VERSIONS = ("3.9", "3.11", "3.13", "3.15")
+# seize, interrupt, registers, rseq, XSAVE area, signal mask, registers set, detach: less is no attach.
+FEWEST_CALLS = 8
+MOST_CALLS = 200
+# select, pselect6 (3.9, 3.10, by the C library) and clock_nanosleep.
+SLEEPING_CALLS = {"23", "270", "230"}
+HELD = {"T", "t", "X", "Z"}
+BACK_TIMEOUT_S = 2.0
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES, ids=lambda activity: activity.program)
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_the_target_outlives_the_helper_whenever_that_dies(
+    interpreter: Interpreter,
+    spawn: Spawn,
+    attacher: Attacher,
+    activity: Activity,
+    record_property: Callable[[str, object], None],
+) -> None:
+    # Without the argument "state" of a sleeping target: nobody would read what it says meanwhile.
+    program = spawn(interpreter, activity.program, *activity.arguments[:1])
+    activity.progress(program)
+    deaths = die_after_each_call(program, activity)
+    record_property("deaths", deaths)
+    assert deaths >= FEWEST_CALLS
+    with attached(attacher, program.pid) as link:
+        activity.progress(program)
+        detach(link)
+    activity.progress(program)
+    assert program.stderr() == ""
+
+
+def die_after_each_call(program: Program, activity: Activity) -> int:
+    """Attaches until a helper lives long enough; how many died before it."""
+    dying = Attacher([sys.executable, str(DYING_HELPER)])
+    try:
+        for deaths in range(MOST_CALLS):
+            try:
+                attach(dying, program.pid).close()
+            except AttachTimeout as error:
+                assert error.message == f"killed after call {deaths + 1}"
+            else:
+                return deaths
+            require_unharmed(program, activity)
+    finally:
+        dying.close()
+    raise AssertionError(f"no attach has come to its end within {MOST_CALLS} ptrace calls")
+
+
+def require_unharmed(program: Program, activity: Activity) -> None:
+    """Fails where a target that a helper has left by its death does not go on with what it did."""
+    assert program.alive()
+    assert footprint(program.pid).tracer_pid == 0
+    assert becomes(lambda: not state_letters(program.pid) & HELD, BACK_TIMEOUT_S)
+    if activity.program == "sleeping":
+        # Each of its wakes is looked at in the end; to wait for one here would take most of the time.
+        assert becomes(lambda: system_call(program.pid) in SLEEPING_CALLS, BACK_TIMEOUT_S)
+    else:
+        activity.progress(program)
+
+
+def test_a_helper_that_ends_before_it_reads_its_order_is_a_failed_attach(
+    local_interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    ending = Attacher(["sleep", "0.2"])
+    with pytest.raises(AttachTimeout, match="ended"):
+        attach(ending, program.pid)
+    ending.close()
+    assert commands_read(program) == 1
+
+
+def test_after_the_death_of_a_helper_the_next_attach_has_another_one(
+    local_interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    attacher = Attacher()
+    attacher.start()
+    dead = attacher.helper_pid
+    os.kill(dead, signal.SIGKILL)
+    assert becomes(lambda: "Z" in state_letters(dead), BACK_TIMEOUT_S)
+    with attached(attacher, program.pid) as link:
+        detach(link)
+    assert attacher.helper_pid != dead
+    attacher.close()

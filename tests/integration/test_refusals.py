@@ -1,0 +1,176 @@
+"""What is refused: by name, with what to do, and without a trace in the process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from activities import commands_read
+from attachments import attach, attached, detach
+from execd.attach import helper, process
+from execd.attach.attacher import Attacher
+from execd.attach.interpreter import Finder
+from execd.attach.link import marker_name
+from execd.attach.ptrace import Ptrace
+from execd.attach.text import read_agent
+from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
+from footprint import footprint
+from interpreters import Interpreter, local_folders
+
+if TYPE_CHECKING:
+    from conftest import Spawn
+
+NOBODY = 65534
+
+
+def require_refused(attacher: Attacher, pid: int, kind: type[ExecdError], message: str, remedy: str = "") -> None:
+    """Fails where an attach is not refused as told, or changes anything."""
+    before = footprint(pid)
+    with pytest.raises(kind, match=message) as caught:
+        attach(attacher, pid)
+    assert remedy in caught.value.remedy
+    assert footprint(pid) == before
+
+
+def oldest_unsupported(version: str) -> str:
+    """The path of an interpreter that is older than what is supported; skips where there is none."""
+    found = [path for folder in local_folders(os.environ) for path in Path(folder).glob(f"python{version}")]
+    # A shim of pyenv is a script; what counts is an ELF file.
+    executables = [path for path in found if path.resolve().read_bytes()[:4] == b"\x7fELF"]
+    if not executables:
+        pytest.skip(f"no CPython {version} on this machine")
+    return str(executables[0].resolve())
+
+
+def test_a_process_that_has_ended_is_gone(attacher: Attacher) -> None:
+    ended = subprocess.Popen(["sleep", "60"])
+    key = process.target_key(ended.pid)
+    ended.kill()
+    ended.wait()
+    with pytest.raises(TargetGone, match=f"process {ended.pid} has ended"):
+        attacher.attach(key, 1.0, lambda: False)
+
+
+def test_a_process_with_the_pid_of_one_that_has_ended_is_not_taken_for_it(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    before = footprint(program.pid)
+    key = process.target_key(program.pid)
+    with pytest.raises(TargetGone, match="belongs to another one now"):
+        attacher.attach(replace(key, start_ticks=key.start_ticks - 1), 1.0, lambda: False)
+    assert footprint(program.pid) == before
+
+
+def test_a_program_that_is_not_python_is_named_so(attacher: Attacher) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        # Until it has begun, it is a copy of the Python that starts it.
+        while Path(f"/proc/{other.pid}/comm").read_text() != "sleep\n":
+            os.sched_yield()
+        require_refused(attacher, other.pid, NotSupported, "is not CPython")
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_zombie_is_gone(attacher: Attacher) -> None:
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(TargetGone, match="zombie"):
+        attach(attacher, zombie.pid)
+    assert zombie.wait() == 0
+
+
+def test_a_stopped_process_is_left_stopped(local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher) -> None:
+    program = spawn(local_interpreter, "reading")
+    os.kill(program.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
+    require_refused(attacher, program.pid, NotPermitted, "stopped by a signal", f"kill -CONT {program.pid}")
+    os.kill(program.pid, signal.SIGCONT)
+    assert commands_read(program) == 1
+
+
+def test_a_traced_process_stays_with_its_tracer(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    debugger = Ptrace()
+    debugger.seize(program.pid)
+    require_refused(attacher, program.pid, NotPermitted, f"traced by process {os.getpid()}", f"PID {os.getpid()}")
+    debugger.stop(program.pid)
+    debugger.detach(program.pid)
+    assert commands_read(program) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_process_of_another_user_is_refused_with_the_remedy(local_interpreter: Interpreter, spawn: Spawn) -> None:
+    program = spawn(local_interpreter, "reading")
+    key = process.target_key(program.pid)
+    order = helper.AttachOrder(key.pid, key.start_ticks, 1.0, marker_name(NOBODY, os.getpid()), 30)
+    kit = helper.Kit(Finder(), read_agent(), Ptrace())
+    before = footprint(program.pid)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(NotPermitted) as caught:
+            helper.attach(order, kit, lambda: False)
+    finally:
+        os.seteuid(0)
+    assert str(program.pid) in caught.value.message
+    assert caught.value.remedy.startswith("run execd as ")
+    assert footprint(program.pid) == before
+    assert commands_read(program) == 1
+
+
+def test_a_process_under_a_seccomp_filter_is_refused_by_name(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(local_interpreter, "filtered")
+    require_refused(attacher, program.pid, NotSupported, "seccomp filter")
+    assert commands_read(program) == 1
+
+
+def test_a_process_that_disables_remote_debugging_is_respected_on_every_version(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(interpreter, "reading", env={"PYTHON_DISABLE_REMOTE_DEBUG": "1"})
+    require_refused(attacher, program.pid, NotPermitted, "PYTHON_DISABLE_REMOTE_DEBUG")
+    assert commands_read(program) == 1
+
+
+def test_a_version_that_is_too_old_is_refused_by_name(spawn: Spawn, attacher: Attacher) -> None:
+    program = spawn(Interpreter("3.8", "3.8", oldest_unsupported("3.8"), "", 0), "busy")
+    require_refused(attacher, program.pid, NotSupported, re.escape("3.8"))
+    assert program.ask_json("counters")["outer"] > 0
+
+
+def test_the_agent_of_another_living_daemon_is_named(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    other = Attacher()
+    other.marker = marker_name(os.getuid(), os.getppid())
+    with attached(other, program.pid) as link:
+        message = f"agent of another daemon, process {os.getppid()}"
+        require_refused(attacher, program.pid, NotPermitted, message, f"PID {os.getppid()}")
+        detach(link)
+    other.close()
+    assert commands_read(program) == 1
+
+
+def test_the_mark_of_a_daemon_that_is_dead_keeps_nobody_out(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    other = Attacher()
+    other.marker = marker_name(os.getuid(), dead.pid)
+    with attached(other, program.pid), attached(attacher, program.pid) as link:
+        detach(link)
+    other.close()
+    assert commands_read(program) == 1

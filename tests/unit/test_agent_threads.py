@@ -1,0 +1,79 @@
+"""The calls collector and threads, under every interpreter: each thread's calls are exact, whenever it began."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_drivers import Counts, by_name, calls_by_thread, paths, profile_of
+
+if TYPE_CHECKING:
+    from agent_drivers import Drivers
+    from interpreters import Interpreter
+
+CALLS = 100
+THREADS = 4
+
+
+def test_threads_that_ran_before_are_recorded_each_for_itself(drivers: Drivers, interpreter: Interpreter) -> None:
+    profile = profile_of(drivers.run(interpreter, "threading_on", "old_threads", THREADS, CALLS)["table"])
+    steps = {f"worker-{index}": CALLS * (index + 1) for index in range(THREADS)}
+    assert calls_by_thread(profile, "step") == steps
+    assert calls_by_thread(profile, "part") == {name: 2 * calls for name, calls in steps.items()}
+    assert calls_by_thread(profile, "work") == dict.fromkeys(steps, 1)
+    assert by_name(profile)["step"].primitive == sum(steps.values())
+
+
+def test_threads_started_later_are_recorded_from_their_first_call(drivers: Drivers, interpreter: Interpreter) -> None:
+    profile = profile_of(drivers.run(interpreter, "threading_on", "new_threads", THREADS, CALLS)["table"])
+    steps = {f"fresh-{index}": CALLS * (index + 1) for index in range(THREADS)}
+    assert calls_by_thread(profile, "step") == steps
+    assert calls_by_thread(profile, "part") == {name: 2 * calls for name, calls in steps.items()}
+
+
+def test_many_threads_in_turn_lose_no_call_when_the_ended_are_merged(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    threads = 300
+    result = drivers.run(interpreter, "threading_on", "one_after_another", threads, 3)
+    profile = profile_of(result["table"])
+    found = calls_by_thread(profile, "step")
+    assert set(found) == {"request", "(ended threads)"}
+    assert sum(found.values()) == threads * 3
+    assert len(profile.labels) < 200
+    assert sum(calls_by_thread(profile, "part").values()) == threads * 6
+
+
+def test_threads_that_the_threading_module_does_not_know_are_found_one_after_the_other(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    """The number of a thread that ended is given to the next: it must not be taken for one that is recorded."""
+    threads = 5
+    result = drivers.run(interpreter, "threading_on", "bare_threads", threads, CALLS)
+    profile = profile_of(result["table"])
+    assert by_name(profile)["step"] == Counts(threads * CALLS, threads * CALLS)
+    assert by_name(profile)["part"] == Counts(threads * 2 * CALLS, threads * 2 * CALLS)
+
+
+def test_a_thread_without_an_event_is_there_with_its_open_frames(drivers: Drivers, interpreter: Interpreter) -> None:
+    profile = profile_of(drivers.run(interpreter, "threading_on", "silent", CALLS)["table"])
+    assert [path[-2:] for path in paths(profile, "open") if "serve" in path and path[-1] == "wait"] or [
+        path for path in paths(profile, "open") if path[-1] in ("serve", "acquire") and "_bootstrap" in path
+    ]
+    assert calls_by_thread(profile, "step") == {"MainThread": CALLS}
+
+
+def test_the_agents_own_thread_is_not_recorded(drivers: Drivers, interpreter: Interpreter) -> None:
+    profile = profile_of(drivers.run(interpreter, "threading_on", "old_threads", THREADS, CALLS)["table"])
+    assert {label.thread_name for label in profile.labels} == {
+        "MainThread",
+        *(f"worker-{index}" for index in range(THREADS)),
+    }
+
+
+def test_a_snapshot_is_sound_while_threads_go_on(drivers: Drivers, interpreter: Interpreter) -> None:
+    """Threads get the GIL while a snapshot is made, so that some have events that are younger than it."""
+    result = drivers.run(interpreter, "threading_on", "snapshots_of_busy_threads", 3, 20)
+    profiles = [profile_of(table) for table in (*result["tables"], result["table"])]
+    steps = [by_name(profile).get("step", Counts(0, 0)).calls for profile in profiles]
+    assert steps == sorted(steps)
+    assert steps[-1] == 2_000 * (1 + 2 + 3)

@@ -1,0 +1,91 @@
+"""The injected text, run as the attach runs it under every interpreter, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from execd.attach import text
+
+if TYPE_CHECKING:
+    from agent_drivers import Drivers
+    from interpreters import Interpreter
+
+ERRORS = ("KeyboardInterrupt", "SystemExit", "Custom", "Strict")
+# What a launch is in which a signal handler of the target raises.
+INTERRUPTED_LAUNCH = "frozen['sys'].modules['__main__'].interrupt()"
+SETTINGS = {"descriptor": 3, "peer": 4, "marker": 5, "nonce": "00" * 8}
+PAGE_ROOM = 32_000
+TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def agent() -> text.Agent:
+    return text.read_agent()
+
+
+def hand_back(drivers: Drivers, interpreter: Interpreter, agent: text.Agent, error: str) -> Any:
+    program = text.injected_text(replace(agent, launch=INTERRUPTED_LAUNCH), {})
+    command = drivers.command(interpreter, "handing_back", [error])
+    done = subprocess.run(command, input=program.rstrip(b"\0"), capture_output=True, timeout=TIMEOUT_S, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_exception_of_the_targets_signal_handler_is_raised_in_the_target(
+    drivers: Drivers, interpreter: Interpreter, agent: text.Agent, error: str
+) -> None:
+    answer = hand_back(drivers, interpreter, agent, error)
+    assert answer["reached"] == "the program"
+    assert answer["same"]
+    assert (answer["type"], answer["caught_by_class"]) == (error, True)
+    assert answer["fact"] == {"Custom": 3, "Strict": 3}.get(error)
+
+
+def test_the_text_is_one_c_string_that_fits_its_page(agent: text.Agent) -> None:
+    program = text.injected_text(agent, SETTINGS)
+    assert program.endswith(b"\n\0")
+    assert program.count(b"\0") == 1
+    assert len(program) < PAGE_ROOM
+
+
+def test_the_text_is_ascii_and_looks_up_no_name(agent: text.Agent) -> None:
+    program = text.injected_text(agent, SETTINGS).rstrip(b"\0")
+    assert program.isascii()
+    code = compile(program, "<string>", "exec")
+    assert code.co_names == (
+        "__class__",
+        "__base__",
+        "__subclasses__",
+        "__name__",
+        "find_spec",
+        "__func__",
+        "__globals__",
+    ) or {"__globals__"} <= set(code.co_names)
+    # Every name is an attribute's: the text binds and loads none.
+    import dis
+
+    loads = [
+        one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_NAME", "STORE_NAME", "LOAD_GLOBAL")
+    ]
+    assert loads == []
+
+
+@pytest.mark.parametrize("module", ["launch", "handback", "bootstrap"])
+def test_what_is_injected_needs_no_import_and_has_no_words(module: str) -> None:
+    source = text.stripped_source(module)
+    assert '"""' not in source
+    assert "import annotations" not in source
+    assert "\nimport " not in source
+
+
+def test_the_bundle_announces_its_length_and_holds_every_module_but_the_injected(agent: text.Agent) -> None:
+    announced = int(agent.bundle[:8], 16)
+    assert announced == len(agent.bundle) - 8
+    modules = eval(agent.bundle[8:], {"__builtins__": {}})  # noqa: S307 - as the agent reads it
+    assert {"execd_agent", "execd_agent.agent", "execd_agent.wire", "execd_agent.collectors.calls"} <= set(modules)
+    assert not any(name.endswith(("launch", "handback", "bootstrap")) for name in modules)
