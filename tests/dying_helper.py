@@ -1,8 +1,8 @@
-"""A helper process that dies by SIGKILL directly after its N-th ptrace call: of the first order after the first call,
-of the next order after the second, and so on, until an order comes to its end before its helper does.
+"""A helper process that dies by SIGKILL after its N-th ptrace call, with N one more for each order.
 
-Started as the attach helper is, with its socket as standard input. Each helper that dies is a fork of this process,
-so that no interpreter has to start for it; its order is answered here with the error "killed after call N".
+That goes on until an order comes to its end before its helper does. Started as the attach helper is, with its
+socket as standard input. Each helper that dies is a fork of this process, so that no interpreter has to start for it;
+its order is answered here with the error "killed after call N".
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import sys
 
 from execd_agent import forks, port, wire
 from execd_agent.collectors import Refused
+from execd_agent.haste import Haste
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Agent:
         self._collectors: dict[str, Any] = {}
         self._stub = forks.install_stub()
         self._fork_warnings = forks.ForkWarningFilter()
+        self._haste = Haste(settings["switch_interval_s"])
         self._attached = True
 
     def serve(self) -> None:
@@ -56,27 +58,27 @@ class Agent:
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # The daemon is busy with its books now; the start that follows finds the collector compiled.
         _load_calls()
+        self._haste.end()
         while self._attached:
             frame = self._port.receive()
             if frame.kind != wire.REQUEST:
                 raise wire.ProtocolError("kind %d is not for an agent" % frame.kind)
-            self._port.send(*self._answer(frame))
+            with self._haste:
+                self._port.send(*self._answer(frame))
 
     def disarm(self) -> None:
         """Take every hook off. Safe to call twice, and in a forked child."""
+        self._haste.end()
         self._stub.disarm = None
         for collector in self._collectors.values():
             collector.stop()
+            collector.free()
         self._collectors.clear()
         self._fork_warnings.remove()
 
     def after_fork_in_child(self) -> None:
         """Make a forked child forget us: our thread is not in it, but our hooks and descriptors are."""
-        for name in ("descriptor", "marker"):
-            try:
-                posix.close(self._settings[name])
-            except OSError:
-                continue
+        self._settings["close"]()
         self.disarm()
 
     def _hello(self) -> dict[str, Any]:
@@ -115,7 +117,9 @@ class Agent:
         if operation == "stop":
             collector = self._collectors.pop(session)
             collector.stop()
-            return {"bulk": True}, collector.snapshot()
+            table = collector.snapshot()
+            collector.free()
+            return {"bulk": True}, table
         if operation == "detach":
             self._attached = False
             self.disarm()

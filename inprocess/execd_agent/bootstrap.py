@@ -2,7 +2,8 @@
 
 The modules live in a private table, never in sys.modules; their imports go through `PrivateImporter`, which takes a
 module of the standard library only when it is that. Executed with `frozen` and `settings` as globals (see launch.py).
-settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd).
+settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
+`close`, which closes both ends of ours, is added.
 """
 
 from __future__ import annotations
@@ -92,6 +93,30 @@ class PrivateImporter:
         version = "python%d.%d" % tuple(sys.version_info[:2])
         return str(sys.base_exec_prefix + "/" + sys.platlibdir + "/" + version + "/lib-dynload/")
 
+    def forget(self) -> None:
+        """Free the agent's modules now: they are full of cycles, and when to collect those is the target's affair.
+
+        Called with all hooks off, so that a thread that is not in the agent's code can not come there any more.
+        """
+        if self.is_running():
+            return
+        for module in self.private.values():
+            module.__dict__.clear()
+        self.private.clear()
+        self.sources.clear()
+        # The at-fork stub, which stays, keeps this namespace.
+        self.builtins.pop("__import__", None)
+
+    def is_running(self) -> bool:
+        """Tell whether any thread is inside of the agent's modules."""
+        for top in frozen["sys"]._current_frames().values():
+            frame = top
+            while frame is not None:
+                if frame.f_code.co_filename.startswith("<" + _PACKAGE):
+                    return True
+                frame = frame.f_back
+        return False
+
     def extension_spec(self, name: str) -> Any:
         """Return the spec of an extension module that lies in the standard library's own directory."""
         external = frozen["sys"].modules["_frozen_importlib_external"]
@@ -124,11 +149,39 @@ def receive(descriptor: int) -> str:
     return exactly(int(exactly(8), 16)).decode()
 
 
+def identity(descriptor: int) -> tuple[int, int] | None:
+    """Return what tells an open file from others, None where the number is not open."""
+    try:
+        facts = frozen["sys"].modules["posix"].fstat(descriptor)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def closer(descriptors: tuple[int, ...]) -> Any:
+    """Return a function that closes them, but none that the target has closed and opened as a file of its own."""
+    ours = [(descriptor, identity(descriptor)) for descriptor in descriptors]
+
+    def close() -> None:
+        for descriptor, file in ours:
+            if file is not None and identity(descriptor) == file:
+                frozen["sys"].modules["posix"].close(descriptor)
+
+    return close
+
+
 def main() -> None:
     """Run the agent until the channel closes. Nothing may surface: this thread's errors are nobody's in the target."""
-    posix = frozen["sys"].modules["posix"]
+    sys = frozen["sys"]
+    # See haste.py, which takes over from here.
+    usual_s = settings["switch_interval_s"] = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    short_s = sys.getswitchinterval()
+    # The channel last: when the daemon sees it closed, nothing of ours is open any more.
+    settings["close"] = closer((settings["marker"], settings["descriptor"]))
+    importer = None
     try:
-        posix.close(settings["peer"])
+        sys.modules["posix"].close(settings["peer"])
         # Not hostile: the daemon could as well have sent code.
         sources = eval(receive(settings["descriptor"]), {"__builtins__": {}})  # noqa: S307
         importer = PrivateImporter(sources)
@@ -137,12 +190,11 @@ def main() -> None:
     except BaseException:  # noqa: BLE001, S110 - the daemon sees the closed channel; the target must see nothing
         pass
     finally:
-        # The channel last: when the daemon sees it closed, nothing of ours is open any more.
-        for descriptor in (settings["marker"], settings["descriptor"]):
-            try:
-                posix.close(descriptor)
-            except OSError:
-                continue
+        if sys.getswitchinterval() == short_s:
+            sys.setswitchinterval(usual_s)
+        if importer:
+            importer.forget()
+        settings["close"]()
 
 
 main()

@@ -90,8 +90,8 @@ def exceptions_through_c(count):
 def make_function(number):
     """A function of its own name."""
     namespace = {}
-    exec("def made_%d(): return %d" % (number, number), namespace)
-    return namespace["made_%d" % number]
+    exec(f"def made_{number}(): return {number}", namespace)  # noqa: S102 - as many functions as it takes
+    return namespace[f"made_{number}"]
 
 
 def over_the_limit(count, max_bytes):

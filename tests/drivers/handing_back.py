@@ -27,7 +27,7 @@ class Strict(BaseException):
         made.fact = fact
         return made
 
-    def __init__(self, *, fact):
+    def __init__(self, **_facts):
         super().__init__("strict")
 
 

@@ -51,7 +51,7 @@ def own_profile_function():
 
     def listen(frame, event, _argument):
         if frame.f_code.co_name in ("leaf", "branch"):
-            heard.append("%s %s" % (event, frame.f_code.co_name))
+            heard.append(f"{event} {frame.f_code.co_name}")
 
     sys.setprofile(listen)
     branch()
@@ -71,7 +71,7 @@ def replaced_meanwhile():
     """The program sets a profile function while it is recorded, which must stay."""
     heard = []
 
-    def listen(frame, event, _argument):
+    def listen(_frame, event, _argument):
         heard.append(event)
 
     agent = measuring.Agent()
@@ -103,7 +103,7 @@ def beside_cprofile():
 def taken(*tool_ids):
     """Other tools hold monitoring ids."""
     for tool_id in tool_ids:
-        MONITORING.use_tool_id(tool_id, "tool-%d" % tool_id)
+        MONITORING.use_tool_id(tool_id, f"tool-{tool_id}")
     agent = measuring.Agent()
     agent.start()
     if agent.refused:

@@ -1,13 +1,17 @@
 """A program into which the agent comes without ptrace: the text is run here as the attach runs it.
 
 The text comes on stdin, its length on a line before it, and then commands, a line each. Names that a text could look
-up in the namespace in which it runs, and the `__import__` of builtins, are traps.
+up in the namespace in which it runs are traps; the `__import__` of builtins and an import hook note what they are
+asked for.
 """
 
 import builtins
 import ctypes
 import json
+import os
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "targets"))
 
 import line_protocol
 import workload
@@ -43,7 +47,7 @@ class Finder:
 
 
 def attach(text):
-    """Runs the text, with a replaced __import__ while it and the agent's first steps run."""
+    """Runs the text; whether it left the names of `__main__` alone."""
     before = sorted(vars(sys.modules["__main__"]))
     ctypes.pythonapi.PyRun_SimpleString(text)
     return {"names": sorted(vars(sys.modules["__main__"])) == before}
@@ -51,7 +55,9 @@ def attach(text):
 
 def main():
     """Serves until stdin ends."""
-    text = sys.stdin.buffer.raw.read(int(sys.stdin.buffer.raw.readline()))
+    size, text = int(sys.stdin.buffer.raw.readline()), b""
+    while len(text) < size:
+        text += os.read(0, size - len(text))
     actions = {
         "attach": lambda: attach(text),
         "work": lambda passes: [workload.run() for _ in range(passes)][-1],
@@ -59,10 +65,16 @@ def main():
         "trapped": lambda: TRAPPED,
     }
     real_import = builtins.__import__
-    state = line_protocol.state
-    line_protocol.say(json.dumps(state()))
+
+    def watched_import(name, *arguments, **keywords):
+        TRAPPED.append("__import__ " + name)
+        return real_import(name, *arguments, **keywords)
+
+    # The first look at the state imports something of its own.
+    line_protocol.state()
+    line_protocol.say(json.dumps(line_protocol.state()))
     set_traps()
-    builtins.__import__ = trap("__import__ of builtins")
+    builtins.__import__ = watched_import
     try:
         line_protocol.serve(actions)
     finally:

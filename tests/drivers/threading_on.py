@@ -31,7 +31,7 @@ class Workers:
         self.finished = threading.Semaphore(0)
         self.calls = 0
         for index in range(count):
-            threading.Thread(target=self.serve, args=(index,), name="worker-%d" % index, daemon=True).start()
+            threading.Thread(target=self.serve, args=(index,), name=f"worker-{index}", daemon=True).start()
 
     def serve(self, index):
         """The body of a worker."""
@@ -61,8 +61,7 @@ def new_threads(count, calls):
 
     def action():
         threads = [
-            threading.Thread(target=work, args=(calls * (index + 1),), name="fresh-%d" % index)
-            for index in range(count)
+            threading.Thread(target=work, args=(calls * (index + 1),), name=f"fresh-{index}") for index in range(count)
         ]
         for thread in threads:
             thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from daemons import Daemon
 from execd.attach.attacher import Attacher
 
 if TYPE_CHECKING:
@@ -18,3 +19,10 @@ def attacher() -> Iterator[Attacher]:
     warm.start()
     yield warm
     warm.close()
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """A daemon of the test's own."""
+    with Daemon() as running:
+        yield running

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attachments import attached, record_calls
-from daemons import Daemon
 from execd.attach.attacher import Attacher
 from execd.store.store import Store
 from execd_api.v1 import sessions_pb2
 from footprint import Footprint, becomes, footprint, settled, status_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Spawn
+    from daemons import Daemon
     from interpreters import Interpreter
     from programs import Program
 
@@ -28,13 +26,6 @@ WORKERS = 3
 DISARM_S = 1.0
 TARGET_GONE_S = 2.0
 DAEMON_END_S = 5.0
-
-
-@pytest.fixture
-def daemon() -> Iterator[Daemon]:
-    """A daemon of the test's own."""
-    with Daemon() as running:
-        yield running
 
 
 def hooks(program: Program) -> dict[str, Any]:
@@ -141,43 +132,6 @@ def test_sigterm_stops_and_saves_the_sessions_and_leaves_the_targets(
         assert store.stored(saved.latest_profile).reason == "final"
     finally:
         store.close()
-
-
-def test_a_target_that_executes_another_program_ends_its_session_and_goes_on(
-    interpreter: Interpreter, spawn: Spawn, daemon: Daemon
-) -> None:
-    program = spawn(interpreter, "leaving")
-    before = footprint(program.pid)
-    session = daemon.record_calls(program.pid)
-    program.tell("execute")
-    program.wait_until_ready()
-    ended = daemon.ended(session.id)
-    assert ended.state == sessions_pb2.SESSION_STATE_FAILED
-    assert "the agent left" in ended.reason
-    assert footprint(program.pid).descriptors == before.descriptors
-    again = daemon.record_calls(program.pid)
-    daemon.detach(program.pid)
-    assert daemon.session(again.id).state == sessions_pb2.SESSION_STATE_STOPPED
-    assert program.ask_json("work 1") > 0
-    assert program.stderr() == ""
-
-
-def test_a_target_that_closes_all_its_descriptors_ends_its_session_and_keeps_its_own_files(
-    interpreter: Interpreter, spawn: Spawn, daemon: Daemon
-) -> None:
-    program = spawn(interpreter, "leaving")
-    hooks_before = program.ask_json("state")
-    threads = footprint(program.pid).threads
-    session = daemon.record_calls(program.pid)
-    # Every number that was the agent's is now a file of the program's own.
-    own_files = program.ask_json("close")
-    assert daemon.ended(session.id).state == sessions_pb2.SESSION_STATE_FAILED
-    assert becomes(lambda: footprint(program.pid).threads == threads, DISARM_S)
-    assert program.ask_json("files") == own_files
-    state = program.ask_json("state")
-    assert [state[name] for name in ("tools", "profile")] == [hooks_before[name] for name in ("tools", "profile")]
-    assert program.ask_json("work 1") > 0
-    assert program.stderr() == ""
 
 
 def test_the_helper_of_a_killed_daemon_ends(daemon: Daemon) -> None:

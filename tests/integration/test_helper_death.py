@@ -40,13 +40,13 @@ def test_the_target_outlives_the_helper_whenever_that_dies(
     spawn: Spawn,
     attacher: Attacher,
     activity: Activity,
-    record_property: Callable[[str, object], None],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     # Without the argument "state" of a sleeping target: nobody would read what it says meanwhile.
     program = spawn(interpreter, activity.program, *activity.arguments[:1])
     activity.progress(program)
     deaths = die_after_each_call(program, activity)
-    record_property("deaths", deaths)
+    record_testsuite_property(f"deaths in {activity.program} on {interpreter.full_version}", deaths)
     assert deaths >= FEWEST_CALLS
     with attached(attacher, program.pid) as link:
         activity.progress(program)
@@ -60,16 +60,23 @@ def die_after_each_call(program: Program, activity: Activity) -> int:
     dying = Attacher([sys.executable, str(DYING_HELPER)])
     try:
         for deaths in range(MOST_CALLS):
-            try:
-                attach(dying, program.pid).close()
-            except AttachTimeout as error:
-                assert error.message == f"killed after call {deaths + 1}"
-            else:
+            failure = failure_of(dying, program.pid)
+            if not failure:
                 return deaths
+            assert failure == f"killed after call {deaths + 1}"
             require_unharmed(program, activity)
     finally:
         dying.close()
     raise AssertionError(f"no attach has come to its end within {MOST_CALLS} ptrace calls")
+
+
+def failure_of(attacher: Attacher, pid: int) -> str:
+    """Why an attach came to nothing, "" where it did not."""
+    try:
+        attach(attacher, pid).close()
+    except AttachTimeout as error:
+        return error.message
+    return ""
 
 
 def require_unharmed(program: Program, activity: Activity) -> None:

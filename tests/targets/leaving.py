@@ -54,7 +54,7 @@ def is_empty_file(descriptor):
 
 def execute():
     """Replaces the program by itself; does not return."""
-    os.execv(sys.executable, [sys.executable, "-I", "-B", os.path.abspath(__file__)])
+    os.execv(sys.executable, [sys.executable, "-I", "-B", os.path.abspath(__file__)])  # noqa: S606 -- itself
 
 
 def main():

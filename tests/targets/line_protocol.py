@@ -72,6 +72,7 @@ def state():
         "tools": [monitoring.get_tool(tool_id) for tool_id in range(6)] if monitoring else [],
         "profile": repr(sys.getprofile()),
         "trace": repr(sys.gettrace()),
+        "switch_interval_s": sys.getswitchinterval(),
         "main_names": sorted(vars(sys.modules["__main__"])),
         "builtin_names": sorted(vars(sys.modules["builtins"])),
         "rss_kib": resident_kib(),

@@ -1,4 +1,4 @@
-"""Fixtures of the unit tests: parts of the agent under every interpreter."""
+"""Fixtures of the unit tests: parts of the agent under every interpreter, and daemons over fake agents."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agent_drivers import Drivers
+from execd.store.store import Store
+from fake_daemons import Daemon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,12 @@ def drivers() -> Iterator[Drivers]:
     found = Drivers()
     yield found
     found.remove()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    store = Store.open(tmp_path / "data")
+    found = Daemon(store)
+    yield found
+    found.close()
+    store.close()

@@ -43,7 +43,7 @@ def test_calls_and_primitive_calls_are_those_of_cprofile(
     result = drivers.run(interpreter, "calling", "workload", PASSES)
     expected = oracle(spawn, interpreter)
     assert result["value"] == 334
-    assert ("workload.py", 41, "fibonacci") in {(*key[:1], 41, key[2]) for key in expected}
+    assert "fibonacci" in {name for _, _, name in expected}
     assert of_the_program(counts(profile_of(result["table"]))) == expected
     assert result["caveats"] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import json
 import subprocess
 from dataclasses import replace
@@ -57,18 +58,6 @@ def test_the_text_is_ascii_and_looks_up_no_name(agent: text.Agent) -> None:
     program = text.injected_text(agent, SETTINGS).rstrip(b"\0")
     assert program.isascii()
     code = compile(program, "<string>", "exec")
-    assert code.co_names == (
-        "__class__",
-        "__base__",
-        "__subclasses__",
-        "__name__",
-        "find_spec",
-        "__func__",
-        "__globals__",
-    ) or {"__globals__"} <= set(code.co_names)
-    # Every name is an attribute's: the text binds and loads none.
-    import dis
-
     loads = [
         one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_NAME", "STORE_NAME", "LOAD_GLOBAL")
     ]

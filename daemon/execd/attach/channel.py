@@ -101,7 +101,10 @@ class Channel:
         with self._guarded():
             self._next_request = (self._next_request + 1) & 0xFFFF
             number = self._next_request
-            message = json.dumps({"op": operation, **arguments}).encode()
+            # The agent reads it as a Python literal, to which a pair of surrogates is two characters: only halves are
+            # escaped.
+            text = json.dumps({"op": operation, **arguments}, ensure_ascii=False)
+            message = text.encode("utf-8", "backslashreplace")
             self._send(wire.encode_frame(wire.REQUEST, number, message), deadline)
             frame = self._receive(deadline)
             if frame.request != number:

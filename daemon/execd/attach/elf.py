@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MACHINE = "EM_X86_64"
+_WORD_SIZE = 4
 
 
 class NotAnElf(Exception):
@@ -25,29 +26,29 @@ class Image:
 
     Attributes:
         symbols: dynamic symbols found, by name: their virtual addresses.
-        sections: sections found, by name: their virtual addresses.
+        constants: the 4-byte values that some of them have in the file.
         load_address: the virtual address of its first byte, to be subtracted for the load bias.
     """
 
     symbols: dict[str, int]
-    sections: dict[str, int]
+    constants: dict[str, int]
     load_address: int
 
 
-def read_image(descriptor: int, symbols: Iterable[str], sections: Iterable[str]) -> Image:
-    """Read the addresses of the named symbols and sections.
+def read_image(descriptor: int, symbols: Iterable[str], constants: Iterable[str]) -> Image:
+    """Read the addresses of symbols, and the values of constants.
 
     Args:
         descriptor: of the file; it stays open.
         symbols: names of dynamic symbols to look up through the hash table (a scan costs 100 ms on a libpython).
-        sections: names of sections.
+        constants: those of them that are read-only data whose value is wanted.
 
     Raises:
         NotAnElf: it cannot be read as one.
     """
     with os.fdopen(os.dup(descriptor), "rb") as file:
         try:
-            return _read(file, symbols, sections)
+            return _read(file, symbols, constants)
         except NotAnElf:
             raise
         # pyelftools meets a hostile file with whatever its parsing runs into: no list of classes is complete.
@@ -55,19 +56,24 @@ def read_image(descriptor: int, symbols: Iterable[str], sections: Iterable[str])
             raise NotAnElf(f"{type(error).__name__}: {error}") from error
 
 
-def _read(file: BinaryIO, symbols: Iterable[str], sections: Iterable[str]) -> Image:
+def _read(file: BinaryIO, symbols: Iterable[str], constants: Iterable[str]) -> Image:
     elf = ELFFile(file)
     if elf["e_machine"] != _MACHINE:
         raise NotAnElf(f"it is for {elf['e_machine']}")
-    loads = [segment["p_vaddr"] - segment["p_offset"] for segment in elf.iter_segments("PT_LOAD")]
+    loads = list(elf.iter_segments("PT_LOAD"))
     if not loads:
         raise NotAnElf("it has nothing to load")
-    found_sections = {}
-    for name in sections:
-        section = elf.get_section_by_name(name)
-        if section is not None:
-            found_sections[name] = int(section["sh_addr"])
-    return Image(_look_up(elf, symbols), found_sections, int(min(loads)))
+    found = _look_up(elf, symbols)
+    values = {name: _word(file, loads, found[name]) for name in constants if name in found}
+    return Image(found, values, int(min(segment["p_vaddr"] - segment["p_offset"] for segment in loads)))
+
+
+def _word(file: BinaryIO, loads: list[Any], address: int) -> int:
+    for segment in loads:
+        if 0 <= address - segment["p_vaddr"] <= segment["p_filesz"] - _WORD_SIZE:
+            file.seek(address - segment["p_vaddr"] + segment["p_offset"])
+            return int.from_bytes(file.read(_WORD_SIZE), "little")
+    raise NotAnElf("a symbol that lies outside of what is loaded")
 
 
 def _look_up(elf: ELFFile, names: Iterable[str]) -> dict[str, int]:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 _RUNTIME = "_PyRuntime"
 _FUNCTIONS = ("PyRun_SimpleString", "PyGILState_Ensure", "PyGILState_Release")
+_VERSION = "Py_Version"
 # Their presence tells the minor version where Py_Version (3.11+) is missing.
 _SINCE_3_10 = "PyErr_SetInterruptEx"
 _SINCE_3_9 = "PyFrame_GetCode"
-_SYMBOLS = (_RUNTIME, *_FUNCTIONS, "Py_Version", _SINCE_3_10, _SINCE_3_9)
+_SYMBOLS = (_RUNTIME, *_FUNCTIONS, _VERSION, _SINCE_3_10, _SINCE_3_9)
 _THREADS_LIMIT = 20_000
 _LIBRARY_LIMIT = 256
+# A reader's luck, not a rule: every file is looked at where these do not hold CPython.
+_LIKELY_NAMES = ("libpython", "python")
 _RECURSION_BOUND = 1 << 31
 _CHECK_PAUSES_S = (0.001, 0.002, 0.005, 0.01, 0.02)
 _PATTERNS = (x86_64.TRAMPOLINE, x86_64.SYSCALL_RETURN)
@@ -139,7 +142,7 @@ class Finder:
         else:
             raise NotSupported(f"process {pid} is not CPython: nothing it has loaded holds _PyRuntime", pid=pid)
         addresses = _addresses(image, path_mappings)
-        version, text = _version(memory, addresses)
+        version, text = _version(image)
         runtime_start = memory.read(addresses[_RUNTIME], DEBUG_OFFSETS_SIZE)
         functions = {name: addresses[name] for name in _FUNCTIONS}
         layout = layout_for(version, runtime_start)
@@ -161,7 +164,7 @@ class Finder:
                 continue
             image = self._image(pid, rows)
             if image is not None and _RUNTIME in image.symbols:
-                return _version(Memory(pid), _addresses(image, rows))[1]
+                return _version(image)[1]
         return ""
 
     def _image(self, pid: int, mappings: list[Mapping]) -> elf.Image | None:
@@ -173,7 +176,7 @@ class Finder:
             key = (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
             if key not in self._images:
                 try:
-                    self._images[key] = elf.read_image(descriptor, _SYMBOLS, ())
+                    self._images[key] = elf.read_image(descriptor, _SYMBOLS, (_VERSION,))
                 except elf.NotAnElf:
                     self._images[key] = None
             return self._images[key]
@@ -236,7 +239,7 @@ def _candidates(mappings: list[Mapping]) -> Iterator[list[Mapping]]:
         if mapping.path.startswith("/") and mapping.inode:
             by_path.setdefault(mapping.path, []).append(mapping)
     files = [rows for rows in by_path.values() if any(row.executable for row in rows)][:_LIBRARY_LIMIT]
-    files.sort(key=lambda rows: "python" not in rows[0].path.rpartition("/")[2])
+    files.sort(key=lambda rows: not rows[0].path.rpartition("/")[2].startswith(_LIKELY_NAMES))
     yield from files
 
 
@@ -263,12 +266,13 @@ def _open_exe(pid: int, _path: str) -> int:
     return rootfs.open_executable(pid)
 
 
-def _version(memory: Memory, addresses: dict[str, int]) -> tuple[tuple[int, int], str]:
-    if "Py_Version" in addresses:
-        value = memory.read_u32(addresses["Py_Version"])
+def _version(image: elf.Image) -> tuple[tuple[int, int], str]:
+    """Return (major, minor) and the version as text, from the file: nothing of the process need be readable."""
+    if _VERSION in image.constants:
+        value = image.constants[_VERSION]
         major, minor, micro = value >> 24, value >> 16 & 255, value >> 8 & 255
         return (major, minor), f"{major}.{minor}.{micro}"
-    minor = 10 if _SINCE_3_10 in addresses else 9 if _SINCE_3_9 in addresses else 8
+    minor = 10 if _SINCE_3_10 in image.symbols else 9 if _SINCE_3_9 in image.symbols else 8
     return (3, minor), f"3.{minor}"
 
 

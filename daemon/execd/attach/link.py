@@ -6,9 +6,11 @@ page; nothing of it ever runs.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
+import re
 import socket
 import stat
 import struct
@@ -35,7 +37,10 @@ _MFD_CLOEXEC = 1
 _PIDFD_GETFD = 438
 # From the thread's release to the end of its steps; a busy machine may keep it from running.
 _CHAIN_TIMEOUT_S = 1.0
-_GAP = 64 << 20
+# A gap of this size is in every 64-bit process; beside its middle an arena or a stack has room to come.
+_LEAST_GAP = 1 << 30
+# As /proc shows what `marker_name` names; a program may have memfds of similar names.
+_MARKER = re.compile(r"/memfd:(execd:[0-9]+:[0-9]+)(?: \(deleted\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,23 @@ def marker_name(uid: int, daemon_pid: int) -> str:
 
 def find_markers(pid: int) -> dict[int, str]:
     """Return the markers in a process by descriptor: none where it has no agent."""
-    return {
-        descriptor: target.removeprefix("/memfd:").removesuffix(" (deleted)")
-        for descriptor, target in process.open_files(pid).items()
-        if target.startswith("/memfd:execd:")
-    }
+    found = ((number, _MARKER.fullmatch(target)) for number, target in process.open_files(pid).items())
+    return {number: match[1] for number, match in found if match}
+
+
+def _marker_files(pid: int) -> dict[int, int]:
+    """Return the markers of a process by inode: their descriptors."""
+    found = {}
+    for descriptor in find_markers(pid):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found[os.stat(f"/proc/{pid}/fd/{descriptor}").st_ino] = descriptor
+    return found
 
 
 def open_link(stopper: Stopper, found: Interpreter, name: str, mappings: list[process.Mapping]) -> Link:
     """Make a target open a link. Raises AttachBusy where no thread could do it now."""
     page = _free_address(stopper.pid, mappings)
-    before = find_markers(stopper.pid)
+    before = _marker_files(stopper.pid)
     steps = [
         x86_64.system_call(
             found.gadgets,
@@ -102,15 +113,15 @@ def open_link(stopper: Stopper, found: Interpreter, name: str, mappings: list[pr
     _run_in_any_thread(stopper, found, steps, name.encode() + b"\0")
     _await_done(found, page)
     agent_end, daemon_end = struct.unpack("<ii", found.memory.read(page + _PAIR_WORD, 8))
-    # An agent that is on its way out may have its own still.
-    made = [number for number in find_markers(stopper.pid) if number not in before]
+    # An agent that is on its way out may have its own still; the number may be that of one that is gone.
+    made = [number for inode, number in _marker_files(stopper.pid).items() if inode not in before]
     if daemon_end == 0 or len(made) != 1:
         raise NotSupported(
             f"process {stopper.pid} may not open descriptors (a limit of its own, or a seccomp filter)",
             remedy="raise its limit of open files (ulimit -n)",
             pid=stopper.pid,
         )
-    return Link(page, agent_end, daemon_end, made[0])
+    return Link(page, agent_end, daemon_end, marker=made[0])
 
 
 def close_link(stopper: Stopper, found: Interpreter, link: Link) -> None:
@@ -180,12 +191,16 @@ def _await_done(found: Interpreter, page: int) -> None:
 
 
 def _free_address(pid: int, mappings: list[process.Mapping]) -> int:
-    """Return an address at which PAGE_SIZE bytes are free, far from anything that grows."""
+    """Return an address at which PAGE_SIZE bytes are free, and stay so: in the middle of the largest gap.
+
+    The target runs until its chain does, and the chain does not see that its mmap failed: it would write into what has
+    come there meanwhile. The kernel maps next to what is mapped, and malloc's arenas lie at multiples of 64 MiB below.
+    """
     best, address = 0, 0
     for low, high in itertools.pairwise(mappings):
         gap = high.start - low.end
         if gap > best and high.start < 1 << 47:
-            best, address = gap, high.start - min(gap // 2, _GAP)
-    if best < 4 * PAGE_SIZE:
+            best, address = gap, low.end + gap // 2
+    if best < _LEAST_GAP:
         raise NotSupported(f"process {pid} has no address space left", pid=pid)
     return address & ~0xFFFF

@@ -49,8 +49,7 @@ class Stopper:
             self.ptrace.stop(tid)
             yield
         finally:
-            self.ptrace.detach(tid)
-            self._clock.held_ns += time.perf_counter_ns() - began
+            self._release(tid, began)
 
     @contextmanager
     def all(self) -> Iterator[list[int]]:
@@ -63,8 +62,12 @@ class Stopper:
             yield list(held)
         finally:
             for tid, began in held.items():
-                self.ptrace.detach(tid)
-                self._clock.held_ns += time.perf_counter_ns() - began
+                self._release(tid, began)
+
+    def _release(self, tid: int, began: int) -> None:
+        # The thread runs from within the call on, often in our place: the call's return says nothing of the stop.
+        self._clock.held_ns += time.perf_counter_ns() - began
+        self.ptrace.detach(tid)
 
     def _hold(self, tid: int, held: dict[int, int]) -> None:
         try:

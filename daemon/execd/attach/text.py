@@ -105,10 +105,11 @@ class _Stripper(ast.NodeTransformer):
     def visit_Module(self, node: ast.Module) -> ast.AST:
         return self._without_docstring(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return None
-        return self.generic_visit(node)
+            return node.orelse
+        return node
 
     def _without_docstring(self, node: ast.FunctionDef | ast.ClassDef | ast.Module) -> ast.AST:
         if ast.get_docstring(node) is not None:

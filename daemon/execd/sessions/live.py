@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from execd.attach.attacher import AgentLink
     from execd.attach.channel import Reply
+    from execd.model.session import SessionSpec
     from execd.model.target import Target
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
@@ -70,38 +71,43 @@ class LiveTarget:
         self._clock = clock
         self._armed: dict[str, Armed] = {}
 
-    def start(self, session: Session) -> Session:
-        """Arm a session's collector and return the session as it runs.
+    def arm(self, spec: SessionSpec) -> Armed:
+        """Switch a collector on, or return what is on already with the same options.
 
         Raises:
             CollectorRefused: the target or another session is in the way.
             TargetGone, AgentFailed: it cannot be reached.
         """
-        armed = self._armed.get(session.spec.collector)
-        baseline = None
+        armed = self._armed.get(spec.collector)
         if armed is None:
-            armed = self._arm(session)
-        elif dict(armed.options) != dict(session.spec.options):
+            armed = self._armed[spec.collector] = self._switch_on(spec)
+            self.armed_ns = time.perf_counter_ns()
+        elif dict(armed.options) != dict(spec.options):
+            holder = min(armed.users)
             raise CollectorRefused(
-                f"session {min(armed.users)} records {armed.collector} on process {self.target.key.pid} "
-                "with other options",
-                remedy=f"use the same options, or stop it first: execctl stop {min(armed.users)}",
+                f"session {holder} records {armed.collector} on process {self.target.key.pid} with other options",
+                remedy=f"use the same options, or stop it first: execctl stop {holder}",
                 pid=self.target.key.pid,
-                holder=min(armed.users),
+                holder=holder,
             )
-        else:
+        return armed
+
+    def begin(self, session: Session, armed: Armed) -> Session:
+        """Let a session stand on what is armed and return it as it runs."""
+        baseline = None
+        if armed.users:
             baseline = self._read(armed, "snapshot", self._header(session, armed, self._clock()))
         armed.users.add(session.id)
-        self.armed_ns = time.perf_counter_ns()
-        ready = replace(
-            session,
-            state=after(session.state, Event.ARMED),
-            form=armed.form,
-            caveats=armed.caveats,
-            started_at=self._clock(),
-        )
+        state = after(session.state, Event.ARMED)
+        ready = replace(session, state=state, form=armed.form, caveats=armed.caveats)
         self.running[session.id] = Running(ready, armed, baseline)
         return ready
+
+    def disarm_unused(self, armed: Armed) -> None:
+        """Switch a collector off that no session came to stand on."""
+        if not armed.users:
+            self._armed.pop(armed.collector, None)
+            self.link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session=armed.key)
 
     def profile(self, running: Running) -> Profile:
         """Return what a session has recorded until now."""
@@ -164,17 +170,18 @@ class LiveTarget:
                 raise
             raise self.left() from None
 
-    def _arm(self, session: Session) -> Armed:
-        key = f"c{session.id}"
-        reply = self._request(
-            "start", session=key, collector=session.spec.collector, options=dict(session.spec.options)
+    def _switch_on(self, spec: SessionSpec) -> Armed:
+        reply = self.link.channel.request(
+            "start",
+            timeout_s=REQUEST_TIMEOUT_S,
+            session=spec.collector,
+            collector=spec.collector,
+            options=dict(spec.options),
         )
         said = reply.facts.get("caveats")
         caveats = tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ()
         form = "native" if reply.facts.get("form") == "native" else "python"
-        armed = Armed(key, session.spec.collector, session.spec.options, form, caveats, set())
-        self._armed[session.spec.collector] = armed
-        return armed
+        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set())
 
     def _profile(self, running: Running, operation: str) -> Profile:
         header = self._header(running.session, running.armed, self._clock())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from execd.errors import TargetGone
 
 if TYPE_CHECKING:
+    from execd.attach.channel import Channel
     from execd.sessions.live import LiveTarget
     from execd.sessions.registry import Registry
 
@@ -81,6 +82,9 @@ class Pulse:
             if live.gone:
                 return
             channel, process = live.link.channel.fileno(), live.link.pidfd
+        if channel < 0:
+            self._report(live)
+            return
         # A pidfd becomes readable when its process ends; a channel's own bytes belong to whoever made a request.
         poll.register(process, select.POLLIN)
         poll.register(channel, select.POLLRDHUP)
@@ -91,10 +95,16 @@ class Pulse:
         with live.lock:
             if live.gone:
                 return  # it was let go of while we slept; its descriptors are others' by now
-            ended = live.ended()
-            left = select.poll()
-            left.register(live.link.channel, select.POLLRDHUP)
-            if ended:
+            if live.ended():
                 self._registry.lose(live, TargetGone(f"process {pid} has ended", pid=pid))
-            elif left.poll(0):
+            elif _is_over(live.link.channel):
                 self._registry.lose(live, live.left())
+
+
+def _is_over(channel: Channel) -> bool:
+    """Whether the agent hung up, or the channel closed itself on an answer that broke the protocol."""
+    if channel.fileno() < 0:
+        return True
+    hung_up = select.poll()
+    hung_up.register(channel, select.POLLRDHUP)
+    return bool(hung_up.poll(0))

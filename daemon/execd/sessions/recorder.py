@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from execd.model.stored import Reason, StoredProfile
     from execd.store.store import Store
 
+_LOG = logging.getLogger("execd.sessions")
 CHECKPOINT_S = 5.0
 # Checkpoints take at most this share of the daemon's time: where one takes long, the next comes later.
 CHECKPOINT_SHARE = 0.02
@@ -42,7 +45,8 @@ class Recorder:
         """
         if not specs:
             return []
-        group = self._store.new_group()
+        # Made when the first collector is armed: what waits for the disk must not keep a target waiting.
+        group = functools.cache(self._store.new_group)
         started: list[Session] = []
         try:
             for spec in specs:
@@ -55,7 +59,9 @@ class Recorder:
         return started
 
     def stop(self, live: LiveTarget, running: Running) -> Session:
-        """Stop one session and return it as it is stored now."""
+        """Stop one session and return it as it is stored now; another operator may have stopped it meanwhile."""
+        if running.session.id not in live.running:
+            return self._store.session(running.session.id)
         try:
             profile = live.stop(running)
             self._store.add_profile(profile, session=running.session.id, reason="final")
@@ -71,7 +77,12 @@ class Recorder:
         """End every session of a target that cannot be reached any more: with what was stored until then."""
         for running in list(live.running.values()):
             live.forget(running)
-            self._save(failed(running.session, error, self._clock()))
+            try:
+                self._save(failed(running.session, error, self._clock()))
+            except StoreFull as full:
+                # The next start of the daemon finds it running and closes it.
+                facts = {"session": running.session.id, "why": full.message}
+                _LOG.warning("the end of a session could not be stored", extra={"facts": facts})
 
     def store_profile(self, live: LiveTarget, running: Running, reason: Reason, name: str = "") -> StoredProfile:
         """Store what a session has recorded until now."""
@@ -96,15 +107,16 @@ class Recorder:
         with self._changed:
             self._changed.wait(timeout_s)
 
-    def _start(self, live: LiveTarget, spec: SessionSpec, group: str, name: str) -> Session:
+    def _start(self, live: LiveTarget, spec: SessionSpec, group: Callable[[], str], name: str) -> Session:
         known = live.link.hello.collectors
         if spec.collector not in known:
             raise NotSupported(f"there is no collector {spec.collector!r}", remedy=f"choose from: {', '.join(known)}")
-        session = self._store.add_session(live.target, spec, name=name, group=group, started_at=self._clock())
+        armed = live.arm(spec)
         try:
-            session = live.start(session)
-        except ExecdError as error:
-            self._save(failed(session, error, self._clock()))
+            session = self._store.add_session(live.target, spec, name=name, group=group(), started_at=self._clock())
+            session = live.begin(session, armed)
+        except ExecdError:
+            live.disarm_unused(armed)
             raise
         self._save(session)
         return session

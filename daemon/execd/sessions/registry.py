@@ -120,7 +120,7 @@ class Registry:
         began = time.perf_counter_ns()
         target = self._processes.find(selector)
         with self._attach_lock(target.key):
-            live = self._live(target.key)
+            live = self._answering(target.key)
             joined = live is not None
             if live is None:
                 live = self._enter(target, timeout_s, cancelled)
@@ -273,6 +273,13 @@ class Registry:
     def _live(self, key: TargetKey) -> LiveTarget | None:
         with self._lock:
             return self._targets.get(key)
+
+    def _answering(self, key: TargetKey) -> LiveTarget | None:
+        """Return a target if our agent is in it: an exec of the target may have ended that an instant ago."""
+        live = self._live(key)
+        if live is not None:
+            self.beat(live)
+        return None if live is None or live.gone else live
 
     def _running(self) -> list[tuple[LiveTarget, Running]]:
         return [(live, running) for live in self.live_targets() for running in list(live.running.values())]

@@ -16,6 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    hooks: Any
+elif compat.HAS_MONITORING:
+    from execd_agent.collectors import monitoringhooks as hooks
+else:
+    from execd_agent.collectors import profilehooks as hooks
+
 _DEFAULT_MAX_BYTES = 32 << 20
 
 
@@ -31,26 +37,22 @@ class Calls:
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
         self._calls.ignore_this_thread()
-        if compat.HAS_MONITORING:
-            from execd_agent.collectors.monitoringhooks import MonitoringHooks  # noqa: PLC0415 - 3.12 and newer only
-
-            self._hooks = MonitoringHooks(Handlers(self._calls, depth=1), builtins=self._builtins)
-        else:
-            self._hooks = self._profile_hooks()
+        self._hooks = self._monitoring_hooks() if compat.HAS_MONITORING else self._profile_hooks()
         self._calls.started_ns = time.perf_counter_ns()
         caveats: list[str] = self._hooks.install()
         return caveats
 
-    def _profile_hooks(self) -> Any:
-        from execd_agent.collectors import profilehooks  # noqa: PLC0415 - below 3.12 only
+    def _monitoring_hooks(self) -> Any:
+        return hooks.MonitoringHooks(Handlers(self._calls, depth=1), builtins=self._builtins)
 
+    def _profile_hooks(self) -> Any:
         try:
-            return profilehooks.ProfileHooks(lambda depth: Handlers(self._calls, depth), builtins=self._builtins)
-        except profilehooks.NoThreadStates:
+            return hooks.ProfileHooks(lambda depth: Handlers(self._calls, depth), builtins=self._builtins)
+        except hooks.NoThreadStates:
             from execd_agent.collectors.gchooks import GcHooks  # noqa: PLC0415 - where there is no other way only
 
             # One frame more: GcHooks looks whether it is stopped before it hands on.
-            return GcHooks(profilehooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins))
+            return GcHooks(hooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins))
 
     def poll(self) -> None:
         """Look for threads that nothing told us of; called from time to time while armed."""
@@ -64,7 +66,11 @@ class Calls:
         return self._calls.table(now_ns, header)
 
     def stop(self) -> None:
-        """Disarm. What was recorded stays until the object goes."""
+        """Disarm. What was recorded stays until `free`."""
         if self._hooks is not None and not self._ended_ns:
             self._hooks.remove()
             self._ended_ns = time.perf_counter_ns()
+
+    def free(self) -> None:
+        """Let go of what was recorded; after `stop`."""
+        self._calls.free()

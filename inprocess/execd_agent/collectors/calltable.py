@@ -1,12 +1,14 @@
 """The table form of a call tree, as it goes over the wire; see PROTOCOL.md, "table of calls".
 
-Loaded at the first snapshot, not at the attach: what is compiled there holds up the target.
+Loaded at the first snapshot, not at the attach: what is compiled there holds up the target. Numbers are packed by
+`_struct`, which imports nothing; the array module imports collections.abc at its start (3.10+), by the program's own
+`__import__`, from wherever sys.path leads.
 """
 
 from __future__ import annotations
 
+import _struct
 import sys
-from array import array
 
 from execd_agent import compat, wire
 from execd_agent.collectors.calltree import Node, ThreadTree, thread_name
@@ -25,10 +27,12 @@ class CallTable:
     def __init__(self, calls: CallTree, now_ns: int) -> None:
         self.texts: dict[str, int] = {}
         self.functions: dict[object, int] = {}
-        self.function_rows = array("i")
+        self.function_rows: list[int] = []
         self.labels: list[dict[str, Any]] = []
-        self.columns = {name: array("q") for name in ("calls", "self_ns", "open")}
-        self.parents, self.locations, self.node_labels = array("i"), array("i"), array("i")
+        self.columns: dict[str, list[int]] = {name: [] for name in ("calls", "self_ns", "open")}
+        self.parents: list[int] = []
+        self.locations: list[int] = []
+        self.node_labels: list[int] = []
         frames = sys._current_frames()
         for tree in list(calls.trees):
             alive = calls.current.get(tree.ident) is tree and tree.ident in frames
@@ -93,14 +97,18 @@ class CallTable:
         encoded = [text.encode("utf-8", "surrogatepass") for text in self.texts]
         arrays = [
             ("text_bytes", "u1", b"".join(encoded)),
-            ("text_lengths", "i4", array("i", map(len, encoded)).tobytes()),
-            ("functions", "i4", self.function_rows.tobytes()),
-            ("parents", "i4", self.parents.tobytes()),
-            ("node_functions", "i4", self.locations.tobytes()),
-            ("node_labels", "i4", self.node_labels.tobytes()),
+            ("text_lengths", "i4", _packed("i", [len(text) for text in encoded])),
+            ("functions", "i4", _packed("i", self.function_rows)),
+            ("parents", "i4", _packed("i", self.parents)),
+            ("node_functions", "i4", _packed("i", self.locations)),
+            ("node_labels", "i4", _packed("i", self.node_labels)),
         ]
-        arrays += [(name, "i8", values.tobytes()) for name, values in self.columns.items()]
+        arrays += [(name, "i8", _packed("q", values)) for name, values in self.columns.items()]
         return wire.encode_table({**header, "labels": self.labels}, arrays)
+
+
+def _packed(kind: str, values: list[int]) -> bytes:
+    return _struct.pack("<%d%s" % (len(values), kind), *values)
 
 
 def _live_name(tree: ThreadTree) -> str:

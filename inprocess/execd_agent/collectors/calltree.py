@@ -133,6 +133,17 @@ class CallTree:
         with self._merging:
             return CallTable(self, now_ns).encode(header)
 
+    def free(self) -> None:
+        """Let go of every node: parents and children hold each other until a collection, which is the target's to time.
+
+        Called with all hooks off; what a thread that is inside of a handler still adds is lost with the rest.
+        """
+        pending = [tree.root for tree in self.trees] + [self.ended.root]
+        while pending:
+            node = pending.pop()
+            pending.extend(list(node.children.values()))
+            node.children.clear()
+
     def _merge_ended(self) -> None:
         # Two threads may come here at once; whichever is second has nothing to do.
         if not self._merging.acquire(False):

@@ -47,6 +47,9 @@ def name_of(function: Any) -> str:
     owner = function.__self__
     name: str = function.__name__
     module: object = function.__module__
+    if owner is None and module is None:
+        # A static method of a C type, which it has as its self but does not show.
+        return "<built-in method " + name + ">"
     if owner is None:
         prefix = module + "." if isinstance(module, str) and module != "builtins" else ""
         return "<" + prefix + name + ">"

@@ -1,0 +1,145 @@
+"""Agents that answer by the book without a target, for tests of the sessions; the process is a real child."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from execd.attach.attacher import AgentLink
+from execd.attach.channel import Channel, Hello, Reply
+from execd.errors import AgentFailed, ExecdError, TargetGone
+from execd_agent import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from execd.model.target import TargetKey
+
+COLLECTORS = ("calls", "lines")
+THREAD = {"thread_id": 9, "thread_name": "MainThread"}
+
+
+def table(calls: int, name: str = "work") -> bytes:
+    """The table of one function that was called so often, 10 ns each time."""
+    encoded = [name.encode(), b"app.py"]
+    arrays = [
+        ("text_bytes", "u1", b"".join(encoded)),
+        ("text_lengths", "i4", array("i", map(len, encoded)).tobytes()),
+        ("functions", "i4", array("i", (0, 0, 1, 1)).tobytes()),
+        *((column, "i4", array("i", (value,)).tobytes()) for column, value in PLACES.items()),
+        ("calls", "i8", array("q", (calls,)).tobytes()),
+        ("self_ns", "i8", array("q", (10 * calls,)).tobytes()),
+        ("open", "i8", array("q", (0,)).tobytes()),
+    ]
+    return wire.encode_table({"labels": [THREAD], "lost": {}, "caveats": []}, arrays)
+
+
+PLACES = {"parents": -1, "node_functions": 0, "node_labels": 0}
+
+
+@dataclass
+class FakeAgent:
+    """What an agent has armed, and how it misbehaves.
+
+    Attributes:
+        calls: what a snapshot says.
+        armed: collectors by session key.
+        asked: (operation, arguments) so far.
+        errors: what an operation raises instead of an answer.
+        before: called before an operation is answered.
+        bulk: what a snapshot is, where it is not a table.
+    """
+
+    calls: int = 0
+    armed: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    errors: dict[str, ExecdError] = field(default_factory=dict)
+    before: Callable[[str], object] = lambda _operation: None
+    bulk: bytes | None = None
+
+    def answer(self, operation: str, arguments: dict[str, Any]) -> Reply:
+        """Does what an agent does."""
+        self.asked.append((operation, arguments))
+        self.before(operation)
+        if operation in self.errors:
+            raise self.errors[operation]
+        match operation:
+            case "start":
+                self.armed[arguments["session"]] = arguments["collector"]
+                return Reply({"form": "python", "caveats": ["a caveat"]}, b"")
+            case "snapshot" | "stop":
+                if arguments["session"] not in self.armed:
+                    raise AgentFailed(f"KeyError: {arguments['session']!r}")
+                if operation == "stop":
+                    del self.armed[arguments["session"]]
+                return Reply({"bulk": True}, table(self.calls) if self.bulk is None else self.bulk)
+            case "detach":
+                self.armed.clear()
+                return Reply({"loaded_modules": ["_ctypes"]}, b"")
+            case _:
+                return Reply({}, b"")
+
+    def operations(self) -> list[str]:
+        """What it was asked for, without pings."""
+        return [operation for operation, _ in self.asked if operation != "ping"]
+
+
+class FakeChannel(Channel):
+    """A channel whose other end is a FakeAgent; like the real one it closes itself where the protocol breaks."""
+
+    def __init__(self, agent: FakeAgent, pid: int) -> None:
+        ours, self.theirs = socket.socketpair()
+        super().__init__(ours, pid)
+        self._agent = agent
+        self._answering = threading.Lock()
+
+    def request(self, operation: str, *, timeout_s: float, **arguments: object) -> Reply:  # noqa: ARG002
+        """Asks the agent."""
+        with self._answering:
+            if self.fileno() < 0:
+                raise TargetGone("the link is closed")
+            try:
+                return self._agent.answer(operation, arguments)
+            except (TargetGone, BrokenProtocol):
+                super().close()
+                raise
+
+    def close(self) -> None:
+        """Closes both ends."""
+        super().close()
+        self.theirs.close()
+
+
+class BrokenProtocol(AgentFailed):
+    """An agent's error after which the channel is closed."""
+
+
+@dataclass
+class FakeAttacher:
+    """Attaches without touching the target.
+
+    Attributes:
+        agents: the agent of each attach, by PID.
+        refusal: what an attach raises.
+        attaches: how many there were.
+    """
+
+    agents: dict[int, FakeAgent] = field(default_factory=dict)
+    channels: dict[int, FakeChannel] = field(default_factory=dict)
+    refusal: ExecdError | None = None
+    attaches: int = 0
+    marker: str = "execd:0:1"
+    helper_pid: int = 0
+
+    def attach(self, key: TargetKey, timeout_s: float, cancelled: Callable[[], bool]) -> AgentLink:  # noqa: ARG002
+        """Returns a link."""
+        self.attaches += 1
+        if self.refusal is not None:
+            raise self.refusal
+        agent = self.agents.setdefault(key.pid, FakeAgent())
+        channel = self.channels[key.pid] = FakeChannel(agent, key.pid)
+        return AgentLink(channel, os.pidfd_open(key.pid), Hello("3.13.0", COLLECTORS), "pending call", 300)

@@ -1,0 +1,226 @@
+"""Attach, profile, detach, again and again, on a server under load: nobody notices, and nothing adds up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attachments import attached, detach, record_calls
+from footprint import Footprint, becomes, footprint, resident_kib
+from programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from execd.attach.attacher import Attacher
+    from interpreters import Interpreter
+    from programs import ProgramFolders
+
+LOAD = Path(__file__).parent.parent / "load.py"
+# Somewhat more than the 200 a second that are asked for.
+REQUESTS_PER_S = 240
+LEAST_PER_S = 200
+CONNECTIONS = 4
+CYCLES = 50
+SOAK_CYCLES = 1000
+PROFILE_S = 0.05
+PAUSE_S = 0.02
+# Memory counts from the tenth cycle on: before it, allocators and caches grow to their working size.
+FIRST_COUNTED = 10
+GROWTH_KIB = 2048
+LOADED_BEFORE_S = 0.5
+SOAK_TIMEOUT_S = 1800
+# malloc gives a new thread whichever arena is free, of up to 8 a core: the agent's thread lets one after the other grow
+# to what an attach needs, once each. With one arena what is left to grow is what cycles leave behind.
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+# The main thread, and the one that answers commands.
+THREADS_AT_REST = 2
+REST_TIMEOUT_S = 5.0
+
+
+@dataclass
+class Load:
+    """A load that runs, and when it has ended what it saw."""
+
+    process: subprocess.Popen[str]
+    failed: list[str] = field(default_factory=list)
+    requests: list[tuple[float, float]] = field(default_factory=list)
+
+    def end(self) -> None:
+        """Ends it and keeps its answer."""
+        output, _ = self.process.communicate()
+        answer = json.loads(output)
+        self.failed, self.requests = answer["failed"], [tuple(request) for request in answer["requests"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """What so many cycles came to.
+
+    Attributes:
+        version: of the server's interpreter.
+        load: the load during the cycles.
+        windows: from the start of each attach to the end of its detach, seconds on CLOCK_MONOTONIC.
+        lasted_s: the time of all.
+        resident_kib: of the server, after each cycle.
+        before, afterwards: the server from the outside, without load.
+        state_before, state_after: what it says of itself then.
+        stderr: all that it wrote there.
+    """
+
+    version: str
+    load: Load
+    windows: list[tuple[float, float]]
+    lasted_s: float
+    resident_kib: list[int]
+    before: Footprint
+    afterwards: Footprint
+    state_before: dict[str, Any]
+    state_after: dict[str, Any]
+    stderr: str
+
+
+@contextmanager
+def loaded(port: str) -> Iterator[Load]:
+    """Loads a server."""
+    command = [sys.executable, str(LOAD), port, str(REQUESTS_PER_S), str(CONNECTIONS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        load = Load(process)
+        try:
+            yield load
+            load.end()
+        finally:
+            process.kill()
+
+
+def one_cycle(attacher: Attacher, pid: int) -> tuple[float, float]:
+    """Attach, record for a while, detach; from when until when."""
+    began = time.monotonic()
+    with attached(attacher, pid) as link:
+        record_calls(link)
+        time.sleep(PROFILE_S)
+        detach(link)
+    return began, time.monotonic()
+
+
+def run_cycles(attacher: Attacher, server: Program, count: int) -> Cycles:
+    """Warms up, then runs cycles under load."""
+    with loaded(server.ready_text):
+        one_cycle(attacher, server.pid)
+        time.sleep(LOADED_BEFORE_S)
+    server.ask("state")
+    before, state_before = at_rest(server), server.ask_json("state")
+    windows, resident = [], []
+    with loaded(server.ready_text) as load:
+        began = time.monotonic()
+        for _ in range(count):
+            windows.append(one_cycle(attacher, server.pid))
+            resident.append(resident_kib(server.pid))
+            time.sleep(PAUSE_S)
+        lasted_s = time.monotonic() - began
+    afterwards, state_after = at_rest(server), server.ask_json("state")
+    version = server.interpreter.full_version
+    return Cycles(
+        version, load, windows, lasted_s, resident, before, afterwards, state_before, state_after, server.stderr()
+    )
+
+
+def at_rest(server: Program) -> Footprint:
+    """The server from the outside once the threads of its connections have ended."""
+    assert becomes(lambda: len(footprint(server.pid).threads) == THREADS_AT_REST, REST_TIMEOUT_S)
+    return footprint(server.pid)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(CYCLES, id=f"{CYCLES} cycles"),
+        pytest.param(
+            SOAK_CYCLES,
+            id=f"{SOAK_CYCLES} cycles",
+            marks=[pytest.mark.soak, pytest.mark.timeout(SOAK_TIMEOUT_S)],
+        ),
+    ],
+)
+def cycles(
+    request: pytest.FixtureRequest,
+    interpreter: Interpreter,
+    attacher: Attacher,
+    program_folders: ProgramFolders,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Cycles:
+    """The cycles on a server of each version in turn."""
+    command = program_folders.command(interpreter, "http_server", ())
+    with Program(
+        interpreter, command, tmp_path_factory.mktemp("cycles") / "stderr", {**os.environ, **ENVIRONMENT}
+    ) as server:
+        server.wait_until_ready()
+        return run_cycles(attacher, server, request.param)
+
+
+def p50_ms(latencies_s: list[float]) -> float:
+    """The median in milliseconds."""
+    return round(median(latencies_s) * 1000, 2)
+
+
+def p99_ms(latencies_s: list[float]) -> float:
+    """The 99th percentile in milliseconds."""
+    return round(quantiles(latencies_s, n=100)[98] * 1000, 2)
+
+
+def requests_by_window(cycles: Cycles) -> tuple[list[float], list[float]]:
+    """The latencies of requests that were under way during an attachment, and of the others."""
+    inside, outside = [], []
+    for start, latency in cycles.load.requests:
+        overlaps = any(start < end and start + latency > begin for begin, end in cycles.windows)
+        (inside if overlaps else outside).append(latency)
+    return inside, outside
+
+
+def test_no_request_fails_and_the_load_is_what_it_is_meant_to_be(cycles: Cycles) -> None:
+    assert cycles.load.failed == []
+    assert len(cycles.load.requests) / cycles.lasted_s >= LEAST_PER_S
+
+
+def test_threads_and_signals_and_descriptors_and_pages_are_as_before(cycles: Cycles) -> None:
+    assert cycles.afterwards == cycles.before
+
+
+@pytest.mark.parametrize(
+    "what", ["threads", "tools", "profile", "trace", "switch_interval_s", "modules", "filters", "main_names"]
+)
+def test_the_server_finds_everything_as_before_the_first_cycle(cycles: Cycles, what: str) -> None:
+    assert cycles.state_after[what] == cycles.state_before[what]
+
+
+def test_memory_does_not_grow(cycles: Cycles) -> None:
+    assert cycles.resident_kib[-1] - cycles.resident_kib[FIRST_COUNTED] < GROWTH_KIB
+
+
+def test_nothing_is_written_to_stderr(cycles: Cycles) -> None:
+    assert cycles.stderr == ""
+
+
+def test_the_latency_in_and_out_of_attachments_is_known(
+    cycles: Cycles, record_testsuite_property: Callable[[str, object], None]
+) -> None:
+    inside, outside = requests_by_window(cycles)
+    assert inside
+    assert outside
+    figures = {
+        "requests_per_s": round(len(cycles.load.requests) / cycles.lasted_s, 1),
+        "cycle_ms": round(cycles.lasted_s / len(cycles.windows) * 1000, 1),
+        "growth_kib": cycles.resident_kib[-1] - cycles.resident_kib[FIRST_COUNTED],
+        "p50_ms": [p50_ms(inside), p50_ms(outside)],
+        "p99_ms": [p99_ms(inside), p99_ms(outside)],
+    }
+    record_testsuite_property(f"{len(cycles.windows)} cycles on {cycles.version}", json.dumps(figures))

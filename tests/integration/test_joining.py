@@ -1,0 +1,34 @@
+"""A daemon that is asked to attach where it is already: it joins its own agent, and does not put in a second one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daemons import CALLS
+from footprint import footprint
+
+if TYPE_CHECKING:
+    from conftest import Spawn
+    from daemons import Daemon
+    from interpreters import Interpreter
+
+
+def test_a_second_attach_joins_the_agent_that_is_there(
+    local_interpreter: Interpreter, spawn: Spawn, daemon: Daemon
+) -> None:
+    program = spawn(local_interpreter, "busy")
+    first = daemon.attach(program.pid)
+    with_one_agent = footprint(program.pid)
+    second = daemon.attach(program.pid, CALLS)
+    assert (first.joined, second.joined) == (False, True)
+    assert second.stopped_us == 0
+    assert footprint(program.pid) == with_one_agent
+
+
+def test_a_detach_where_nothing_is_attached_is_no_error(
+    local_interpreter: Interpreter, spawn: Spawn, daemon: Daemon
+) -> None:
+    program = spawn(local_interpreter, "busy")
+    before = footprint(program.pid)
+    assert not daemon.detach(program.pid).was_attached
+    assert footprint(program.pid) == before

@@ -1,0 +1,118 @@
+"""How sessions end that nobody stopped: the target ends, the agent leaves, or answers with garbage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from execd.errors import AgentFailed, ProfileCorrupt, StoreFull, TargetGone
+from execd.model.session import State
+from fake_agents import BrokenProtocol
+
+if TYPE_CHECKING:
+    from fake_daemons import Daemon
+
+
+def test_a_target_that_is_lost_ends_its_sessions_with_the_reason(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    daemon.registry.lose(daemon.live(pid), AgentFailed("garbage"))
+    stored = daemon.store.session(session.id)
+    assert (stored.state, stored.reason) == (State.FAILED, "garbage")
+    assert daemon.registry.attached_targets == 0
+    (again,) = daemon.registry.stop(session.id)
+    assert again == stored
+
+
+def test_a_target_that_is_lost_twice_is_lost_once(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    live = daemon.live(pid)
+    daemon.registry.lose(live, TargetGone("first"))
+    daemon.registry.lose(live, AgentFailed("second"))
+    assert daemon.store.session(session.id).reason == "first"
+
+
+def test_a_target_that_is_lost_while_the_disk_is_full_is_forgotten_all_the_same(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise StoreFull("no space")
+
+    pid = daemon.target()
+    daemon.attach(pid)
+    live = daemon.live(pid)
+    with monkeypatch.context() as patched:
+        patched.setattr(daemon.store, "save_session", full)
+        daemon.registry.lose(live, TargetGone("ended"))
+    assert daemon.registry.attached_targets == 0
+
+
+def test_a_stop_on_a_target_that_ended_ends_the_session_as_target_gone(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    daemon.agent(pid).errors["stop"] = TargetGone("the link closed")
+    daemon.end(pid)
+    assert daemon.registry.stop(session.id)[0].state is State.TARGET_GONE
+
+
+@pytest.mark.parametrize("bulk", [b"", b"garbage", b"\xff" * 100])
+def test_a_session_whose_table_is_corrupt_fails(daemon: Daemon, bulk: bytes) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    daemon.agent(pid).bulk = bulk
+    with pytest.raises(ProfileCorrupt):
+        daemon.registry.snapshot(session.id, "")
+    assert daemon.registry.stop(session.id)[0].state is State.FAILED
+    assert daemon.registry.attached_targets == 1
+
+
+def test_a_target_that_ends_ends_its_sessions_by_itself(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    daemon.end(pid)
+    assert daemon.until_ended(session.id) is State.TARGET_GONE
+
+
+def test_an_agent_that_leaves_ends_its_sessions_while_the_target_goes_on(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    daemon.attacher.channels[pid].theirs.close()
+    assert daemon.until_ended(session.id) is State.FAILED
+    assert "which goes on" in daemon.store.session(session.id).reason
+
+
+@pytest.mark.parametrize("error", [BrokenProtocol("garbage"), TargetGone("closed")])
+def test_a_link_that_breaks_in_a_request_does_not_end_the_watch_over_the_others(
+    daemon: Daemon, error: AgentFailed
+) -> None:
+    """The channel closes itself then, before anybody has let go of the target: the pulse must outlive that."""
+    broken, sound = daemon.target(), daemon.target()
+    first, second = daemon.attach(broken).sessions[0], daemon.attach(sound).sessions[0]
+    daemon.agent(broken).errors["snapshot"] = error
+    with pytest.raises((AgentFailed, TargetGone)):
+        daemon.registry.snapshot(first.id, "")
+    # The pulse looks again, and finds a closed channel.
+    daemon.attach(daemon.target(), ())
+    assert daemon.until_ended(first.id) is State.FAILED
+    daemon.end(sound)
+    assert daemon.until_ended(second.id) is State.TARGET_GONE
+
+
+def test_a_target_that_ends_in_the_midst_of_a_request_does_not_end_the_watch_over_the_others(daemon: Daemon) -> None:
+    broken, sound = daemon.target(), daemon.target()
+    first, second = daemon.attach(broken).sessions[0], daemon.attach(sound).sessions[0]
+    agent = daemon.agent(broken)
+
+    def end(operation: str) -> None:
+        if operation == "snapshot":
+            daemon.end(broken)
+            daemon.live(broken).ended()
+
+    agent.before = end
+    agent.errors["snapshot"] = TargetGone("the link closed")
+    with pytest.raises(TargetGone):
+        daemon.registry.snapshot(first.id, "")
+    assert daemon.until_ended(first.id) is State.TARGET_GONE
+    daemon.end(sound)
+    assert daemon.until_ended(second.id) is State.TARGET_GONE
