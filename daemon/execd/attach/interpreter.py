@@ -137,7 +137,7 @@ class Finder:
         memory = Memory(pid)
         for path_mappings in _candidates(mappings):
             image = self._image(pid, path_mappings)
-            if image is not None and _RUNTIME in image.symbols:
+            if image is not None and image.symbols.keys() >= {_RUNTIME, *_FUNCTIONS}:
                 break
         else:
             raise NotSupported(f"process {pid} is not CPython: nothing it has loaded holds _PyRuntime", pid=pid)

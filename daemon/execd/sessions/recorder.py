@@ -96,8 +96,9 @@ class Recorder:
         try:
             self.store_profile(live, running, "checkpoint")
         except (StoreFull, ProfileCorrupt) as error:
-            live.stop(running)
+            live.forget(running)
             self._save(failed(running.session, error, self._clock()))
+            live.disarm_unused(running.armed)
             return
         ended = time.monotonic()
         running.checkpoint_due = ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
