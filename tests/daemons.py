@@ -110,6 +110,12 @@ class Daemon:
         assert found[0].reason == "checkpoint"
         return found[0]
 
+    def final_profile(self, session: str) -> bytes:
+        """The stored bytes of the newest profile of a session."""
+        newest = self.session(session).latest_profile
+        pieces = self._profiles.Get(profiles_pb2.GetProfileRequest(profile=newest), timeout=CALL_TIMEOUT_S)
+        return b"".join(piece.data for piece in pieces)
+
     def execctl(self, *words: str) -> str:
         """What execctl prints."""
         command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]

@@ -1,0 +1,81 @@
+"""The main job from end to end: attach, profile, stop, report. The oracles are cProfile and the programs' counters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from agent_drivers import Counts, calls_by_thread, counts
+from execd.model import codec, fold
+from execd.model.filter import by_thread
+
+if TYPE_CHECKING:
+    from conftest import Spawn
+    from daemons import Daemon
+    from execd.model.profile import Profile
+    from interpreters import Interpreter
+    from programs import Program
+
+# Programs that do the known workload on command, in what they do besides: each is attached to in another state.
+PROGRAMS = ("reading", "asyncio_idle")
+PASSES = 3
+WORKERS = 4
+CALLS_OF_FIRST = 4_000
+# The time that a thread measured itself, and what the profile says of the same call.
+TOLERANCE = 0.05
+
+
+def recorded(daemon: Daemon, program: Program, command: str) -> tuple[str, Profile]:
+    """What a program answers to a command, and the profile of its doing it."""
+    session = daemon.record_calls(program.pid)
+    answer = program.ask(command)
+    daemon.detach(program.pid)
+    return answer, codec.decode(daemon.final_profile(session.id))
+
+
+def of_the_workload(found: dict[tuple[str, int, str], Counts]) -> dict[tuple[str, int, str], Counts]:
+    # The oracle calls `run` itself, the programs by `repeat`.
+    return {key: value for key, value in found.items() if key[0] == "workload.py" and key[2] != "repeat"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_calls_of_work_between_attach_and_stop_are_those_of_cprofile(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn, name: str
+) -> None:
+    rows = spawn(interpreter, "oracle").ask_json(f"profile {PASSES}")
+    expected = {(file.rpartition("/")[2], line, what): Counts(calls, own) for file, line, what, own, calls in rows}
+    _, profile = recorded(daemon, spawn(interpreter, name), f"work {PASSES}")
+    assert of_the_workload(counts(profile)) == of_the_workload(expected)
+    assert len(of_the_workload(expected)) > 20
+    assert profile.header.lost == {}
+
+
+def test_each_threads_calls_are_exact_and_its_time_is_its_own(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(interpreter, "threads", str(WORKERS))
+    session = daemon.record_calls(program.pid)
+    measured = {row["name"]: row for row in program.ask_json(f"run {CALLS_OF_FIRST}")}
+    daemon.detach(program.pid)
+    profile = codec.decode(daemon.final_profile(session.id))
+    assert len(measured) == WORKERS
+    steps = {name: calls for name, calls in calls_by_thread(profile, "step").items() if name in measured}
+    assert steps == {name: row["calls"] for name, row in measured.items()}
+    parts = {name: calls for name, calls in calls_by_thread(profile, "part").items() if name in measured}
+    assert parts == {name: 2 * row["calls"] for name, row in measured.items()}
+    for name, row in measured.items():
+        of_the_thread = fold.by_function(by_thread(profile, name))
+        (loop_ns,) = [found.figures.total_ns for key, found in of_the_thread.items() if key[2] == "loop"]
+        assert loop_ns / 1e9 == pytest.approx(row["wall_s"], rel=TOLERANCE)
+
+
+def test_hostile_names_survive_and_disturb_nothing(daemon: Daemon, interpreter: Interpreter, spawn: Spawn) -> None:
+    program = spawn(interpreter, "names")
+    session = daemon.record_calls(program.pid)
+    rows = program.ask_json("run 5")
+    daemon.detach(program.pid)
+    found = counts(codec.decode(daemon.final_profile(session.id)))
+    for file, line, name, calls in rows:
+        assert found[file.rpartition("/")[2], line, name].calls >= calls
+    text = daemon.execctl("report", session.id)
+    assert not {character for character in text if not character.isprintable()} - {"\n"}
