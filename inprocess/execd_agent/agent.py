@@ -48,7 +48,7 @@ class Agent:
         self._collectors: dict[str, Any] = {}
         self._stub = forks.install_stub()
         self._fork_warnings = forks.ForkWarningFilter()
-        self._haste = Haste(settings["switch_interval_s"])
+        self._haste = Haste(settings["usual_s"])
         self._attached = True
 
     def serve(self) -> None:
@@ -58,7 +58,7 @@ class Agent:
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # The daemon is busy with its books now; the start that follows finds the collector compiled.
         _load_calls()
-        self._haste.end()
+        # Still in haste: the daemon makes its first request at once, be it only a ping.
         while self._attached:
             frame = self._port.receive()
             if frame.kind != wire.REQUEST:

@@ -3,7 +3,7 @@
 The modules live in a private table, never in sys.modules; their imports go through `PrivateImporter`, which takes a
 module of the standard library only when it is that. Executed with `frozen` and `settings` as globals (see launch.py).
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
-`close`, which closes both ends of ours, is added.
+usual_s and short_s (switch intervals, see haste.py). `close`, which closes what is ours, is added.
 """
 
 from __future__ import annotations
@@ -173,10 +173,6 @@ def closer(descriptors: tuple[int, ...]) -> Any:
 def main() -> None:
     """Run the agent until the channel closes. Nothing may surface: this thread's errors are nobody's in the target."""
     sys = frozen["sys"]
-    # See haste.py, which takes over from here.
-    usual_s = settings["switch_interval_s"] = sys.getswitchinterval()
-    sys.setswitchinterval(0.0001)
-    short_s = sys.getswitchinterval()
     # The channel last: when the daemon sees it closed, nothing of ours is open any more.
     settings["close"] = closer((settings["marker"], settings["descriptor"]))
     importer = None
@@ -190,8 +186,8 @@ def main() -> None:
     except BaseException:  # noqa: BLE001, S110 - the daemon sees the closed channel; the target must see nothing
         pass
     finally:
-        if sys.getswitchinterval() == short_s:
-            sys.setswitchinterval(usual_s)
+        if sys.getswitchinterval() == settings["short_s"]:
+            sys.setswitchinterval(settings["usual_s"])
         if importer:
             importer.forget()
         settings["close"]()

@@ -15,7 +15,7 @@ class Haste:
     """A context manager; entering again while it is entered changes nothing. Used by the agent's thread alone."""
 
     def __init__(self, usual_s: float | None = None) -> None:
-        """Take over from the bootstrap, which has shortened the interval from `usual_s` seconds already."""
+        """Take over from launch.py, which has shortened the interval from `usual_s` seconds already."""
         self._usual_s = usual_s
         self._short_s = sys.getswitchinterval()
 

@@ -27,13 +27,20 @@ def original(module: ModuleType, name: str) -> Any:
 
 def start() -> None:
     """Start the agent's thread with every signal blocked, so that the kernel gives the target's signals to others."""
-    signal = frozen["sys"].modules.get("_signal")
-    thread = frozen["_thread"]
+    sys, thread = frozen["sys"], frozen["_thread"]
+    signal = sys.modules.get("_signal")
     run = frozen["__builtins__"]["exec"]
     arguments = (bootstrap, {"__builtins__": frozen["__builtins__"], "frozen": frozen, "settings": settings})
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()) if signal else None
+    # The new thread must not wait 5 ms for its first turn; haste.py says more, and bootstrap.py puts it back.
+    settings["usual_s"] = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    settings["short_s"] = sys.getswitchinterval()
     try:
         original(thread, "start_new_thread")(run, arguments)
+    except BaseException:
+        sys.setswitchinterval(settings["usual_s"])
+        raise
     finally:
         if signal:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

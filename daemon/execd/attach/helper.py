@@ -152,8 +152,11 @@ def _inject(
         channel.send(kit.agent.bundle)
         _place_text(kit.agent, found, link, pidfd, nonce)
         arrived = _arrival(channel)
+        threads = set(process.threads(order.pid))
         method = Injection(stopper, found, link, arrived, cancelled).run(deadline)
-        _clear_text(stopper, found, link, pidfd, method)
+        _clear_text(link, pidfd)
+        if method != BORROWED:
+            _unmap(order.pid, kit, found, link, threads)
     except BaseException as error:
         if channel is not None:
             channel.close()
@@ -189,20 +192,22 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         os.close(marker)
 
 
-def _clear_text(stopper: Stopper, found: Interpreter, link: links.Link, pidfd: int, method: str) -> None:
-    """Take the text away once it has run: a borrowed thread does that by itself.
-
-    Where the target cannot be stopped now, the page stays.
-    """
+def _clear_text(link: links.Link, pidfd: int) -> None:
+    """Take the text out of the marker once it has run."""
     marker = links.take_descriptor(pidfd, link.marker)
     os.ftruncate(marker, 0)
     os.close(marker)
-    if method == BORROWED:
-        return
-    try:
-        _retry(lambda: links.unmap_page(stopper, found, link), time.monotonic() + 0.1, lambda: False)
-    except (AttachBusy, AttachTimeout):
-        return
+
+
+def _unmap(pid: int, kit: Kit, found: Interpreter, link: links.Link, before: set[int]) -> None:
+    """Take the page back once the text has run: a borrowed thread does that by itself.
+
+    Where no thread can do it now, the page stays. The time is not the target's: the thread is most likely ours.
+    """
+    stopper = Stopper(pid, kit.ptrace, StopClock(), process.mappings(pid))
+    with contextlib.suppress(AttachBusy, AttachTimeout):
+        ours = set(process.threads(pid)) - before
+        _retry(lambda: links.unmap_page(stopper, found, link, ours), time.monotonic() + 0.1, lambda: False)
 
 
 def _set_dead_man(pidfd: int, link: links.Link, seconds: int) -> None:

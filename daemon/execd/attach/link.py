@@ -24,6 +24,8 @@ from execd.attach.stopped import CHAIN_STACK
 from execd.errors import AttachBusy, ExecdError, NotSupported
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from execd.attach.interpreter import Interpreter
     from execd.attach.stopped import Stopper
 
@@ -38,6 +40,7 @@ _PIDFD_GETFD = 438
 # From the thread's release to the end of its steps; a busy machine may keep it from running.
 _CHAIN_TIMEOUT_S = 1.0
 # A gap of this size is in every 64-bit process; beside its middle an arena or a stack has room to come.
+_THREADS_TRIED = 16
 _LEAST_GAP = 1 << 30
 # As /proc shows what `marker_name` names; a program may have memfds of similar names.
 _MARKER = re.compile(r"/memfd:(execd:[0-9]+:[0-9]+)(?: \(deleted\))?")
@@ -132,9 +135,16 @@ def close_link(stopper: Stopper, found: Interpreter, link: Link) -> None:
     _run_in_any_thread(stopper, found, steps, b"")
 
 
-def unmap_page(stopper: Stopper, found: Interpreter, link: Link) -> None:
-    """Make the target give the page back, once nothing in it is needed any more."""
-    _run_in_any_thread(stopper, found, [unmap_step(found, link)], b"")
+def unmap_page(stopper: Stopper, found: Interpreter, link: Link, first: Collection[int]) -> None:
+    """Make the target give the page back, once nothing in it is needed any more.
+
+    Args:
+        stopper: of the target, with its memory map as it is now.
+        found: its CPython.
+        link: whose page it is.
+        first: threads to prefer: the agent's own is held up at nobody's cost.
+    """
+    _run_in_any_thread(stopper, found, [unmap_step(found, link)], b"", first)
 
 
 def take_descriptor(pidfd: int, number: int) -> int:
@@ -158,10 +168,12 @@ def take_socket(pidfd: int, link: Link) -> socket.socket:
     return taken
 
 
-def _run_in_any_thread(stopper: Stopper, found: Interpreter, steps: list[x86_64.Step], text: bytes) -> None:
+def _run_in_any_thread(
+    stopper: Stopper, found: Interpreter, steps: list[x86_64.Step], text: bytes, first: Collection[int] = ()
+) -> None:
     """Run system calls in the first thread that can; they need no lock, so that any place of any thread is good."""
     reason: ExecdError = AttachBusy("the target has no thread")
-    for tid in process.threads(stopper.pid)[:16]:
+    for tid in sorted(process.threads(stopper.pid), key=lambda tid: tid not in first)[:_THREADS_TRIED]:
         try:
             with stopper.one(tid):
                 stopper.run_chain(tid, steps, found.gadgets, text, CHAIN_STACK)

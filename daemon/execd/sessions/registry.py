@@ -126,6 +126,8 @@ class Registry:
                 live = self._enter(target, timeout_s, cancelled)
             with live.lock:
                 try:
+                    if not specs:
+                        live.ping()
                     sessions = self._recorder.start_all(live, specs, name)
                 except ExecdError:
                     if not joined:
