@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -65,6 +66,8 @@ def process_environment() -> dict[str, str]:
 def start(process_environment: dict[str, str]) -> Iterator[Start]:
     """Execctl as a process of its own."""
     with ExitStack() as running:
+        # A job in the background has SIGINT ignored, and so would what it starts: a handler is not inherited.
+        running.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
 
         def popen(
             *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
