@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 SERVICE = "execd.v1"
 # gRPC's own 1 s before the second try is long for a daemon that starts in half of that.
 RECONNECT_MS = 50
+CONNECT_MS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +70,24 @@ def info(socket: Path, timeout_s: float) -> DaemonInfo | None:
 
 def _await_serving(channel: grpc.Channel, timeout_s: float) -> None:
     question = health_pb2.HealthCheckRequest(service=SERVICE)
-    changes = health_pb2_grpc.HealthStub(channel).Watch(question, timeout=timeout_s, wait_for_ready=True)
-    for change in changes:
-        if change.status == SERVING:
-            changes.cancel()
+    health = health_pb2_grpc.HealthStub(channel)
+    deadline = time.monotonic() + timeout_s
+    # Not Watch: a probe that ends in the midst of one could catch the servicer in a deadlock (see server.py).
+    while health.Check(question, timeout=timeout_s, wait_for_ready=True).status != SERVING:
+        if time.monotonic() > deadline:
             return
+        time.sleep(RECONNECT_MS / 1000)
 
 
 @contextmanager
 def _channel(socket: Path) -> Iterator[grpc.Channel]:
     options = [
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
-        ("grpc.min_reconnect_backoff_ms", RECONNECT_MS),
+        # How long a connection may take to be made, whatever its name says.
+        ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MS),
+        # What one probe failed with must not hold up the next: else they share a connection's state.
+        ("grpc.use_local_subchannel_pool", 1),
         # A proxy of the environment is not for a unix socket.
         ("grpc.enable_http_proxy", 0),
     ]
