@@ -61,22 +61,25 @@ def info(socket: Path, timeout_s: float) -> DaemonInfo | None:
     """Return what the daemon says that serves on a socket, or None when none does within the time."""
     try:
         with _channel(socket) as channel:
-            _await_serving(channel, timeout_s)
+            if not _comes_to_serve(channel, timeout_s):
+                return None
             answer = daemon_pb2_grpc.DaemonStub(channel).Info(daemon_pb2.InfoRequest(), timeout=timeout_s)
     except grpc.RpcError:
         return None
     return DaemonInfo(**{name: getattr(answer, name) for name in DaemonInfo.__slots__})
 
 
-def _await_serving(channel: grpc.Channel, timeout_s: float) -> None:
+def _comes_to_serve(channel: grpc.Channel, timeout_s: float) -> bool:
     question = health_pb2.HealthCheckRequest(service=SERVICE)
     health = health_pb2_grpc.HealthStub(channel)
     deadline = time.monotonic() + timeout_s
-    # Not Watch: a probe that ends in the midst of one could catch the servicer in a deadlock (see server.py).
+    # Not Watch: its servicer (grpcio-health-checking 1.81) sends the first answer under its lock, and a probe that ends
+    # just then has the thread that sends wait for the lock: the daemon answers nobody any more.
     while health.Check(question, timeout=timeout_s, wait_for_ready=True).status != SERVING:
         if time.monotonic() > deadline:
-            return
+            return False
         time.sleep(RECONNECT_MS / 1000)
+    return True
 
 
 @contextmanager

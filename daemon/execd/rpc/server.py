@@ -72,9 +72,7 @@ class Server:
             shut_down: what the call Shutdown does.
             log: gets the failed calls.
         """
-        # Its other way sends the first answer of a Watch under its lock, and waits for a thread that waits for the lock
-        # when the client cancels just then: nothing answers any more (grpcio-health-checking 1.81).
-        self._health = HealthServicer(experimental_non_blocking=False)
+        self._health = HealthServicer()
         self._server = grpc.server(
             ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="rpc"),
             interceptors=[ErrorTranslator(log, max_streams=MAX_STREAMS)],
