@@ -145,6 +145,7 @@ def _inject(
 ) -> tuple[socket.socket, str, str]:
     nonce = secrets.token_hex(8)
     channel: socket.socket | None = None
+    injection: Injection | None = None
     try:
         channel = links.take_socket(pidfd, link)
         _set_dead_man(pidfd, link, order.dead_man_s)
@@ -153,22 +154,22 @@ def _inject(
         _place_text(kit.agent, found, link, pidfd, nonce)
         arrived = _arrival(channel)
         threads = set(process.threads(order.pid))
-        method = Injection(stopper, found, link, arrived, cancelled).run(deadline)
+        injection = Injection(stopper, found, link, arrived, cancelled)
+        method = injection.run(deadline)
         _clear_text(link, pidfd)
         if method != BORROWED:
             _unmap(order.pid, kit, found, link, threads)
-    except BaseException as error:
+    except BaseException:
         if channel is not None:
             channel.close()
-        _take_back(stopper, found, link, error)
+        if injection is None or injection.is_undone:
+            _take_back(stopper, found, link)
         raise
     return channel, method, nonce
 
 
-def _take_back(stopper: Stopper, found: Interpreter, link: links.Link, error: BaseException) -> None:
-    """Close the link in the target, unless a text that may run later would then close numbers that are not ours."""
-    if isinstance(error, TargetGone) or (isinstance(error, AttachTimeout) and error.facts.get("undone") != "True"):
-        return
+def _take_back(stopper: Stopper, found: Interpreter, link: links.Link) -> None:
+    """Close the link in the target; where a text has run, or may, its numbers can be others' by now."""
     try:
         _retry(lambda: links.close_link(stopper, found, link), time.monotonic() + _TAKE_BACK_S, lambda: False)
     except ExecdError:

@@ -72,6 +72,11 @@ class Injection:
         self._queued: Queued | None = None
         self._hindrance = ""
 
+    @property
+    def is_undone(self) -> bool:
+        """Whether nothing of it has run, runs or waits in the target."""
+        return self._queued is None
+
     def run(self, deadline: float) -> str:
         """Return how the text came to run, once the agent has answered.
 
