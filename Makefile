@@ -6,6 +6,9 @@ EXTRAS ?= dev
 VENV := .venv
 RUN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(EXTRAS)
+AGENT := $(shell find inprocess/execd_agent -name '*.py') daemon/execd/attach/bytecode.py daemon/execd/attach/text.py
+# The agent compiled for each CPython that is found here; targets of other versions compile it themselves.
+BYTECODE := $(VENV)/bytecode
 NATIVE_SOURCES := $(wildcard inprocess/native/*.c daemon/native/*.c)
 C_CHECK := $(CC) -std=gnu11 -Wall -Wextra -Werror -fsyntax-only
 
@@ -14,13 +17,13 @@ export PATH := $(CURDIR)/$(RUN):$(PATH)
 .PHONY: demo test check bench soak proto wheel clean
 .DELETE_ON_ERROR:
 
-demo: $(INSTALLED)
+demo: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python tests/demo.py
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python -m pytest -q -m "not soak"
 
-soak: $(INSTALLED)
+soak: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python -m pytest -q -m soak
 
 check: $(INSTALLED)
@@ -31,7 +34,7 @@ check: $(INSTALLED)
 	for source in $(NATIVE_SOURCES); do echo "$(C_CHECK) $$source"; $(C_CHECK) -I"$$include" "$$source"; done
 	$(RUN)/python -m pytest -q tests/test_layering.py tests/test_proto_fresh.py tests/test_shape.py
 
-bench: $(VENV)/installed-dev,bench
+bench: $(VENV)/installed-dev,bench $(BYTECODE)
 	@set -e; for program in benchmarks/bench_*.py; do \
 		test -e "$$program" || continue; echo "$$program"; $(RUN)/python "$$program"; \
 	done
@@ -42,13 +45,13 @@ proto: $(INSTALLED)
 		execd_api/v1/*.proto
 	cd proto && python -m grpc_tools.protoc -I. --python_out=. --mypy_out=. execd_api/pprof/*.proto
 
-wheel: $(INSTALLED)
+wheel: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python -m build
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find client daemon inprocess proto tests benchmarks \
-		\( -name __pycache__ -o -name '*.egg-info' -o -name '*.so' \) -prune -exec rm -rf {} +
+		\( -name __pycache__ -o -name bytecode -o -name '*.egg-info' -o -name '*.so' \) -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON")'
@@ -56,4 +59,8 @@ $(VENV)/bin/python:
 
 $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	touch $@
+
+$(BYTECODE): $(AGENT) | $(INSTALLED)
+	$(RUN)/python tests/compile_agent.py
 	touch $@

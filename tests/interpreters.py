@@ -52,6 +52,12 @@ class Interpreter:
         """What a command line begins with; `chroot` executes the interpreter, so the PID is its own."""
         return ("chroot", self.root, self.executable) if self.root else (self.executable,)
 
+    @property
+    def version_info(self) -> tuple[int, int]:
+        """(3, 14)."""
+        major, minor = self.version.split(".")
+        return int(major), int(minor)
+
     def inside(self, path: Path) -> str:
         """The path by which its processes know a file that lies below its root.
 

@@ -55,7 +55,9 @@ def test_the_wheel_holds_what_is_no_python_too(distributions: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for source_root in ("daemon", "client", "proto", "inprocess"):
-        data = {path for suffix in ("*.sql", "*.proto", "*.pyi") for path in (ROOT / source_root).rglob(suffix)}
+        data = {
+            path for suffix in ("*.sql", "*.proto", "*.pyi", "*.bin") for path in (ROOT / source_root).rglob(suffix)
+        }
         assert {str(path.relative_to(ROOT / source_root)) for path in data} <= names
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _load_calls() -> Any:
-    from execd_agent.collectors.calls import Calls  # noqa: PLC0415 - compiling it would hold up the hello
+    from execd_agent.collectors.calls import Calls  # noqa: PLC0415 - only what is used is loaded
 
     return Calls
 
@@ -56,8 +56,6 @@ class Agent:
         self._stub.disarm = self.after_fork_in_child
         self._fork_warnings.install()
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
-        # The daemon is busy with its books now; the start that follows finds the collector compiled.
-        _load_calls()
         # Still in haste: the daemon makes its first request at once, be it only a ping.
         while self._attached:
             frame = self._port.receive()

@@ -47,3 +47,5 @@ def start() -> None:
 
 
 start()
+# Functions and the namespace that they are defined in are a cycle.
+globals().clear()

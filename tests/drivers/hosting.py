@@ -7,9 +7,11 @@ asked for.
 
 import builtins
 import ctypes
+import gc
 import json
 import os
 import sys
+import types
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "targets"))
 
@@ -53,6 +55,12 @@ def attach(text):
     return {"names": sorted(vars(sys.modules["__main__"])) == before}
 
 
+def functions():
+    """The agent's functions that exist, be it only until the next garbage collection."""
+    ours = [one for one in gc.get_objects() if isinstance(one, types.FunctionType)]
+    return [one.__qualname__ for one in ours if one.__code__.co_filename.startswith("<execd_agent")]
+
+
 def main():
     """Serves until stdin ends."""
     size, text = int(sys.stdin.buffer.raw.readline()), b""
@@ -62,6 +70,7 @@ def main():
         "attach": lambda: attach(text),
         "work": lambda passes: [workload.run() for _ in range(passes)][-1],
         "state": line_protocol.state,
+        "functions": functions,
         "trapped": lambda: TRAPPED,
     }
     real_import = builtins.__import__

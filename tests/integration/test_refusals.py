@@ -20,7 +20,7 @@ from execd.attach.link import marker_name
 from execd.attach.ptrace import Ptrace
 from execd.attach.text import read_agent
 from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
-from footprint import footprint
+from footprint import footprint, settled
 from interpreters import Interpreter, local_folders
 
 if TYPE_CHECKING:
@@ -173,4 +173,45 @@ def test_the_mark_of_a_daemon_that_is_dead_keeps_nobody_out(
     with attached(other, program.pid), attached(attacher, program.pid) as link:
         detach(link)
     other.close()
+    assert commands_read(program) == 1
+
+
+@pytest.mark.parametrize("program", ["reading", "busy"])
+def test_an_error_after_the_agent_has_come_leaves_the_link_to_the_agent(
+    local_interpreter: Interpreter, spawn: Spawn, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """Its descriptors are the agent's to close; a second close by number could hit a file of the program's."""
+    target = spawn(local_interpreter, program)
+    before = footprint(target.pid)
+    closed: list[object] = []
+
+    def fail(*_arguments: object) -> None:
+        raise NotPermitted("no more")
+
+    monkeypatch.setattr(helper, "_clear_text", fail)
+    monkeypatch.setattr(helper.links, "close_link", lambda *arguments: closed.append(arguments))
+    key = process.target_key(target.pid)
+    order = helper.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
+    with pytest.raises(NotPermitted, match="no more"):
+        helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
+    assert closed == []
+    after = settled(target.pid, replace(before, pages=footprint(target.pid).pages))
+    assert (after.descriptors, after.threads.keys()) == (before.descriptors, before.threads.keys())
+
+
+def test_an_error_before_the_agent_has_come_takes_the_link_back(
+    local_interpreter: Interpreter, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    before = footprint(program.pid)
+
+    def fail(*_arguments: object) -> None:
+        raise NotPermitted("no more")
+
+    monkeypatch.setattr(helper, "_place_text", fail)
+    key = process.target_key(program.pid)
+    order = helper.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
+    with pytest.raises(NotPermitted, match="no more"):
+        helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
+    assert footprint(program.pid) == before
     assert commands_read(program) == 1

@@ -72,9 +72,17 @@ def test_what_is_injected_needs_no_import_and_has_no_words(module: str) -> None:
     assert "\nimport " not in source
 
 
-def test_the_bundle_announces_its_length_and_holds_every_module_but_the_injected(agent: text.Agent) -> None:
-    announced = int(agent.bundle[:8], 16)
-    assert announced == len(agent.bundle) - 8
-    modules = eval(agent.bundle[8:], {"__builtins__": {}})  # noqa: S307 - as the agent reads it
+def test_the_bundle_announces_both_sizes_and_holds_every_module_but_the_injected(agent: text.Agent) -> None:
+    version, compiled = next(iter(agent.bytecode.items()))
+    bundle = text.bundle(agent, version)
+    assert (int(bundle[:8], 16), int(bundle[8:16], 16)) == (len(compiled), len(bundle) - 16 - len(compiled))
+    assert bundle[16:].startswith(compiled)
+    modules = eval(bundle[16 + len(compiled) :], {"__builtins__": {}})  # noqa: S307 - as the agent reads it
     assert {"execd_agent", "execd_agent.agent", "execd_agent.wire", "execd_agent.collectors.calls"} <= set(modules)
     assert not any(name.endswith(("launch", "handback", "bootstrap")) for name in modules)
+
+
+def test_the_bundle_for_a_version_without_bytecode_is_the_sources(agent: text.Agent) -> None:
+    bundle = text.bundle(agent, (3, 8))
+    assert bundle[:8] == b"00000000"
+    assert int(bundle[8:16], 16) == len(bundle) - 16

@@ -149,10 +149,8 @@ def _inject(
     try:
         channel = links.take_socket(pidfd, link)
         _set_dead_man(pidfd, link, order.dead_man_s)
-        channel.setblocking(False)
-        channel.send(kit.agent.bundle)
+        arrived = _arrival(channel, text.bundle(kit.agent, found.version))
         _place_text(kit.agent, found, link, pidfd, nonce)
-        arrived = _arrival(channel)
         threads = set(process.threads(order.pid))
         injection = Injection(stopper, found, link, arrived, cancelled)
         method = injection.run(deadline)
@@ -220,10 +218,26 @@ def _set_dead_man(pidfd: int, link: links.Link, seconds: int) -> None:
     agent_end.close()
 
 
-def _arrival(channel: socket.socket) -> Callable[[float], bool]:
-    poll = select.poll()
-    poll.register(channel, select.POLLIN)
-    return lambda seconds: bool(poll.poll(seconds * 1000))
+def _arrival(channel: socket.socket, modules: bytes) -> Callable[[float], bool]:
+    """Return what waits for so many seconds for the agent's answer, and meanwhile sends it the modules.
+
+    A socket takes 200 KiB at once where its limits are the usual ones: all is there when the agent asks.
+    """
+    channel.setblocking(False)
+    rest = modules[channel.send(modules) :]
+
+    def arrived(seconds: float) -> bool:
+        nonlocal rest
+        end = time.monotonic() + seconds
+        while rest:
+            readable, writable, _ = select.select([channel], [channel], [], max(end - time.monotonic(), 0))
+            if writable and not readable:
+                rest = rest[channel.send(rest) :]
+            elif readable or time.monotonic() >= end:
+                return bool(readable)
+        return bool(select.select([channel], [], [], max(end - time.monotonic(), 0))[0])
+
+    return arrived
 
 
 def _open_pidfd(order: AttachOrder) -> int:

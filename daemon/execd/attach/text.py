@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from execd.attach import bytecode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
@@ -27,20 +29,32 @@ class Agent:
 
     Attributes:
         launch, handback, bootstrap: the files that are injected, stripped.
-        bundle: all other modules: 8 hexadecimal digits of the length, then a dict of sources as Python text.
+        sources: the text of all other modules by name, stripped.
+        bytecode: the same compiled, by minor version; see bytecode.py.
     """
 
     launch: str
     handback: str
     bootstrap: str
-    bundle: bytes
+    sources: Mapping[str, str]
+    bytecode: Mapping[tuple[int, int], bytes]
 
 
 def read_agent() -> Agent:
     """Return the agent that is installed beside us."""
-    text = repr(dict(_modules(resources.files(_PACKAGE), _PACKAGE))).encode()
+    package = resources.files(_PACKAGE)
     launch, handback, bootstrap = (stripped_source(name) for name in _INJECTED)
-    return Agent(launch, handback, bootstrap, b"%08x" % len(text) + text)
+    return Agent(launch, handback, bootstrap, dict(_modules(package, _PACKAGE)), bytecode.read(package))
+
+
+def bundle(agent: Agent, version: tuple[int, int]) -> bytes:
+    """Return what follows the injected text over the link: the bytecode, if there is any, and the sources.
+
+    Their sizes come first, 8 hexadecimal digits each. The agent takes the sources where its interpreter's bytecode is
+    another one: that of a pre-release.
+    """
+    compiled, sources = agent.bytecode.get(version, b""), repr(dict(agent.sources)).encode()
+    return b"%08x%08x" % (len(compiled), len(sources)) + compiled + sources
 
 
 def injected_text(agent: Agent, settings: Mapping[str, object]) -> bytes:

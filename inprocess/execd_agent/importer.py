@@ -1,0 +1,149 @@
+"""The `import` of the agent's modules.
+
+They live in a private table, never in sys.modules; a module of the standard library is taken only when it is that.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, ModuleType
+    from typing import Any
+
+_PACKAGE = "execd_agent"
+
+
+def empty(kind: type) -> None:
+    """Take a class's functions from it; every class is a cycle, and would keep their code alive."""
+    for name, member in list(vars(kind).items()):
+        if type(member) is type(empty):
+            delattr(kind, name)
+
+
+class PrivateImporter:
+    """The `__import__` of the agent's modules: ours from memory, the standard library's from where it belongs.
+
+    A name is never searched on sys.path or by sys.meta_path: there a program's own json.py would be found first.
+
+    Args:
+        frozen: the namespace of importlib._bootstrap.
+        modules: the agent's modules, by name.
+        decode: makes the code object of one, by name.
+    """
+
+    def __init__(self, frozen: dict[str, Any], modules: dict[str, Any], decode: Callable[[str], CodeType]) -> None:
+        self.frozen = frozen
+        self.modules = modules
+        self.decode = decode
+        self.private: dict[str, ModuleType] = {}
+        self.loaded: list[str] = []
+        sys = self.frozen["sys"]
+        self.module_type = type(sys)
+        self.builtins = dict(self.frozen["__builtins__"])
+        self.builtins["__import__"] = self
+        # The statement is the compiler's; the module would be one more to load.
+        self.future: ModuleType = self.module_type("__future__")
+        self.future.__dict__["annotations"] = None
+
+    def __call__(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002, ARG002
+        """Do what the import statement asks for."""
+        if name.partition(".")[0] != _PACKAGE:
+            return self.standard(name)
+        module = self.load(name)
+        for item in fromlist or ():
+            if name + "." + item in self.modules:
+                setattr(module, item, self.load(name + "." + item))
+        return module if fromlist else self.private[_PACKAGE]
+
+    def load(self, name: str) -> ModuleType:
+        """Return a module of the agent, executed once."""
+        module = self.private.get(name)
+        if module is None:
+            module = self.private[name] = self.module_type(name)
+            module.__dict__["__builtins__"] = self.builtins
+            exec(self.decode(name), module.__dict__)  # noqa: S102 - this is an importer
+        return module
+
+    def standard(self, name: str) -> ModuleType:
+        """Return a module of the standard library. Raises ImportError where the interpreter has none."""
+        sys = self.frozen["sys"]
+        if name == "__future__":
+            return self.future
+        present = sys.modules.get(name)
+        if present is not None and self.is_standard(present):
+            return present  # type: ignore[no-any-return]
+        if name in sys.builtin_module_names:
+            spec = self.frozen["BuiltinImporter"].find_spec(name)
+        else:
+            spec = self.extension_spec(name)
+        if spec is None:
+            raise ImportError(name)
+        before = set(sys.modules)
+        module = self.frozen["_load_unlocked"](spec)
+        if present is not None:
+            sys.modules[name] = present
+        # An extension module may import others at its start: array takes collections.abc along.
+        self.loaded += [loaded for loaded in list(sys.modules) if loaded not in before]
+        return module  # type: ignore[no-any-return]
+
+    def is_standard(self, module: Any) -> bool:
+        """Tell whether a module of sys.modules is the interpreter's own."""
+        spec = getattr(module, "__spec__", None)
+        origin = getattr(spec, "origin", None)
+        if origin in ("built-in", "frozen"):
+            return True
+        return isinstance(origin, str) and origin.startswith(self.extensions_directory())
+
+    def extensions_directory(self) -> str:
+        """Return the standard library's lib-dynload, with a slash at its end."""
+        sys = self.frozen["sys"]
+        version = "python%d.%d" % tuple(sys.version_info[:2])
+        return str(sys.base_exec_prefix + "/" + sys.platlibdir + "/" + version + "/lib-dynload/")
+
+    def forget(self) -> None:
+        """Free the agent's modules now: they are full of cycles, and when to collect those is the target's affair.
+
+        Called with all hooks off, so that a thread that is not in the agent's code can not come there any more.
+        """
+        if self.is_running():
+            return
+        for module in self.private.values():
+            for value in list(module.__dict__.values()):
+                if isinstance(value, type) and value.__module__ == module.__name__:
+                    empty(value)
+            module.__dict__.clear()
+        self.private.clear()
+        self.modules.clear()
+        # The at-fork stub, which stays, keeps this namespace.
+        self.builtins.pop("__import__", None)
+        empty(type(self))
+
+    def is_running(self) -> bool:
+        """Tell whether any thread but this one is inside of the agent's modules."""
+        sys = self.frozen["sys"]
+        own = sys._getframe()
+        frames = [frame for frame in sys._current_frames().values() if frame is not own]
+        # A frame that refers to itself is a cycle.
+        del own
+        while frames:
+            frame = frames.pop()
+            if frame.f_code.co_filename.startswith("<" + _PACKAGE):
+                return True
+            if frame.f_back is not None:
+                frames.append(frame.f_back)
+        return False
+
+    def extension_spec(self, name: str) -> Any:
+        """Return the spec of an extension module that lies in the standard library's own directory."""
+        external = self.frozen["sys"].modules["_frozen_importlib_external"]
+        posix = self.frozen["sys"].modules["posix"]
+        for suffix in self.frozen["_imp"].extension_suffixes():
+            path = self.extensions_directory() + name + suffix
+            try:
+                posix.stat(path)
+            except OSError:
+                continue
+            loader = external.ExtensionFileLoader(name, path)
+            return external.spec_from_file_location(name, path, loader=loader)
+        return None
