@@ -133,7 +133,7 @@ class FakeAttacher:
     refusal: ExecdError | None = None
     attaches: int = 0
     marker: str = "execd:0:1"
-    helper_pid: int = 0
+    helper_pids: tuple[int, ...] = ()
 
     def attach(self, key: TargetKey, timeout_s: float, cancelled: Callable[[], bool]) -> AgentLink:  # noqa: ARG002
         """Returns a link."""

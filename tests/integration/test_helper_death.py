@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from activities import ACTIVITIES, Activity, commands_read
 from attachments import attach, attached, detach
 from execd.attach.attacher import Attacher
+from execd.attach.link import find_markers
 from execd.errors import AttachTimeout
 from footprint import becomes, footprint, state_letters, system_call
 
@@ -108,10 +110,37 @@ def test_after_the_death_of_a_helper_the_next_attach_has_another_one(
     program = spawn(local_interpreter, "reading")
     attacher = Attacher()
     attacher.start()
-    dead = attacher.helper_pid
+    (dead,) = attacher.helper_pids
     os.kill(dead, signal.SIGKILL)
     assert becomes(lambda: "Z" in state_letters(dead), BACK_TIMEOUT_S)
     with attached(attacher, program.pid) as link:
         detach(link)
-    assert attacher.helper_pid != dead
+    assert dead not in attacher.helper_pids
     attacher.close()
+
+
+def test_an_attach_that_waits_holds_up_no_other(local_interpreter: Interpreter, spawn: Spawn) -> None:
+    """A second helper is started for it, and ended after."""
+    held, free = spawn(local_interpreter, "holding"), spawn(local_interpreter, "reading")
+    attacher = Attacher()
+    attacher.start()
+    held.tell("hold 2000")
+    assert held.read_line() == "holding"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(attach, attacher, held.pid)
+        assert becomes(lambda: len(attacher.helper_pids) == 1 and "execd:" in markers(held.pid), BACK_TIMEOUT_S)
+        with attached(attacher, free.pid) as link:
+            assert not waiting.done()
+            assert len(attacher.helper_pids) == 2
+            detach(link)
+        link = waiting.result()
+        assert held.read_line() == "1"
+        detach(link)
+        link.close()
+    assert becomes(lambda: len(attacher.helper_pids) == 1, BACK_TIMEOUT_S)
+    attacher.close()
+
+
+def markers(pid: int) -> str:
+    """What marks a process's agent, or ""."""
+    return " ".join(find_markers(pid).values())

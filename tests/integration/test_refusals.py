@@ -20,13 +20,16 @@ from execd.attach.link import marker_name
 from execd.attach.ptrace import Ptrace
 from execd.attach.text import read_agent
 from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
-from footprint import footprint, settled
+from footprint import becomes, footprint, settled, system_call
 from interpreters import Interpreter, local_folders
 
 if TYPE_CHECKING:
     from conftest import Spawn
 
 NOBODY = 65534
+# nanosleep, clock_nanosleep.
+SLEEPING_CALLS = {"35", "230"}
+STARTS_S = 5.0
 
 
 def require_refused(attacher: Attacher, pid: int, kind: type[ExecdError], message: str, remedy: str = "") -> None:
@@ -70,9 +73,8 @@ def test_a_process_with_the_pid_of_one_that_has_ended_is_not_taken_for_it(
 
 def test_a_program_that_is_not_python_is_named_so(attacher: Attacher) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
-        # Until it has begun, it is a copy of the Python that starts it.
-        while Path(f"/proc/{other.pid}/comm").read_text() != "sleep\n":
-            os.sched_yield()
+        # Before it sleeps it is a copy of the Python that starts it, and then being loaded.
+        assert becomes(lambda: system_call(other.pid) in SLEEPING_CALLS, STARTS_S)
         require_refused(attacher, other.pid, NotSupported, "is not CPython")
         assert other.poll() is None
         other.kill()

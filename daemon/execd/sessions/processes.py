@@ -37,7 +37,7 @@ class Processes:
 
     def candidates(self) -> list[Candidate]:
         """Return the processes that this user can see, by PID."""
-        own = {os.getpid(), self._attacher.helper_pid}
+        own = {os.getpid(), *self._attacher.helper_pids}
         with self._lock:
             found = candidates(self._finder, self._attacher.marker, self._attached(), own)
         # Nobody means execd by a name: `execctl attach NAME` has the name in its own command line.

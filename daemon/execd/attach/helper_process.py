@@ -1,0 +1,125 @@
+"""One helper process as the daemon sees it: given an order it answers with facts and descriptors, or is ended."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from execd import errors
+from execd.errors import AttachTimeout, ExecdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HELPER_COMMAND = (sys.executable, "-I", "-m", "execd.attach.helper")
+_MESSAGE_LIMIT = 1 << 20
+_POLL_S = 0.05
+# Beyond its own limit the helper gets this long to take back what it queued; then it is killed, which is safe always.
+_GRACE_S = 2.0
+_STOP_S = 1.0
+
+
+class HelperProcess:
+    """A running helper. One order at a time: it has one thread, the one that may make ptrace calls.
+
+    Args:
+        command: starts it; it is given its socket as standard input.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(command, stdin=theirs.fileno(), close_fds=True)
+        theirs.close()
+        self._control = ours
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def lives(self) -> bool:
+        """Whether it can be given an order."""
+        return self._process.poll() is None
+
+    def order(
+        self, order: dict[str, object], timeout_s: float, cancelled: Callable[[], bool]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Return the answer to an order and the descriptors that came with it.
+
+        Args:
+            order: names the process as "pid".
+            timeout_s: the limit that the order gives it.
+            cancelled: asked from time to time whether the operator has given up.
+
+        Raises:
+            AttachTimeout: it overstayed, or ended; either way it is no more.
+            ExecdError: its answer is that error.
+        """
+        control = self._control
+        _tell(control, order)
+        deadline = time.monotonic() + timeout_s + _GRACE_S
+        told = False
+        while not select.select([control], [], [], _POLL_S)[0]:
+            if cancelled() and not told:
+                told = True
+                _tell(control, {"op": "cancel"})
+                deadline = min(deadline, time.monotonic() + _GRACE_S)
+            if time.monotonic() > deadline:
+                self.end()
+                raise AttachTimeout(
+                    f"the attach to process {order['pid']} did not come to an end; it was cut off",
+                    remedy="the process goes on as before; try again",
+                    pid=order["pid"],
+                )
+        data, descriptors = _answer(control)
+        if not data:
+            self.end()
+            raise AttachTimeout(
+                f"the helper that attached to process {order['pid']} ended",
+                remedy="the process goes on as before; try again",
+                pid=order["pid"],
+            )
+        facts = json.loads(data)
+        if "error" in facts:
+            raise _error(facts)
+        return facts, descriptors
+
+    def end(self) -> None:
+        """End it; at once where it does not go by itself."""
+        self._control.close()
+        try:
+            self._process.wait(_STOP_S if self.lives else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _tell(control: socket.socket, message: dict[str, object]) -> None:
+    with suppress(ConnectionError):  # a helper that has ended is seen when its answer is waited for
+        control.send(json.dumps(message).encode())
+
+
+def _answer(control: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the helper's answer and descriptors, nothing where it has ended: before it read all, that is a reset."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_LIMIT, 2)
+    except ConnectionError:
+        return b"", []
+    return data, descriptors
+
+
+def _error(facts: dict[str, Any]) -> ExecdError:
+    """Return the error that the helper reported, in its class."""
+    classes = {
+        kind.kind: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ExecdError)
+    }
+    return classes.get(str(facts["error"]), ExecdError)(
+        str(facts["message"]), remedy=str(facts["remedy"]), **facts["facts"]
+    )

@@ -1,0 +1,32 @@
+"""The main thread answers commands; "hold N" holds the GIL for N milliseconds inside of a C function.
+
+Known: its answer is how often it has held the GIL. No other thread runs Python meanwhile.
+"""
+
+import ctypes
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import line_protocol
+
+
+def main():
+    """Serves until stdin ends."""
+    # PyDLL calls without letting the GIL go.
+    usleep = ctypes.PyDLL(None).usleep
+    held = []
+
+    def hold(milliseconds):
+        held.append(milliseconds)
+        line_protocol.say("holding")
+        usleep(milliseconds * 1000)
+        return len(held)
+
+    line_protocol.ready()
+    line_protocol.serve({"hold": hold, "state": line_protocol.state})
+
+
+if __name__ == "__main__":
+    main()
