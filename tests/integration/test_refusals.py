@@ -215,5 +215,6 @@ def test_an_error_before_the_agent_has_come_takes_the_link_back(
     order = helper.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
     with pytest.raises(NotPermitted, match="no more"):
         helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
-    assert footprint(program.pid) == before
+    # The thread that was let go closes it when it gets to run.
+    assert settled(program.pid, before) == before
     assert commands_read(program) == 1
