@@ -60,6 +60,7 @@ class FakeAgent:
     errors: dict[str, ExecdError] = field(default_factory=dict)
     before: Callable[[str], object] = lambda _operation: None
     bulk: bytes | None = None
+    ping: dict[str, Any] = field(default_factory=dict)
 
     def answer(self, operation: str, arguments: dict[str, Any]) -> Reply:
         """Does what an agent does."""
@@ -80,6 +81,8 @@ class FakeAgent:
             case "detach":
                 self.armed.clear()
                 return Reply({"loaded_modules": ["_ctypes"]}, b"")
+            case "ping":
+                return Reply(self.ping, b"")
             case _:
                 return Reply({}, b"")
 

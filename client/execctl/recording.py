@@ -69,7 +69,7 @@ def _end(client: Client, attached: AttachResponse) -> list[Session]:
 
 
 def _show(client: Client, session: Session) -> None:
-    if state_name(session) != "stopped":
+    if state_name(session) != "stopped" or session.reason:
         output.note(f"{session.id}: {state_name(session).replace('_', ' ')}: {session.reason}")
     if not session.latest_profile:
         output.note(f"{session.id}: nothing was recorded")

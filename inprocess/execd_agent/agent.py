@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 import sys
+import time
 
 from execd_agent import forks, port, wire
 from execd_agent.collectors import Refused
@@ -94,8 +95,10 @@ class Agent:
     def _answer(self, frame: wire.Frame) -> list[bytes]:
         # The daemon sent this; reading JSON with eval spares the target the json package's 33 modules.
         message = eval(frame.payload, {"true": True, "false": False, "null": None, "__builtins__": {}})  # noqa: S307
+        began_ns = time.thread_time_ns()
         try:
             reply, bulk = self._handle(message)
+            reply["cpu_ns"] = time.thread_time_ns() - began_ns
         except Exception as error:  # noqa: BLE001 - the daemon is told, the target goes on
             failure = {"refused": isinstance(error, Refused), "message": _describe(error)}
             return [wire.encode_frame(wire.FAILURE, frame.request, wire.encode_json(failure))]
@@ -107,7 +110,7 @@ class Agent:
         if operation == "ping":
             for collector in self._collectors.values():
                 collector.poll()
-            return {}, None
+            return {"memory_bytes": {name: one.memory_bytes for name, one in self._collectors.items()}}, None
         if operation == "start":
             return self._start(session, message["collector"], message["options"]), None
         if operation == "snapshot":

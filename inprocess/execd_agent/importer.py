@@ -17,7 +17,7 @@ _PACKAGE = "execd_agent"
 def empty(kind: type) -> None:
     """Take a class's functions from it; every class is a cycle, and would keep their code alive."""
     for name, member in list(vars(kind).items()):
-        if type(member) is type(empty):
+        if type(member) in (type(empty), property):
             delattr(kind, name)
 
 

@@ -94,7 +94,7 @@ def make_function(number):
     return namespace[f"made_{number}"]
 
 
-def over_the_limit(count, max_bytes):
+def over_the_limit(count, max_memory_bytes):
     """Calls of more functions than the memory limit has room for, twice each, each with a call below it."""
     functions = [make_function(number) for number in range(count)]
 
@@ -109,7 +109,7 @@ def over_the_limit(count, max_bytes):
                 total += nested(function)
         return total
 
-    return measuring.measured(action, max_bytes=max_bytes)
+    return measuring.measured(action, max_memory_bytes=max_memory_bytes)
 
 
 def snapshots(count):

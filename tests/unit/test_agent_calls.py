@@ -19,6 +19,7 @@ PASSES = 3
 OWN = ("'_thread.lock'", "'_lsprof.Profiler'", "'_thread.LockType'")
 OWN_FILES = ("measuring.py", "calling.py", "oracle.py")
 RECURSION = 500
+BUDGET_BYTES = 4_000_000
 
 
 def of_the_program(found: dict[tuple[str, int, str], Counts]) -> dict[tuple[str, int, str], Counts]:
@@ -134,6 +135,16 @@ def test_what_the_memory_limit_leaves_out_is_counted_and_the_tree_is_sound(
     )
     assert shape(profile, "nested")["action", "nested"] == 2 * functions
     assert shape(profile, "recurse")["action", "nested", "recurse"] == 2 * functions
+
+
+@pytest.mark.parametrize("growth", ["paths", "codes"])
+def test_a_recording_takes_the_memory_that_it_may_and_says_so(
+    drivers: Drivers, interpreter: Interpreter, growth: str
+) -> None:
+    result = drivers.run(interpreter, "remembering", growth, BUDGET_BYTES)
+    assert 0.99 * BUDGET_BYTES <= result["accounted_bytes"] < 1.01 * BUDGET_BYTES
+    # Measured 0.7 to 1.0 of it; a hash table that grows doubles.
+    assert result["resident_bytes"] < 1.5 * BUDGET_BYTES
 
 
 # The driver's own calls: stop, do, and the two locks.

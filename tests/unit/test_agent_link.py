@@ -119,7 +119,7 @@ def test_a_request_that_makes_no_sense_fails_and_the_agent_goes_on(
             host.request("dance")
         with pytest.raises(AgentFailed, match="KeyError"):
             host.request("start")
-        assert host.request("ping").facts == {}
+        assert host.request("ping").facts["memory_bytes"] == {}
 
 
 def test_a_session_starts_once(drivers: Drivers, local_interpreter: Interpreter) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from call_trees import header
 from execd.attach.calltable import read_calls
-from execd_agent.collectors.calltree import NODE_BYTES, CallTree, Node, ThreadTree
+from execd_agent.collectors.calltree import NODE_BYTES, CallTree, Node, ThreadTree, code_bytes
 from execd_agent.collectors.events import Handlers
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +36,11 @@ class Ticking:
 def codes(count: int) -> list[CodeType]:
     # Code objects are equal where their constants are: each gets one of its own.
     return [compile(f"{number}", f"file{number}.py", "eval") for number in range(count)]
+
+
+def room_for(known: list[CodeType]) -> int:
+    """What as many nodes take, each of a code object of its own."""
+    return sum(NODE_BYTES + code_bytes(code) for code in known)
 
 
 def a_tree(max_bytes: int = ROOM) -> tuple[CallTree, ThreadTree, Handlers]:
@@ -120,8 +125,8 @@ def test_time_belongs_to_the_function_that_was_current_since_the_last_event() ->
 
 
 def test_over_the_memory_limit_calls_are_counted_and_the_stack_stays_right() -> None:
-    calls, tree, handlers = a_tree(max_bytes=2 * NODE_BYTES)
     known = codes(4)
+    calls, tree, handlers = a_tree(max_bytes=room_for(known[:2]))
     for code in known:
         handlers.enter(code)
     for code in reversed(known):
@@ -132,8 +137,8 @@ def test_over_the_memory_limit_calls_are_counted_and_the_stack_stays_right() -> 
 
 
 def test_what_there_is_room_for_is_counted_again_when_the_limit_is_reached() -> None:
-    calls, tree, handlers = a_tree(max_bytes=NODE_BYTES)
     first, second = codes(2)
+    calls, tree, handlers = a_tree(max_bytes=room_for([first]))
     for code in (first, second, first):
         handlers.enter(code)
         handlers.leave(code)
@@ -181,7 +186,7 @@ def test_threads_that_ended_are_merged_without_losing_a_call() -> None:
     assert len(calls.trees) < count
     assert sum(profile.column("calls")) == count
     assert of_label(profile, "calls", "(ended threads)") == count - len(calls.trees)
-    assert calls.node_count == len(calls.trees) + 1
+    assert calls.used_bytes == (len(calls.trees) + 1) * NODE_BYTES + code_bytes(code)
 
 
 def test_a_thread_that_is_left_out_stays_so() -> None:

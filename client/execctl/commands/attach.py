@@ -14,6 +14,7 @@ from execctl.exits import ExitCode
 from execctl.modes import PROFILE, mode_list
 from execctl.query import SessionSpec
 from execctl.recording import record
+from execctl.sizes import size_option
 
 if TYPE_CHECKING:
     from execd_api.v1.targets_pb2 import AttachResponse
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 @click.option("--no-builtins", is_flag=True, help="With --profile: leave C functions out, and their cost.")
 @click.option("--no-subcalls", is_flag=True, help="With --profile: do not tell apart who called whom.")
 @click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=size_option,
+    help="Memory that the recording may take in the target: 32MB; never over a quarter of what its limits leave.",
+)
+@click.option(
     "--attach-timeout",
     metavar="DURATION",
     callback=duration_option,
@@ -50,6 +57,7 @@ def command(
     duration: int | None,
     no_builtins: bool,
     no_subcalls: bool,
+    max_memory: int | None,
     attach_timeout: int,
     name: str,
 ) -> None:
@@ -61,7 +69,9 @@ def command(
     if not profile:
         _refuse_without_mode(target)
     connection: Connection = ctx.obj
-    options = {"builtins": not no_builtins, "subcalls": not no_subcalls}
+    options: dict[str, object] = {"builtins": not no_builtins, "subcalls": not no_subcalls}
+    if max_memory is not None:
+        options["max_memory_bytes"] = max_memory
     with connection.open() as client:
         attached = client.attach(
             target,

@@ -150,8 +150,14 @@ def open_files(pid: int) -> dict[int, str]:
 
 def stack_limit(pid: int) -> int:
     """Return how large the main thread's stack may grow, bytes. Raises TargetGone."""
+    soft = limit(pid, "Max stack size")
+    return 1 << 40 if soft is None else soft
+
+
+def limit(pid: int, name: str) -> int | None:
+    """Return a soft limit as /proc/PID/limits names it, None where there is none. Raises TargetGone."""
     for line in read_file(f"/proc/{pid}/limits").decode().splitlines():
-        if line.startswith("Max stack size"):
-            soft = line.split()[3]
-            return 1 << 40 if soft == "unlimited" else int(soft)
-    return 8 << 20
+        if line.startswith(name):
+            soft = line[len(name) :].split()[0]
+            return None if soft == "unlimited" else int(soft)
+    return None

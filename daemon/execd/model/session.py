@@ -33,7 +33,8 @@ class SessionSpec:
 
     Attributes:
         collector: "calls" and later others.
-        options: the collector's own options as JSON values: calls has "builtins" and "subcalls", both booleans.
+        options: the collector's own options as JSON values: calls has "builtins" and "subcalls", both booleans,
+            and "max_memory_bytes".
     """
 
     collector: str

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from execd.attach.calltable import read_calls
+from execd.attach.headroom import memory_headroom
 from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
 from execd.model.difference import subtract
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, State
+from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
 from execd.sessions.state import Event, after
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
 REQUEST_TIMEOUT_S = 10.0
-# A channel closes an instant before its process is gone for good.
-_END_S = 0.2
+# A channel closes an instant before its process is gone for good; on a busy machine the instant is long.
+_END_S = 1.0
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Armed:
     form: str
     caveats: tuple[str, ...]
     users: set[str]
+    memory_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class Running:
     armed: Armed
     baseline: Profile | None
     checkpoint_due: float = 0.0
+    # Why it ends, where nobody asked for it.
+    breach: str = ""
 
 
 class LiveTarget:
@@ -70,6 +75,7 @@ class LiveTarget:
         self.armed_ns = time.perf_counter_ns()
         self._clock = clock
         self._armed: dict[str, Armed] = {}
+        self._cpu = CpuWindow(time.monotonic())
 
     def arm(self, spec: SessionSpec) -> Armed:
         """Switch a collector on, or return what is on already with the same options.
@@ -129,8 +135,17 @@ class LiveTarget:
             self._armed.pop(running.armed.collector, None)
 
     def ping(self) -> None:
-        """Tell the agent that we are there, and let its collectors look around."""
-        self._request("ping")
+        """Tell the agent that we are there, let its collectors look around, and see what they take.
+
+        A session that takes more than it may is marked with the breach; the caller ends it.
+        """
+        facts = self._request("ping").facts
+        used = facts.get("memory_bytes")
+        breach = self._cpu.breach(time.monotonic(), _count(facts.get("cpu_ns")))
+        for armed in self._armed.values():
+            armed.memory_bytes = _count(used.get(armed.key)) if isinstance(used, dict) else 0
+        for running in self.running.values():
+            running.breach = breach or memory_breach(running.armed.memory_bytes, self._headroom())
 
     def detach(self) -> tuple[str, ...]:
         """Take the agent out and return what stays, one sentence each."""
@@ -170,21 +185,40 @@ class LiveTarget:
                 raise
             raise self.left() from None
 
+    def _headroom(self) -> int | None:
+        return memory_headroom(self.target.key.pid)
+
+    def _memory_budget(self, spec: SessionSpec) -> tuple[int, tuple[str, ...]]:
+        """Return the bytes that a collector may take, and what to say where they are less than was asked for."""
+        asked = _count(spec.options.get("max_memory_bytes")) or DEFAULT_MEMORY_BYTES
+        allowed = memory_budget(asked, self._headroom())
+        if allowed < LEAST_MEMORY_BYTES:
+            raise CollectorRefused(
+                f"the memory limits of process {self.target.key.pid} leave no room to record in",
+                remedy="raise its limit (RLIMIT_AS, or that of its cgroup)",
+                pid=self.target.key.pid,
+            )
+        if allowed == asked:
+            return allowed, ()
+        kib = f"{allowed >> 10} KiB"
+        return allowed, (f"records within {kib} instead of {asked >> 10}: a quarter of what the target's limits leave",)
+
     def _switch_on(self, spec: SessionSpec) -> Armed:
+        max_memory_bytes, notes = self._memory_budget(spec)
         reply = self.link.channel.request(
             "start",
             timeout_s=REQUEST_TIMEOUT_S,
             session=spec.collector,
             collector=spec.collector,
-            options=dict(spec.options),
+            options={**spec.options, "max_memory_bytes": max_memory_bytes},
         )
         said = reply.facts.get("caveats")
-        caveats = tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ()
+        caveats = notes + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
         return Armed(spec.collector, spec.collector, spec.options, form, caveats, set())
 
     def _profile(self, running: Running, operation: str) -> Profile:
-        header = self._header(running.session, running.armed, self._clock())
+        header = self._header(running.session, running.armed, self._clock(), running.breach)
         profile = self._read(running.armed, operation, header)
         return profile if running.baseline is None else subtract(profile, running.baseline)
 
@@ -192,7 +226,7 @@ class LiveTarget:
         reply = self._request(operation, session=armed.key)
         return read_calls(reply.bulk, header, self.target.key.pid)
 
-    def _header(self, session: Session, armed: Armed, now: float) -> Header:
+    def _header(self, session: Session, armed: Armed, now: float, breach: str = "") -> Header:
         return Header(
             collector=armed.collector,
             form=armed.form,
@@ -204,6 +238,7 @@ class LiveTarget:
             ended_at=now,
             options=armed.options,
             caveats=(
+                *([breach] if breach else []),
                 *armed.caveats,
                 "covers the time since the attach; functions open then carry no call of their own",
             ),
@@ -216,9 +251,14 @@ def failed(session: Session, error: ExecdError, now: float) -> Session:
     return replace(session, state=after(session.state, event), ended_at=now, reason=error.message)
 
 
-def stopped(session: Session, now: float) -> Session:
-    """Return a session that has ended as asked."""
+def stopped(session: Session, now: float, reason: str = "") -> Session:
+    """Return a session that has ended as asked, or for a reason with all that it had."""
     stopping = (
         session if session.state is State.STOPPING else replace(session, state=after(session.state, Event.STOP_ASKED))
     )
-    return replace(stopping, state=after(stopping.state, Event.STORED), ended_at=now)
+    return replace(stopping, state=after(stopping.state, Event.STORED), ended_at=now, reason=reason)
+
+
+def _count(value: object) -> int:
+    """Return a number that a target, or a user, has sent, 0 where it is none."""
+    return value if isinstance(value, int) and value > 0 else 0

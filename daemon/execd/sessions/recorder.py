@@ -65,7 +65,7 @@ class Recorder:
         try:
             profile = live.stop(running)
             self._store.add_profile(profile, session=running.session.id, reason="final")
-            session = stopped(running.session, self._clock())
+            session = stopped(running.session, self._clock(), running.breach)
             self._store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
         except ExecdError as error:
             live.forget(running)

@@ -251,7 +251,10 @@ class Registry:
                 if not live.gone:
                     live.ping()
                     for running in list(live.running.values()):
-                        self._recorder.checkpoint(live, running)
+                        if running.breach:
+                            self._recorder.stop(live, running)
+                        else:
+                            self._recorder.checkpoint(live, running)
         except ExecdError as error:
             self.lose(live, error)
 

@@ -26,11 +26,11 @@ _DEFAULT_MAX_BYTES = 32 << 20
 
 
 class Calls:
-    """One calls session. options: builtins (count C functions), max_bytes (memory for the tree)."""
+    """One calls session. options: builtins (count C functions), max_memory_bytes (for the tree)."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._builtins = bool(options.get("builtins", True))
-        self._calls = CallTree(time.perf_counter_ns, int(options.get("max_bytes") or _DEFAULT_MAX_BYTES))
+        self._calls = CallTree(time.perf_counter_ns, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES))
         self._hooks: Any = None
         self._ended_ns = 0
 
@@ -53,6 +53,11 @@ class Calls:
 
             # One frame more: GcHooks looks whether it is stopped before it hands on.
             return GcHooks(hooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins))
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory the tree takes."""
+        return self._calls.used_bytes
 
     def poll(self) -> None:
         """Look for threads that nothing told us of; called from time to time while armed."""

@@ -47,9 +47,9 @@ class CallTable:
     def add_silent_thread(self, calls: CallTree, ident: int, frame: FrameType, now_ns: int) -> None:
         """Add a thread that has had no event: all its frames are open, and the time is the innermost one's."""
         tree = ThreadTree(ident, thread_name(ident, frame), calls.started_ns)
-        count = calls.node_count
+        used_bytes = calls.used_bytes
         node = calls.descend(tree.root, frame, opened=1)
-        calls.node_count = count
+        calls.used_bytes = used_bytes
         self.add_tree(tree, node, now_ns - calls.started_ns)
 
     def add_tree(self, tree: ThreadTree, current: Node, pending_ns: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from execd_agent.collectors import cfunctions
+from execd_agent.collectors.calltree import C_FUNCTION_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _make_enter_c(calls: CallTree, depth: int) -> Any:  # noqa: C901 - a call le
         if below is None:
             if key not in known:
                 known[key] = (repr(function) if kind is descriptor else cfunctions.name_of(function), function)
+                calls.used_bytes += C_FUNCTION_BYTES
             below = child(node, key, known[key][0])
             if below is None:
                 tree.skipped = 1

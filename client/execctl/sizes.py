@@ -1,0 +1,38 @@
+"""Sizes as users write them: 500KB, 64MB, 1GB; the units are powers of 1024."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+_UNIT_BYTES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+_PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(KB|MB|GB)", re.IGNORECASE)
+_LEAST_BYTES, _MOST_BYTES = 1 << 16, 1 << 40
+
+
+def parse_size_bytes(text: str) -> int:
+    """Return the size in bytes.
+
+    Raises:
+        ValueError: the text is no size, or not between 64 KB and 1024 GB.
+    """
+    match = _PATTERN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no size: write a number with its unit, 500KB, 64MB or 1GB")
+    size_bytes = round(float(match[1]) * _UNIT_BYTES[match[2].upper()])
+    if not _LEAST_BYTES <= size_bytes <= _MOST_BYTES:
+        raise ValueError(f"{text!r} is not between 64KB and 1024GB")
+    return size_bytes
+
+
+def size_option(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Turn the value of an option into bytes; a click callback.
+
+    Raises:
+        click.BadParameter: it is no size.
+    """
+    try:
+        return None if value is None else parse_size_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
