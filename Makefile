@@ -23,7 +23,9 @@ demo: $(INSTALLED) $(BYTECODE)
 test: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python -m pytest -q -m "not soak"
 
+# Takes hours, and goes on where it was ended; tests/soak/__main__.py tells of its variables.
 soak: $(INSTALLED) $(BYTECODE)
+	PYTHONPATH=tests $(RUN)/python -m soak
 	$(RUN)/python -m pytest -q -m soak
 
 check: $(INSTALLED)

@@ -30,8 +30,9 @@ class Host:
         self.ours, marker = ours, os.memfd_create("execd:0:1")
         peer = os.dup(ours.fileno())
         descriptors = (theirs.fileno(), peer, marker)
-        settings = dict(zip(("descriptor", "peer", "marker"), descriptors, strict=True), nonce=NONCE)
-        self._text = text.injected_text(agent, settings).rstrip(b"\0")
+        settings: dict[str, object] = dict(zip(("descriptor", "peer", "marker"), descriptors, strict=True), nonce=NONCE)
+        facts = [(number, os.fstat(number)) for number in descriptors]
+        settings["files"] = [(number, fact.st_dev, fact.st_ino) for number, fact in reversed(facts)]
         self._process = subprocess.Popen(
             drivers.command(interpreter, "hosting", []),
             stdin=subprocess.PIPE,
@@ -39,6 +40,8 @@ class Host:
             stderr=subprocess.PIPE,
             pass_fds=descriptors,
         )
+        settings["pid"] = self._process.pid
+        self._text = text.injected_text(agent, settings).rstrip(b"\0")
         os.close(peer)
         os.close(marker)
         theirs.close()

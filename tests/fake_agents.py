@@ -129,17 +129,27 @@ class FakeAttacher:
         agents: the agent of each attach, by PID.
         refusal: what an attach raises.
         attaches: how many there were.
+        allowed_seccomp: whether the last one was to go on under filters that cannot be read.
     """
 
     agents: dict[int, FakeAgent] = field(default_factory=dict)
     channels: dict[int, FakeChannel] = field(default_factory=dict)
     refusal: ExecdError | None = None
     attaches: int = 0
+    allowed_seccomp: bool = False
     marker: str = "execd:0:1"
     helper_pids: tuple[int, ...] = ()
 
-    def attach(self, key: TargetKey, timeout_s: float, cancelled: Callable[[], bool]) -> AgentLink:  # noqa: ARG002
+    def attach(
+        self,
+        key: TargetKey,
+        timeout_s: float,  # noqa: ARG002
+        cancelled: Callable[[], bool],  # noqa: ARG002
+        *,
+        allow_seccomp: bool = False,
+    ) -> AgentLink:
         """Returns a link."""
+        self.allowed_seccomp = allow_seccomp
         self.attaches += 1
         if self.refusal is not None:
             raise self.refusal

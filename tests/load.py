@@ -1,8 +1,9 @@
 """A load on an HTTP server: `python load.py PORT REQUESTS_PER_S CONNECTIONS`, until its standard input ends.
 
 Each connection sends its share at even intervals and catches up when it is late; after REQUESTS_PER_CONNECTION it is
-closed and opened anew. In the end it prints one JSON object: "failed" counts requests that were not answered as they
-had to be, "requests" lists [start, latency] of the others, seconds on CLOCK_MONOTONIC, which all processes share.
+closed and opened anew. In the end it prints one JSON object: "failed" lists requests that were not answered as they
+had to be, "requests" [start, latency] of the others, seconds on CLOCK_MONOTONIC, which all processes share, "answers"
+what these were, byte by byte but for the date: one if all were the same.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Load:
     ended: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[float, float]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    answers: set[str] = field(default_factory=set)
 
     def run(self, first_due: float) -> None:
         """Sends requests over one connection after the other until the end."""
@@ -55,8 +57,14 @@ class Load:
             return
         if (response.status, body) == (http.HTTPStatus.OK, ANSWER):
             self.requests.append((started, time.monotonic() - started))
+            self.answers.add(repr((response.version, response.reason, undated(response), body)))
         else:
             self.failures.append(f"{response.status} {body!r}")
+
+
+def undated(response: http.client.HTTPResponse) -> list[tuple[str, str]]:
+    """The headers, in their order, without the one that changes by the second."""
+    return [header for header in response.getheaders() if header[0].lower() != "date"]
 
 
 def main(port: int, requests_per_s: int, connections: int) -> None:
@@ -72,7 +80,7 @@ def main(port: int, requests_per_s: int, connections: int) -> None:
     load.ended.set()
     for thread in threads:
         thread.join()
-    json.dump({"failed": load.failures, "requests": load.requests}, sys.stdout)
+    json.dump({"failed": load.failures, "requests": load.requests, "answers": sorted(load.answers)}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from execd.errors import NotFound, TargetGone
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, SessionSpec, State
 from execd.model.stored import StoredProfile, Totals
-from execd.model.target import Candidate, Target, TargetKey
+from execd.model.target import Candidate, Check, Outcome, Target, TargetKey
 from execd.sessions.registry import Attachment, Detachment
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class FakeRegistry:
     running_sessions: int = 3
     error: Exception | None = None
     asked: list[Any] = field(default_factory=list)
+    allowed_seccomp: list[bool] = field(default_factory=list)
+    durations_s: list[float] = field(default_factory=list)
     gone: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
 
     def _answer(self, asked: object, answer: Answer) -> Answer:
@@ -55,8 +57,10 @@ class FakeRegistry:
     def candidates(self) -> list[Candidate]:
         return self._answer("candidates", [Candidate(TARGET, "ann", attached=True, reason="")])
 
-    def inspect(self, selector: str) -> Candidate:
-        return self._answer(selector, Candidate(TARGET, "ann", attached=False, reason="stopped"))
+    def inspect(self, selector: str, *, every_check: bool, allow_seccomp: bool) -> Candidate:
+        checks = (Check("alive", Outcome.FAILED, "stopped \udcff", "run it", 5),) if every_check else ()
+        found = Candidate(TARGET, "ann", attached=False, reason="stopped", checks=checks, place="in system call read")
+        return self._answer((selector, every_check, allow_seccomp), found)
 
     def attach(
         self,
@@ -66,15 +70,19 @@ class FakeRegistry:
         name: str,
         timeout_s: float,
         cancelled: Callable[[], bool],
+        allow_seccomp: bool,
+        duration_s: float,
     ) -> Attachment:
         if selector == "never":
             self.asked.append(selector)
             wait_until(cancelled)
             self.gone.put("attach")
+        self.allowed_seccomp.append(allow_seccomp)
+        self.durations_s.append(duration_s)
         return self._answer((selector, specs, name, timeout_s), ATTACHMENT)
 
-    def detach(self, selector: str) -> Detachment:
-        return self._answer(selector, DETACHMENT)
+    def detach(self, selector: str, *, unless_used: bool) -> Detachment:
+        return self._answer((selector, unless_used), DETACHMENT)
 
     def start(self, selector: str, specs: list[SessionSpec]) -> list[Session]:
         return self._answer((selector, specs), [SESSION])
@@ -119,6 +127,10 @@ class FakeStore:
 
     def stored_profiles(self, *, session: str, limit: int) -> list[StoredProfile]:
         return [STORED] * min(limit, 2) if session in {"", "s1"} else []
+
+    def session(self, reference: str) -> Session:
+        assert reference == "s1"
+        return SESSION
 
     def stored(self, reference: str) -> StoredProfile:
         if reference != "p1":

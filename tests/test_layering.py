@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.launcher": ("execd.errors", "execd.config", "execd.instance", "execd.logs"),
     "execd.reports": ("execd.model", "execd.errors", "execd_api.pprof"),
     "execd.store": ("execd.model", "execd.errors"),
-    "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "psutil", "elftools"),
+    "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "psutil"),
     "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.store"),
     "execd.rpc": (*EXECD_WITHOUT_MAIN, "execd_api", *GRPC),
     "execd.cli": (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # file, so that `execctl --help` loads none of them; a test keeps the two equal.
 COMMANDS = {
     "ps": "List the CPython processes that this user can see.",
+    "doctor": "Say whether a process can be attached to, check by check, without attaching.",
     "attach": "Attach to a process and start measuring.",
     "sessions": "List the sessions that go on.",
     "snapshot": "Store a profile of sessions that go on.",

@@ -16,6 +16,7 @@ from execd_api.v1.reports_pb2_grpc import ReportsStub
 from execd_api.v1.sessions_pb2_grpc import SessionsStub
 from execd_api.v1.targets_pb2_grpc import TargetsStub
 
+from execctl.errors import ClientError
 from execctl.failure import client_error
 
 if TYPE_CHECKING:
@@ -67,8 +68,24 @@ class Client:
         with self._translated():
             return self._targets.List(targets_pb2.ListTargetsRequest(), timeout=CALL_TIMEOUT_S).candidates
 
+    def inspect(
+        self, target: str, *, every_check: bool = False, allow_seccomp: bool = False, timeout_s: float = CALL_TIMEOUT_S
+    ) -> targets_pb2.Candidate:
+        """Return one process and where it is; with every check of an attach, `allow_seccomp` among its terms."""
+        request = targets_pb2.InspectRequest(target=target, every_check=every_check, allow_seccomp=allow_seccomp)
+        with self._translated():
+            return self._targets.Inspect(request, timeout=timeout_s)
+
     def attach(
-        self, target: str, spec: SessionSpec, *, timeout_ms: int, name: str, on_wait: Callable[[], None]
+        self,
+        target: str,
+        spec: SessionSpec,
+        *,
+        timeout_ms: int,
+        name: str,
+        allow_seccomp: bool,
+        duration_ms: int,
+        on_wait: Callable[[str], None],
     ) -> targets_pb2.AttachResponse:
         """Attach and start a session.
 
@@ -77,24 +94,42 @@ class Client:
             spec: what to measure.
             timeout_ms: how long the target may take to reach a safe point.
             name: what to call the session, or "".
-            on_wait: called once when it takes longer than a second.
+            allow_seccomp: attach under seccomp filters that the daemon may not read too.
+            duration_ms: after which the daemon ends the session if this client does not; 0 for never.
+            on_wait: called each second that it takes, with where the target is, "" where that is not known.
         """
         asked = sessions_pb2.SessionSpec(collector=spec.collector, options_json=json.dumps(spec.options))
-        request = targets_pb2.AttachRequest(target=target, sessions=[asked], timeout_ms=timeout_ms, name=name)
+        request = targets_pb2.AttachRequest(
+            target=target,
+            sessions=[asked],
+            timeout_ms=timeout_ms,
+            name=name,
+            allow_seccomp=allow_seccomp,
+            duration_ms=duration_ms,
+        )
         call = self._targets.Attach.future(request, timeout=timeout_ms / 1000 + ATTACH_MARGIN_S)
         try:
             with self._translated():
-                try:
-                    return call.result(timeout=ATTACH_PATIENCE_S)
-                except grpc.FutureTimeoutError:
-                    on_wait()
-                return call.result()
+                while True:
+                    try:
+                        return call.result(timeout=ATTACH_PATIENCE_S)
+                    except grpc.FutureTimeoutError:
+                        on_wait(self._place(target))
         finally:
             call.cancel()
 
-    def detach(self, target: str) -> targets_pb2.DetachResponse:
-        """Stop the sessions of a target and take the agent out; "" is the only attached one."""
-        request = targets_pb2.DetachRequest(target=target)
+    def _place(self, target: str) -> str:
+        try:
+            return self.inspect(target, timeout_s=ATTACH_PATIENCE_S).place
+        except ClientError:
+            return ""  # of a target that has just ended, or an older daemon: the attach itself tells
+
+    def detach(self, target: str, *, unless_used: bool = False) -> targets_pb2.DetachResponse:
+        """Stop the sessions of a target and take the agent out; "" is the only attached one.
+
+        With `unless_used` nothing is done where sessions run.
+        """
+        request = targets_pb2.DetachRequest(target=target, unless_used=unless_used)
         with self._translated():
             return self._targets.Detach(request, timeout=CALL_TIMEOUT_S)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from execctl import output
 from execctl.durations import format_duration
+from execctl.errors import ClientError
 from execctl.exits import ExitCode
 from execctl.query import ReportQuery
 from execctl.records import state_name
@@ -62,10 +63,20 @@ def _end(client: Client, attached: AttachResponse) -> list[Session]:
     finally:
         gone = any(state_name(session) == "target_gone" for session in sessions)
         if not attached.joined and not gone:
-            left = client.detach(str(attached.target.pid))
-            for sentence in left.residue:
-                output.note(f"left in the target: {sentence}")
+            _leave(client, str(attached.target.pid))
     return sessions
+
+
+def _leave(client: Client, target: str) -> None:
+    """Take the agent out that came for us, unless others use it meanwhile."""
+    try:
+        left = client.detach(target, unless_used=True)
+    except ClientError as error:
+        # The recording is stored, and is what was asked for.
+        output.note(f"not left: {error.message}")
+        return
+    for sentence in left.residue:
+        output.note(f"left in the target: {sentence}")
 
 
 def _show(client: Client, session: Session) -> None:

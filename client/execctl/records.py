@@ -24,6 +24,15 @@ STATES = (
 )
 
 
+# The names of Outcome, in its order.
+OUTCOMES = ("unspecified", "pass", "fail", "not known", "not needed")
+
+
+def outcome_name(check: targets_pb2.Check) -> str:
+    """Return what came of a check; an outcome that a newer daemon added is "unspecified"."""
+    return OUTCOMES[check.outcome] if check.outcome < len(OUTCOMES) else OUTCOMES[0]
+
+
 def state_name(session: sessions_pb2.Session) -> str:
     """Return where the session stands, "target_gone"; a state that a newer daemon added is "unspecified"."""
     return STATES[session.state] if session.state < len(STATES) else STATES[0]
@@ -44,6 +53,17 @@ def candidate_record(candidate: targets_pb2.Candidate) -> dict[str, object]:
         "in_other_root": target.in_other_root,
         "attached": candidate.attached,
         "reason": candidate.reason,
+    }
+
+
+def check_record(check: targets_pb2.Check) -> dict[str, object]:
+    """Return a check as `doctor --json` shows it."""
+    return {
+        "name": check.name,
+        "outcome": outcome_name(check),
+        "detail": check.detail,
+        "remedy": check.remedy,
+        "exit_code": check.exit_code,
     }
 
 

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from execctl.durations import format_duration
-from execctl.records import state_name
+from execctl.records import outcome_name, state_name
 
 if TYPE_CHECKING:
     from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
 
 CANDIDATE_HEAD = ("PID", "USER", "PYTHON", "ATTACHED", "COMMAND", "REASON")
+CHECK_HEAD = ("CHECK", "OUTCOME", "FOUND", "REMEDY")
 SESSION_HEAD = (
     "SESSION",
     "NAME",
@@ -43,6 +44,11 @@ def candidate_row(candidate: targets_pb2.Candidate) -> tuple[str, ...]:
         _command(list(target.command_line)),
         candidate.reason,
     )
+
+
+def check_row(check: targets_pb2.Check) -> tuple[str, ...]:
+    """Return a check as `doctor` shows it."""
+    return check.name, outcome_name(check), check.detail, check.remedy
 
 
 def session_row(session: sessions_pb2.Session) -> tuple[str, ...]:

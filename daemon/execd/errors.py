@@ -86,6 +86,12 @@ class AgentFailed(ExecdError):
     exit_code = 8
 
 
+class AgentSilent(AgentFailed):
+    """The agent has not answered in time: the target does not let it run now. The link is whole."""
+
+    kind = "agent_silent"
+
+
 class CollectorRefused(ExecdError):
     """A collector cannot run in this target now; the message names who or what is in the way."""
 
@@ -105,6 +111,12 @@ class StoreFull(ExecdError):
 
     kind = "store_full"
     exit_code = 8
+
+
+class StoreUnusable(StoreFull):
+    """The data directory cannot be written to, for another reason than a full disk."""
+
+    kind = "store_unusable"
 
 
 class ProfileCorrupt(ExecdError):

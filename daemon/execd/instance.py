@@ -116,7 +116,7 @@ def _make_private(path: Path) -> None:
         mode = stat.S_IMODE(status.st_mode)
         raise UnsafeDirectory(
             f"the directory {path} is open to other users: mode {mode:04o}",
-            remedy=f"chmod 700 {path}",
+            remedy=f"choose one of your own with --socket or --data-dir, or, if nobody else needs it, chmod 700 {path}",
             path=path,
             mode=f"{mode:04o}",
         )

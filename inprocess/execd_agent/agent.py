@@ -10,7 +10,7 @@ import posix
 import sys
 import time
 
-from execd_agent import forks, port, wire
+from execd_agent import port, wire
 from execd_agent.collectors import Refused
 from execd_agent.haste import Haste
 
@@ -47,15 +47,13 @@ class Agent:
         self._importer = importer
         self._port = port.Port(settings["descriptor"])
         self._collectors: dict[str, Any] = {}
-        self._stub = forks.install_stub()
-        self._fork_warnings = forks.ForkWarningFilter()
         self._haste = Haste(settings["usual_s"])
         self._attached = True
+        self._pid = posix.getpid()
 
     def serve(self) -> None:
         """Say hello, then answer request after request."""
-        self._stub.disarm = self.after_fork_in_child
-        self._fork_warnings.install()
+        self._settings["stub"].disarms.append(self.disarm)
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # Still in haste: the daemon makes its first request at once, be it only a ping.
         while self._attached:
@@ -68,17 +66,17 @@ class Agent:
     def disarm(self) -> None:
         """Take every hook off. Safe to call twice, and in a forked child."""
         self._haste.end()
-        self._stub.disarm = None
-        for collector in self._collectors.values():
-            collector.stop()
-            collector.free()
-        self._collectors.clear()
-        self._fork_warnings.remove()
-
-    def after_fork_in_child(self) -> None:
-        """Make a forked child forget us: our thread is not in it, but our hooks and descriptors are."""
-        self._settings["close"]()
-        self.disarm()
+        for collector in list(self._collectors.values()):
+            _silently(collector.stop)
+        # A child needs its hooks off; to walk over what its parent has recorded would copy all of it.
+        if posix.getpid() == self._pid:
+            for collector in self._collectors.values():
+                _silently(collector.free)
+            self._collectors.clear()
+        # Not before: a child forked until here has hooks. In a child the list is empty.
+        disarms = self._settings["stub"].disarms
+        if self.disarm in disarms:
+            disarms.remove(self.disarm)
 
     def _hello(self) -> dict[str, Any]:
         version = sys.version_info
@@ -116,9 +114,10 @@ class Agent:
         if operation == "snapshot":
             return {"bulk": True}, self._collectors[session].snapshot()
         if operation == "stop":
-            collector = self._collectors.pop(session)
+            collector = self._collectors[session]
             collector.stop()
             table = collector.snapshot()
+            del self._collectors[session]
             collector.free()
             return {"bulk": True}, table
         if operation == "detach":
@@ -133,9 +132,22 @@ class Agent:
         if name not in _COLLECTORS:
             raise Refused("this agent has no collector " + name)
         collector = _COLLECTORS[name]()(options)
-        caveats = collector.start()
+        # Before it starts: a child forked meanwhile stops what has been armed.
         self._collectors[session] = collector
+        try:
+            caveats = collector.start()
+        except BaseException:
+            del self._collectors[session]
+            raise
         return {"form": "python", "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+
+
+def _silently(action: Any) -> None:
+    """Do what the other collectors must not wait for; the agent leaves, and nobody is there to be told."""
+    try:  # noqa: SIM105 - contextlib would be one more module in the target
+        action()
+    except Exception:  # noqa: BLE001, S110 - as it says
+        pass
 
 
 def _release_suffix(version: Any) -> str:

@@ -2,7 +2,9 @@
 
 Executed with `frozen` and `settings` as globals (see launch.py). It is compiled in the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
-usual_s and short_s (switch intervals, see haste.py). `close`, which closes what is ours, is added.
+close (closes one of them, or all), stub and forget (what a forked child calls); silence (of
+os.fork's warning); usual_s and short_s (switch intervals,
+see haste.py); turn (empty where another thread of the same launch is the agent's).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ _PACKAGE = "execd_agent"
 
 def receive(descriptor: int, count: int) -> bytes:
     """Return so many bytes of what the daemon sends."""
-    read = frozen["sys"].modules["posix"].read
+    read = frozen["_bootstrap_external"]._os.read
     data = read(descriptor, count)
     while 0 < len(data) < count:
         part = read(descriptor, count - len(data))
@@ -53,7 +55,7 @@ def read_modules(descriptor: int) -> tuple[dict[str, Any], Any]:
 
     The bytecode is taken where this interpreter would take a .pyc file of it: where its magic number is the same.
     """
-    external = frozen["sys"].modules["_frozen_importlib_external"]
+    external = frozen["_bootstrap_external"]
     sizes = receive(descriptor, 16)
     bytecode_size, sources_size = int(sizes[:8], 16), int(sizes[8:], 16)
     bytecode = receive(descriptor, bytecode_size) if bytecode_size else b""
@@ -64,36 +66,17 @@ def read_modules(descriptor: int) -> tuple[dict[str, Any], Any]:
     return from_sources(eval(receive(descriptor, sources_size), {"__builtins__": {}}))  # noqa: S307
 
 
-def identity(descriptor: int) -> tuple[int, int] | None:
-    """Return what tells an open file from others, None where the number is not open."""
-    try:
-        facts = frozen["sys"].modules["posix"].fstat(descriptor)
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def closer(descriptors: tuple[int, ...]) -> Any:
-    """Return a function that closes them, but none that the target has closed and opened as a file of its own."""
-    ours = [(descriptor, identity(descriptor)) for descriptor in descriptors]
-
-    def close() -> None:
-        for descriptor, file in ours:
-            if file is not None and identity(descriptor) == file:
-                frozen["sys"].modules["posix"].close(descriptor)
-
-    return close
-
-
 def main() -> None:
     """Run the agent until the channel closes. Nothing may surface: this thread's errors are nobody's in the target."""
     sys = frozen["sys"]
-    # The channel last: when the daemon sees it closed, nothing of ours is open any more.
-    settings["close"] = closer((settings["marker"], settings["descriptor"]))
+    try:
+        settings["turn"].pop()
+    except IndexError:
+        return
     importer = None
     namespace = {"__builtins__": frozen["__builtins__"]}
     try:
-        sys.modules["posix"].close(settings["peer"])
+        settings["close"](settings["peer"])
         modules, decode = read_modules(settings["descriptor"])
         name = _PACKAGE + ".importer"
         exec(decode(name), namespace)  # noqa: S102 - the one module that no importer can load
@@ -108,7 +91,12 @@ def main() -> None:
         if importer:
             importer.forget()
         namespace.clear()
+        # From here on a fork waits until this thread is gone.
+        settings["stub"].leaving = frozen["_thread"].get_native_id()
+        settings["silence"](on=False)
+        # When the daemon sees it closed, nothing of ours is open any more.
         settings["close"]()
+        settings["stub"].disarms.remove(settings["forget"])
 
 
 main()

@@ -8,7 +8,5 @@ import sys
 HAS_MONITORING = sys.version_info >= (3, 12)
 # co_qualname. Below it a method's name does not say its class.
 HAS_QUALNAME = sys.version_info >= (3, 11)
-# PyOS_AfterFork_Parent warns when the process has more than one thread (Modules/posixmodule.c).
-FORK_WARNS_OF_THREADS = sys.version_info >= (3, 12)
 # Ids that no well-known tool uses: 0 debugger, 1 coverage, 2 profiler, 5 optimizer (PEP 669).
 MONITORING_TOOL_IDS = (3, 4)

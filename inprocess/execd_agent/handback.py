@@ -1,8 +1,8 @@
 """Runs in the interrupted thread when an exception came out of launch.py: that of a signal handler of the target.
 
 It belongs to the target, so it is raised there again once the thread is out of the injected text: within it the
-interpreter would print it and drop it. A thread of our own waits for that instant. Executed with `frozen` as a global,
-inside of an except clause.
+interpreter would print it and drop it. A thread of our own waits for that instant. Executed inside of an except clause,
+with the globals of launch.py and `launch`, its source: where the exception came before it began, it is run from here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     frozen: dict[str, Any]
+    bootstrap: str
+    settings: dict[str, Any]
+    launch: str
 
 
 def hand_back(error: BaseException) -> None:
@@ -22,7 +25,25 @@ def hand_back(error: BaseException) -> None:
     monkey = sys.modules.get("gevent.monkey")
     saved = getattr(monkey, "saved", {}).get("_thread", {}) if monkey else {}
     start = saved.get("start_new_thread") or thread.start_new_thread
-    start(raise_outside, (error, thread.get_ident(), text))
+    try:
+        start(raise_outside, (error, thread.get_ident(), text))
+    except RuntimeError:  # no more threads; not the exception that it is, but not lost
+        thread.interrupt_main()
+
+
+def find_ctypes() -> Any:
+    """Return the interpreter's own _ctypes, None where it has none: `import` may be the target's, and find anything."""
+    sys, external = frozen["sys"], frozen["_bootstrap_external"]
+    folder = "%s/%s/python%d.%d/lib-dynload" % (sys.base_exec_prefix, sys.platlibdir, *sys.version_info[:2])
+    loader = external.ExtensionFileLoader, frozen["_imp"].extension_suffixes()
+    spec = frozen["BuiltinImporter"].find_spec("_ctypes") or external.FileFinder(folder, loader).find_spec("_ctypes")
+    present = sys.modules.get("_ctypes")
+    if spec is None or getattr(getattr(present, "__spec__", None), "origin", None) == spec.origin:
+        return present if spec else None
+    module = frozen["module_from_spec"](spec)
+    spec.loader.exec_module(module)
+    sys.modules["_ctypes"] = present or module
+    return module
 
 
 def raise_outside(error: BaseException, ident: int, text: Any) -> None:
@@ -37,9 +58,8 @@ def raise_outside(error: BaseException, ident: int, text: Any) -> None:
     # SetAsyncExc takes a class: this one turns into the exception when it is instantiated.
     members = {"__new__": lambda *_: error, "__init__": lambda *_: None}
     carrier = type("carrier", (type(error),), members)
-    try:
-        ctypes = frozen["__builtins__"]["__import__"]("_ctypes")
-    except ImportError:
+    ctypes = find_ctypes()
+    if ctypes is None:
         # Without it only the commonest of them can be raised from here.
         frozen["_thread"].interrupt_main()
         return
@@ -50,4 +70,21 @@ def raise_outside(error: BaseException, ident: int, text: Any) -> None:
     prototype(ctypes.dlsym(ctypes.dlopen(None, 0), "PyThreadState_SetAsyncExc"))(ident, carrier)
 
 
+def make_up(error: BaseException) -> None:
+    """Start the agent where launch.py did not come to it; compiling it takes a millisecond in which signals come."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "launch":
+            return
+        trace = trace.tb_next
+    builtins = frozen["__builtins__"]
+    names = {"__builtins__": builtins, "frozen": frozen, "bootstrap": bootstrap, "settings": settings}
+    try:
+        builtins["exec"](launch, names)
+    except BaseException:  # noqa: BLE001 - one more of the target's; the first is the one that it gets
+        # The interpreter notes a KeyboardInterrupt that leaves an exec, for its exit code, until the next one.
+        builtins["exec"]("", names)
+
+
+make_up(frozen["sys"].exc_info()[1])
 hand_back(frozen["sys"].exc_info()[1])

@@ -45,6 +45,10 @@ class PrivateImporter:
         # The statement is the compiler's; the module would be one more to load.
         self.future: ModuleType = self.module_type("__future__")
         self.future.__dict__["annotations"] = None
+        external = self.frozen["_bootstrap_external"]
+        # Those that the import system itself holds, whatever a program did to sys.modules.
+        self.held = {name: self.frozen[name] for name in ("sys", "_thread", "_warnings")}
+        self.held["posix"] = external._os
 
     def __call__(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002, ARG002
         """Do what the import statement asks for."""
@@ -70,6 +74,8 @@ class PrivateImporter:
         sys = self.frozen["sys"]
         if name == "__future__":
             return self.future
+        if name in self.held:
+            return self.held[name]  # type: ignore[no-any-return]
         present = sys.modules.get(name)
         if present is not None and self.is_standard(present):
             return present  # type: ignore[no-any-return]
@@ -80,9 +86,13 @@ class PrivateImporter:
         if spec is None:
             raise ImportError(name)
         before = set(sys.modules)
-        module = self.frozen["_load_unlocked"](spec)
+        # Not by way of sys.modules: another thread, or a child forked meanwhile, would find it half made.
+        module = self.frozen["module_from_spec"](spec)
+        spec.loader.exec_module(module)
         if present is not None:
             sys.modules[name] = present
+        else:
+            sys.modules.setdefault(name, module)
         # An extension module may import others at its start: array takes collections.abc along.
         self.loaded += [loaded for loaded in list(sys.modules) if loaded not in before]
         return module  # type: ignore[no-any-return]
@@ -136,12 +146,11 @@ class PrivateImporter:
 
     def extension_spec(self, name: str) -> Any:
         """Return the spec of an extension module that lies in the standard library's own directory."""
-        external = self.frozen["sys"].modules["_frozen_importlib_external"]
-        posix = self.frozen["sys"].modules["posix"]
+        external = self.frozen["_bootstrap_external"]
         for suffix in self.frozen["_imp"].extension_suffixes():
             path = self.extensions_directory() + name + suffix
             try:
-                posix.stat(path)
+                external._os.stat(path)
             except OSError:
                 continue
             loader = external.ExtensionFileLoader(name, path)

@@ -1,4 +1,4 @@
-"""What runs in the interrupted thread: start the agent's own thread, nothing else.
+"""What runs in the interrupted thread: make forks safe, start the agent's own thread, nothing else.
 
 `execd.attach.injection` wraps this file into the injected text, which executes it with these globals:
 frozen (the namespace of importlib._bootstrap, whose contents no program replaces), bootstrap (source text) and
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     bootstrap: str
     settings: dict[str, Any]
 
+# What a signal handler that raises may spoil; it is called again after each.
+_ATTEMPTS = 20
+_STUB_NAME, _STUB_MODULE = "ExecdForkStub", "execd_agent.launch"
+_STACK_BYTES = 1 << 20
+# Events of what is done here, of which a hook may refuse one (3.12+ has the first).
+_AUDITED = ("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork")
+# A frame of the protocol (wire.py): FAILURE, of no request. The agent that would say it does not come to be.
+_NO_THREAD = b'{"refused":true,"message":"it cannot start a thread: a limit is reached, or a hook forbids it"}'
+_FAILURE = len(_NO_THREAD).to_bytes(4, "little") + b"\4\0\0\0" + _NO_THREAD
+
 
 def original(module: ModuleType, name: str) -> Any:
     """Return an attribute as it was before gevent replaced it."""
@@ -25,27 +35,194 @@ def original(module: ModuleType, name: str) -> Any:
     return saved.get(name) or getattr(module, name)
 
 
-def start() -> None:
-    """Start the agent's thread with every signal blocked, so that the kernel gives the target's signals to others."""
-    sys, thread = frozen["sys"], frozen["_thread"]
+def closer(posix: Any, failed: Any, files: Any) -> Any:
+    """Return a function that closes files of ours, one or all, and none of the target's under the same number.
+
+    It needs no global name: it outlives this namespace.
+    """
+
+    def close(only: int | None = None) -> None:
+        for number, device, inode in files:
+            if only is None or number == only:
+                try:
+                    facts = posix.fstat(number)
+                    if (facts.st_dev, facts.st_ino) == (device, inode):
+                        posix.close(number)
+                except failed:  # the target has closed it
+                    continue
+
+    return close
+
+
+def find_stub(posix: Any, failed: Any) -> Any:
+    """Return the one stub of the process: a class that says what a fork has to mind.
+
+    A forked child calls what is in its list `disarms`: of several, for one agent may be on its way out while another
+    comes. For the thread `leaving`, unless 0, a fork waits to be gone: until then it counts for the warning.
+    os.register_at_fork cannot be undone, so that it is called once; a later attach finds the class.
+    """
+    for candidate in type.__subclasses__(object):
+        if candidate.__name__ == _STUB_NAME and candidate.__module__ == _STUB_MODULE:
+            return candidate
+    stub: Any = type(_STUB_NAME, (), {"__module__": _STUB_MODULE, "disarms": [], "leaving": 0})
+
+    def await_leaving() -> None:
+        # Bounded: the number may have become another thread's. No global name, see `closer`.
+        turns = 10000
+        while stub.leaving and turns:
+            turns -= 1
+            try:
+                posix.stat("/proc/self/task/%d" % stub.leaving)
+            except failed:
+                break
+            posix.sched_yield()
+        stub.leaving = 0
+
+    def disarm() -> None:
+        while stub.disarms:
+            stub.disarms.pop(0)()
+
+    posix.register_at_fork(before=await_leaving, after_in_child=disarm)
+    return stub
+
+
+def silencer(sys: Any, posix: Any, machinery: Any) -> Any:
+    """Return what keeps os.fork from warning of our thread (3.12+), or lets it again.
+
+    Its entries match that one message of this one process and stand first in warnings.filters: under -W error the
+    warning would be raised in the parent after the child exists.
+    """
+    if sys.version_info < (3, 12):
+        return lambda on: None  # noqa: ARG005 - called by that name
+    message = "This process (pid=%d) is multi-threaded, use of %s() may lead to deadlocks in the child."
+    # The C code of warnings compares an exact str for equality; a pattern would need the re module.
+    texts = [message % (posix.getpid(), name) for name in ("fork", "forkpty")]
+    entries = [("ignore", text, DeprecationWarning, None, 0) for text in texts]
+
+    def silence(*, on: bool) -> None:
+        # Inside of a warnings.catch_warnings of the target the list is another one than the module's.
+        module = sys.modules.get("warnings")
+        lists = [machinery.filters]
+        if getattr(module, "filters", lists[0]) is not lists[0]:
+            lists.append(module.filters)
+        # In single steps: an agent that is on its way out changes the lists too; its entries equal ours.
+        for filters in lists:
+            if on:
+                filters[0:0] = entries
+                continue
+            for entry in entries:
+                if entry in filters:
+                    filters.remove(entry)
+        # The name and the lock differ from 3.14 on.
+        if hasattr(machinery, "_filters_mutated"):
+            machinery._filters_mutated()
+            return
+        machinery._acquire_lock()
+        try:
+            machinery._filters_mutated_lock_held()
+        finally:
+            machinery._release_lock()
+
+    return silence
+
+
+def forgetter(sys: Any, close: Any, silence: Any, intervals: list[float]) -> Any:
+    """Return what a forked child does: it has our files, and maybe our filter and our switch interval."""
+
+    def forget() -> None:
+        close()
+        silence(on=False)
+        # The usual one, and the short one.
+        if intervals and sys.getswitchinterval() == intervals[1]:
+            sys.setswitchinterval(intervals[0])
+
+    return forget
+
+
+def start(sys: Any, posix: Any) -> None:
+    """Start the agent's thread with every signal blocked, so that the kernel gives the target's signals to others.
+
+    May be called again after a signal handler of the target has raised somewhere in here.
+    """
+    settings["stub"] = find_stub(posix, OSError)
+    if "forget" not in settings:
+        settings["intervals"] = []
+        settings["forget"] = forgetter(sys, settings["close"], settings["silence"], settings["intervals"])
+        settings["stub"].disarms.append(settings["forget"])
+        settings["silence"](on=True)
     signal = sys.modules.get("_signal")
-    run = frozen["__builtins__"]["exec"]
     arguments = (bootstrap, {"__builtins__": frozen["__builtins__"], "frozen": frozen, "settings": settings})
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()) if signal else None
+    # Asked for before it is changed: the call that changes it may run a signal handler and return nothing.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if signal else None
     # The new thread must not wait 5 ms for its first turn; haste.py says more, and bootstrap.py puts it back.
-    settings["usual_s"] = sys.getswitchinterval()
-    sys.setswitchinterval(0.0001)
-    settings["short_s"] = sys.getswitchinterval()
+    settings.setdefault("usual_s", sys.getswitchinterval())
+    stack_size = original(frozen["_thread"], "stack_size")
+    usual_stack = settings.setdefault("usual_stack", stack_size())
     try:
-        original(thread, "start_new_thread")(run, arguments)
-    except BaseException:
-        sys.setswitchinterval(settings["usual_s"])
-        raise
+        if signal:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        # The target's own threads may make do with 32 KiB.
+        stack_size(_STACK_BYTES)
+        sys.setswitchinterval(0.0001)
+        settings["short_s"] = sys.getswitchinterval()
+        settings["intervals"][:] = [settings["usual_s"], settings["short_s"]]
+        original(frozen["_thread"], "start_new_thread")(frozen["__builtins__"]["exec"], arguments)
     finally:
+        stack_size(usual_stack)
         if signal:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-start()
+def is_ours(error: BaseException) -> bool:
+    """Tell an exception of something that we did: one of a signal handler comes with the handler's frame.
+
+    That of Ctrl-C has none; an audit hook of the target has one, and the event's name in it.
+    """
+    trace: Any = error.__traceback__
+    while trace and trace.tb_frame.f_globals is globals():
+        trace = trace.tb_next
+    if trace is None:
+        return not isinstance(error, KeyboardInterrupt)
+    return any(type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values())
+
+
+def refuse() -> None:
+    """Tell the daemon that there will be no agent, and leave nothing."""
+    if settings["turn"]:
+        settings["turn"].clear()
+        frozen["_bootstrap_external"]._os.write(settings["descriptor"], _FAILURE)
+        settings["stub"].disarms.remove(settings["forget"])
+        settings["forget"]()
+
+
+def launch() -> None:
+    """Start the agent's thread, be it in a second attempt."""
+    sys, posix, handlers = frozen["sys"], frozen["_bootstrap_external"]._os, None
+    settings["close"] = closer(posix, OSError, settings["files"])
+    if posix.getpid() != settings["pid"]:
+        # A child that was forked while the text was queued has it in its own queue.
+        settings["close"]()
+        return
+    settings["silence"] = silencer(sys, posix, frozen["_warnings"])
+    # Of two threads the second finds nothing to take, and ends.
+    settings["turn"] = [True]
+    for _ in range(_ATTEMPTS):
+        try:
+            start(sys, posix)
+            break
+        except BaseException as error:  # noqa: BLE001 - the target's, and it gets it below
+            if is_ours(error):
+                refuse()
+                break
+            handlers = handlers or error
+    try:
+        if handlers:
+            raise handlers
+    finally:
+        # Its traceback holds this frame.
+        handlers = None
+
+
+launch()
 # Functions and the namespace that they are defined in are a cycle.
 globals().clear()

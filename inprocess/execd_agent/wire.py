@@ -64,6 +64,11 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
+    @property
+    def in_frame(self) -> bool:
+        """Whether a part of a frame has come and the rest has not."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that are complete now.
 

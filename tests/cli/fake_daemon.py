@@ -132,6 +132,10 @@ class Targets(TargetsServicer):
         default = targets_pb2.ListTargetsResponse(candidates=[candidate])
         return self._script.answer("Targets.List", request, context, default)
 
+    def Inspect(self, request: Any, context: Any) -> Any:
+        default = targets_pb2.Candidate(target=make_target(), user="www", place="in system call read")
+        return self._script.answer("Targets.Inspect", request, context, default)
+
     def Attach(self, request: Any, context: Any) -> Any:
         default = targets_pb2.AttachResponse(
             target=make_target(),

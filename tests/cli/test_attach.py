@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import threading
@@ -55,9 +56,41 @@ def test_attach_says_that_it_waits_for_a_safe_point(start: Start, daemon: FakeDa
     daemon.script.attachable.clear()
     process = start("--socket", str(daemon.socket), "attach", "4711", "--profile")
     assert process.stderr is not None
-    assert "waiting up to 10.0 s for 4711" in process.stderr.readline()
+    assert "queued: waiting up to 10.0 s for 4711" in process.stderr.readline()
+    assert process.stderr.readline() == "4711: its main thread is in system call read\n"
     daemon.script.attachable.set()
     assert process.communicate(timeout=20)[0] == "s1\n"
+
+
+def test_attach_says_where_the_target_is_each_time_that_changes(start: Start, daemon: FakeDaemon) -> None:
+    daemon.script.attachable.clear()
+    places = itertools.chain(("running code", "running code"), itertools.repeat("in system call poll"))
+    daemon.script.answers["Targets.Inspect"] = lambda _request: targets_pb2.Candidate(place=next(places))
+    process = start("--socket", str(daemon.socket), "attach", "4711", "--profile")
+    assert process.stderr is not None
+    assert [process.stderr.readline() for _ in range(3)][1:] == [
+        "4711: its main thread is running code\n",
+        "4711: its main thread is in system call poll\n",
+    ]
+    daemon.script.attachable.set()
+    assert process.communicate(timeout=20)[0] == "s1\n"
+
+
+def test_attach_waits_on_where_the_place_is_not_told(start: Start, daemon: FakeDaemon) -> None:
+    daemon.script.attachable.clear()
+    daemon.script.answers["Targets.Inspect"] = error_detail("not_found", 9)
+    process = start("--socket", str(daemon.socket), "attach", "4711", "--profile")
+    assert process.stderr is not None
+    assert "queued" in process.stderr.readline()
+    daemon.script.attachable.set()
+    stdout, stderr = process.communicate(timeout=20)
+    assert (stdout, "main thread" in stderr) == ("s1\n", False)
+
+
+@pytest.mark.parametrize("more", [(), ("--allow-seccomp",)])
+def test_attach_asks_for_filters_to_be_allowed_only_when_told(run: Run, daemon: FakeDaemon, more: tuple[str]) -> None:
+    run("attach", "4711", "--profile", *more)
+    assert daemon.script.request("Targets.Attach").allow_seccomp == bool(more)
 
 
 def test_a_quick_attach_says_nothing_of_waiting(run: Run) -> None:

@@ -58,7 +58,13 @@ def attach(text):
 def functions():
     """The agent's functions that exist, be it only until the next garbage collection."""
     ours = [one for one in gc.get_objects() if isinstance(one, types.FunctionType)]
-    return [one.__qualname__ for one in ours if one.__code__.co_filename.startswith("<execd_agent")]
+    # The injected text has no file name; it empties its namespace at its end.
+    return [one.__qualname__ for one in ours if is_the_agents(one)]
+
+
+def is_the_agents(function):
+    """Whether a function is the agent's, or one of the text that started it."""
+    return function.__code__.co_filename.startswith("<execd_agent") or not function.__globals__
 
 
 def main():

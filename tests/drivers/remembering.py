@@ -1,6 +1,6 @@
 """How much a recording takes of the process, against what it says: each grows until its budget is used up.
 
-"paths": ever new stacks of 60 functions; "codes": ever new functions, called once each, whose code the tree alone keeps.
+"paths": ever new stacks of 60 functions; "codes": ever new functions, called once, whose code the tree alone keeps.
 """
 
 import os

@@ -3,6 +3,7 @@
 import _thread
 import sys
 import threading
+import time
 
 import measuring
 
@@ -86,6 +87,22 @@ def one_after_another(count, calls):
     return measuring.measured(action)
 
 
+def late_threads(count, calls, pause_ms):
+    """Threads in turn, each a while after the start: how long each lived, in nanoseconds."""
+    lives_ns = []
+
+    def action():
+        for index in range(count):
+            time.sleep(pause_ms / 1000)
+            began_ns = time.perf_counter_ns()
+            thread = threading.Thread(target=work, args=(calls,), name=f"late-{index}")
+            thread.start()
+            thread.join()
+            lives_ns.append(time.perf_counter_ns() - began_ns)
+
+    return {**measuring.measured(action), "lives_ns": lives_ns}
+
+
 def bare_threads(count, calls):
     """Threads of `_thread` in turn, each found by `poll` before it works."""
     agent = measuring.Agent()
@@ -150,6 +167,7 @@ if __name__ == "__main__":
             "old_threads": old_threads,
             "new_threads": new_threads,
             "one_after_another": one_after_another,
+            "late_threads": late_threads,
             "bare_threads": bare_threads,
             "silent": silent,
             "snapshots_of_busy_threads": snapshots_of_busy_threads,

@@ -1,15 +1,14 @@
-"""Attach, profile, detach, again and again, on a server under load: nobody notices, and nothing adds up."""
+"""Attach, profile, detach, again and again, on a server under load: nobody notices, and nothing adds up.
+
+The short form of tests/soak/cycles.py, without a daemon.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
@@ -17,47 +16,27 @@ import pytest
 from attachments import attached, detach, record_calls
 from footprint import Footprint, becomes, footprint, resident_kib
 from programs import Program
+from soak.cycles import Load, loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from execd.attach.attacher import Attacher
     from interpreters import Interpreter
     from programs import ProgramFolders
 
-LOAD = Path(__file__).parent.parent / "load.py"
-# Somewhat more than the 200 a second that are asked for.
-REQUESTS_PER_S = 240
 LEAST_PER_S = 200
-CONNECTIONS = 4
 CYCLES = 50
-SOAK_CYCLES = 1000
 PROFILE_S = 0.05
 PAUSE_S = 0.02
-# The cycle from which memory counts, by the number of cycles. Until then allocators come to their working size: malloc
+# The cycle from which memory counts. Until then allocators come to their working size: malloc
 # gives the agent's thread whichever arena is free, so that one after the other grows, once, to what an attach needs.
-FIRST_COUNTED = {CYCLES: 20, SOAK_CYCLES: 50}
+FIRST_COUNTED = 20
 GROWTH_KIB = 2048
 LOADED_BEFORE_S = 0.5
-SOAK_TIMEOUT_S = 1800
 # The main thread, and the one that answers commands.
 THREADS_AT_REST = 2
 REST_TIMEOUT_S = 5.0
-
-
-@dataclass
-class Load:
-    """A load that runs, and when it has ended what it saw."""
-
-    process: subprocess.Popen[str]
-    failed: list[str] = field(default_factory=list)
-    requests: list[tuple[float, float]] = field(default_factory=list)
-
-    def end(self) -> None:
-        """Ends it and keeps its answer."""
-        output, _ = self.process.communicate()
-        answer = json.loads(output)
-        self.failed, self.requests = answer["failed"], [tuple(request) for request in answer["requests"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +64,6 @@ class Cycles:
     state_before: dict[str, Any]
     state_after: dict[str, Any]
     stderr: str
-
-
-@contextmanager
-def loaded(port: str) -> Iterator[Load]:
-    """Loads a server."""
-    command = [sys.executable, str(LOAD), port, str(REQUESTS_PER_S), str(CONNECTIONS)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        load = Load(process)
-        try:
-            yield load
-            load.end()
-        finally:
-            process.kill()
 
 
 def one_cycle(attacher: Attacher, pid: int) -> tuple[float, float]:
@@ -138,19 +104,8 @@ def at_rest(server: Program) -> Footprint:
     return footprint(server.pid)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(CYCLES, id=f"{CYCLES} cycles"),
-        pytest.param(
-            SOAK_CYCLES,
-            id=f"{SOAK_CYCLES} cycles",
-            marks=[pytest.mark.soak, pytest.mark.timeout(SOAK_TIMEOUT_S)],
-        ),
-    ],
-)
+@pytest.fixture(scope="module")
 def cycles(
-    request: pytest.FixtureRequest,
     interpreter: Interpreter,
     attacher: Attacher,
     program_folders: ProgramFolders,
@@ -160,12 +115,12 @@ def cycles(
     command = program_folders.command(interpreter, "http_server", ())
     with Program(interpreter, command, tmp_path_factory.mktemp("cycles") / "stderr", dict(os.environ)) as server:
         server.wait_until_ready()
-        return run_cycles(attacher, server, request.param)
+        return run_cycles(attacher, server, CYCLES)
 
 
 def growth_kib(cycles: Cycles) -> int:
     """How much the server's memory grew while it counts."""
-    return cycles.resident_kib[-1] - cycles.resident_kib[FIRST_COUNTED[len(cycles.windows)]]
+    return cycles.resident_kib[-1] - cycles.resident_kib[FIRST_COUNTED]
 
 
 def p50_ms(latencies_s: list[float]) -> float:

@@ -26,6 +26,7 @@ WORKERS = 3
 DISARM_S = 1.0
 TARGET_GONE_S = 2.0
 DAEMON_END_S = 5.0
+CHECKPOINTED_S = 15.0
 
 
 def hooks(program: Program) -> dict[str, Any]:
@@ -148,3 +149,19 @@ def runs(pid: str) -> bool:
         return status_fields(f"/proc/{pid}/status")["State"][0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_session_outlives_a_long_call_that_keeps_the_gil(
+    local_interpreter: Interpreter, spawn: Spawn, daemon: Daemon
+) -> None:
+    held, other = spawn(local_interpreter, "holding"), spawn(local_interpreter, "busy")
+    session, beside = daemon.record_calls(held.pid), daemon.record_calls(other.pid)
+    held.tell("hold 4000")
+    assert held.read_line() == "holding"
+    # The other target is looked after meanwhile: twice at least within these seconds.
+    before = daemon.session(beside.id).latest_profile
+    assert becomes(lambda: daemon.session(beside.id).latest_profile != before, CHECKPOINTED_S)
+    assert held.read_line() == "1"
+    assert daemon.session(session.id).state == sessions_pb2.SESSION_STATE_RUNNING
+    daemon.detach(held.pid)
+    assert daemon.session(session.id).state == sessions_pb2.SESSION_STATE_STOPPED

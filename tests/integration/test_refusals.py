@@ -128,14 +128,6 @@ def test_the_process_of_another_user_is_refused_with_the_remedy(local_interprete
     assert commands_read(program) == 1
 
 
-def test_a_process_under_a_seccomp_filter_is_refused_by_name(
-    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
-) -> None:
-    program = spawn(local_interpreter, "filtered")
-    require_refused(attacher, program.pid, NotSupported, "seccomp filter")
-    assert commands_read(program) == 1
-
-
 def test_a_process_that_disables_remote_debugging_is_respected_on_every_version(
     interpreter: Interpreter, spawn: Spawn, attacher: Attacher
 ) -> None:

@@ -1,6 +1,7 @@
 """The main thread answers commands; "hold N" holds the GIL for N milliseconds inside of a C function.
 
-Known: its answer is how often it has held the GIL. No other thread runs Python meanwhile.
+Known: its answer is how often it has held the GIL. No other thread runs Python meanwhile. "block" holds it until
+another byte comes, and answers the same.
 """
 
 import ctypes
@@ -15,7 +16,8 @@ import line_protocol
 def main():
     """Serves until stdin ends."""
     # PyDLL calls without letting the GIL go.
-    usleep = ctypes.PyDLL(None).usleep
+    library = ctypes.PyDLL(None)
+    usleep, read = library.usleep, library.read
     held = []
 
     def hold(milliseconds):
@@ -24,8 +26,14 @@ def main():
         usleep(milliseconds * 1000)
         return len(held)
 
+    def block():
+        held.append(0)
+        line_protocol.say("holding")
+        read(line_protocol.STDIN_FD, ctypes.create_string_buffer(1), 1)
+        return len(held)
+
     line_protocol.ready()
-    line_protocol.serve({"hold": hold, "state": line_protocol.state})
+    line_protocol.serve({"hold": hold, "block": block, "state": line_protocol.state})
 
 
 if __name__ == "__main__":

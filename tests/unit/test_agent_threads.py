@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_drivers import Counts, by_name, calls_by_thread, paths, profile_of
+from execd.model.filter import where
 
 if TYPE_CHECKING:
     from agent_drivers import Drivers
@@ -41,6 +42,18 @@ def test_many_threads_in_turn_lose_no_call_when_the_ended_are_merged(
     assert sum(found.values()) == threads * 3
     assert len(profile.labels) < 200
     assert sum(calls_by_thread(profile, "part").values()) == threads * 6
+
+
+def test_a_thread_that_is_started_later_has_its_own_time_and_nothing_open(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    """Its number, and on old versions its outermost frame, may be those of one that ran before."""
+    result = drivers.run(interpreter, "threading_on", "late_threads", THREADS, CALLS, 100)
+    profile = profile_of(result["table"])
+    for index, lived_ns in enumerate(result["lives_ns"]):
+        late = where(profile, lambda label, name=f"late-{index}": label.thread_name == name)  # type: ignore[misc]
+        assert sum(late.column("open")) == 0
+        assert 0 < sum(late.column("self_ns")) <= lived_ns
 
 
 def test_threads_that_the_threading_module_does_not_know_are_found_one_after_the_other(

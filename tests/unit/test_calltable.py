@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,7 +70,12 @@ def test_a_table_is_read_as_it_was_sent() -> None:
     assert list(profile.parents) == [ROOT, 0, 1]
     assert profile.labels == (Label(9, "MainThread", PID),)
     assert [list(column.values) for column in profile.columns] == [[0, 5, 10], [100, 200, 300], [1, 0, 0]]
-    assert profile.header == HEADER
+    assert profile.header == replace(HEADER, ended_at=HEADER.started_at + 600e-9)
+
+
+@pytest.mark.parametrize("span", [None, "long", -1, 11 * 10**9, 1 << 80])
+def test_a_span_that_cannot_be_is_not_believed(span: object) -> None:
+    assert read(table(span_ns=span)).header.ended_at == HEADER.ended_at
 
 
 def test_what_the_agent_lost_and_warns_of_stands_beside_what_the_daemon_knows() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from execd.attach import channel as channels
 from execd.attach.channel import Channel
-from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
+from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, TargetGone
 from execd_agent import wire
 
 if TYPE_CHECKING:
@@ -131,9 +131,40 @@ def test_what_breaks_the_protocol_is_an_error_and_closes_the_channel(what: str) 
 def test_a_silent_agent_costs_the_time_limit_and_no_more() -> None:
     with agent(wait_for_the_end) as channel:
         began = time.monotonic()
-        with pytest.raises(AgentFailed, match="did not answer in time"):
+        with pytest.raises(AgentSilent, match="did not answer in time"):
             channel.request("ping", timeout_s=LIMIT_S)
         assert LIMIT_S * 0.9 <= time.monotonic() - began < LIMIT_S * SLACK
+        assert not channel.has_news()
+
+
+def late(connection: socket.socket) -> None:
+    """Says nothing to two requests, and at the third answers all in their order, the second with bulk."""
+    numbers = [next_request(connection)[0] for _ in range(3)]
+    connection.sendall(reply({"of": 1})(numbers[0]))
+    connection.sendall(reply({"bulk": True})(numbers[1]) + b"".join(wire.encode_bulk(numbers[1], b"stale")))
+    connection.sendall(reply({"of": 3})(numbers[2]))
+    number, _ = next_request(connection)
+    connection.sendall(reply({"of": 4})(number))
+    wait_for_the_end(connection)
+
+
+def test_answers_that_come_late_are_dropped_and_the_next_one_is_the_right_one() -> None:
+    with agent(late) as channel:
+        for _ in range(2):
+            with pytest.raises(AgentSilent):
+                channel.request("ping", timeout_s=LIMIT_S / 4)
+        assert channel.request("ping", timeout_s=LIMIT_S * SLACK).facts == {"of": 3}
+        assert channel.request("ping", timeout_s=LIMIT_S * SLACK).facts == {"of": 4}
+
+
+def test_an_agent_that_never_answers_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "_ABANDONED_LIMIT", 3)
+    with agent(wait_for_the_end) as channel:
+        for _ in range(3):
+            with pytest.raises(AgentSilent):
+                channel.request("ping", timeout_s=0.01)
+        with pytest.raises(AgentFailed, match="has not answered 3 requests"):
+            channel.request("ping", timeout_s=0.01)
         assert_closed(channel)
 
 

@@ -125,7 +125,7 @@ def test_a_directory_that_is_open_to_others_is_refused(config: Config, name: str
     path.chmod(mode)
     with pytest.raises(UnsafeDirectory, match="open to other users") as caught:
         Instance(config)
-    assert caught.value.remedy == f"chmod 700 {path}"
+    assert caught.value.remedy.endswith(f"if nobody else needs it, chmod 700 {path}")
 
 
 def test_a_directory_of_another_user_is_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

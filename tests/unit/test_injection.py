@@ -14,6 +14,7 @@ from execd.attach.memory import Memory
 from execd.attach.ptrace import Ptrace
 from execd.attach.stopped import CHAIN_STACK, StopClock, Stopper
 from execd.errors import AttachBusy, TargetGone
+from footprint import becomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,5 +132,6 @@ def test_a_process_that_is_stopped_already_is_left_so(drivers: Drivers, local_in
         os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
         with pytest.raises(AttachBusy, match="job control"), stopper.one(program.pid):
             pytest.fail("it was held")
-        assert process.status(program.pid).state == "T"
+        # Let go of, it takes a moment to stop for its signal again.
+        assert becomes(lambda: process.status(program.pid).state == "T", TIMEOUT_S)
         os.kill(program.pid, 18)

@@ -94,7 +94,7 @@ def test_a_running_interpreter_is_not_finalizing(drivers: Drivers, interpreter: 
         assert not seen.found.finalizing()
 
 
-@pytest.mark.parametrize("offset", ["threads_head", "interpreter"])
+@pytest.mark.parametrize("offset", ["threads_head", "next_thread", "interpreter", "thread_id"])
 @pytest.mark.parametrize("shift", [8, -8, 1 << 20])
 def test_an_offset_that_does_not_fit_is_refused(
     drivers: Drivers, local_interpreter: Interpreter, offset: str, shift: int

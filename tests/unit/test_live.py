@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from execd.errors import AgentFailed, ProfileCorrupt, StoreFull, TargetGone
+from execd.errors import AgentFailed, AgentSilent, ProfileCorrupt, StoreFull, TargetGone
 from execd.model.session import State
 from fake_agents import BrokenProtocol
 
@@ -116,3 +116,20 @@ def test_a_target_that_ends_in_the_midst_of_a_request_does_not_end_the_watch_ove
     assert daemon.until_ended(first.id) is State.TARGET_GONE
     daemon.end(sound)
     assert daemon.until_ended(second.id) is State.TARGET_GONE
+
+
+def test_a_target_that_does_not_answer_for_a_while_is_not_lost(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    live, agent = daemon.live(pid), daemon.agent(pid)
+    agent.errors["ping"] = AgentSilent("held")
+    daemon.registry.beat(live)
+    asked = len(agent.asked)
+    # Nothing has come from it: it is not asked again.
+    daemon.registry.beat(live)
+    assert (live.silent, len(agent.asked)) == (True, asked)
+    del agent.errors["ping"]
+    daemon.attacher.channels[pid].theirs.send(b"something")
+    daemon.registry.beat(live)
+    assert not live.silent
+    assert daemon.store.session(session.id).state is State.RUNNING

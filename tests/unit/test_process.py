@@ -47,9 +47,8 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-c", *arguments)
 
 
-def mappings_of(text: str, monkeypatch: pytest.MonkeyPatch) -> list[process.Mapping]:
-    monkeypatch.setattr(process, "read_file", lambda _path: os.fsencode(text))
-    return process.mappings(1)
+def mappings_of(text: str) -> list[process.Mapping]:
+    return process.parse_mappings(os.fsencode(text).splitlines(keepends=True))
 
 
 PATHS = {
@@ -67,24 +66,23 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_mapping_has_the_path_that_the_kernel_wrote(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (found,) = mappings_of(f"{MAP}     {path}\n", monkeypatch)
+def test_a_mapping_has_the_path_that_the_kernel_wrote(path: str) -> None:
+    (found,) = process.parse_mappings([os.fsencode(f"{MAP}     {path}\n")])
     assert found.path == PATHS[path]
     assert (found.start, found.end, found.offset, found.inode) == (0x7F0000000000, 0x7F0000001000, 0x1000, 42)
     assert found.executable
 
 
 @pytest.mark.parametrize("line", ["", "x", "7f-8f", MAP.replace("r-xp", "r-x"), MAP.replace("-", "+"), "\0" * 100])
-def test_a_line_that_is_no_mapping_is_left_out(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert mappings_of(line + "\n" + MAP, monkeypatch) == mappings_of(MAP, monkeypatch)
+def test_a_line_that_is_no_mapping_is_left_out(line: str) -> None:
+    assert mappings_of(line + "\n" + MAP) == mappings_of(MAP)
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",))))
 def test_any_text_is_mappings_or_nothing(text: str) -> None:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for found in mappings_of(text, monkeypatch):
-            assert found.start >= 0
-            assert "\n" not in found.path
+    for found in mappings_of(text):
+        assert found.start >= 0
+        assert "\n" not in found.path
 
 
 # At most 15 bytes: what would be fields of their own if a name were not one line.

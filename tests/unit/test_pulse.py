@@ -137,3 +137,18 @@ def test_many_wake_ups_do_not_block(beating: Beating) -> None:
     beating.add()
     beating.children[0].kill()
     assert beating.registry.heard.wait(WAIT_S)
+
+
+def test_an_error_of_one_target_is_not_the_end_of_the_pulse(beating: Beating, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulses, "IDLE_BEAT_S", 0.01)
+    beats: list[LiveTarget] = []
+
+    def beat(live: LiveTarget) -> None:
+        beats.append(live)
+        if len(beats) >= 5:
+            beating.registry.beaten.set()
+        raise OSError("gone")
+
+    monkeypatch.setattr(beating.registry, "beat", beat)
+    beating.add()
+    assert beating.registry.beaten.wait(WAIT_S)

@@ -7,16 +7,21 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from execd.attach import process, refusals
+from execd.attach import access, process, refusals, seccomp
+from execd.attach.checks import CONDITIONS, examine, first_failure, refuse
+from execd.attach.interpreter import Finder
 from execd.attach.link import find_markers, marker_name
-from execd.attach.refusals import refuse
+from execd.attach.subject import Subject
 from execd.errors import NotPermitted, NotSupported, TargetGone
+from execd.model.target import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OURS = marker_name(os.getuid(), os.getpid())
 NOBODY = 65534
@@ -45,8 +50,19 @@ def running(*arguments: str, **more: object) -> Iterator[int]:
             program.kill()
 
 
+def subject(pid: int) -> Subject:
+    """A process that nothing of is stopped, as `execctl ps` looks at it."""
+    return Subject(pid, OURS, Finder())
+
+
 def look(pid: int) -> None:
-    refuse(pid, OURS, process.mappings(pid))
+    refuse(subject(pid))
+
+
+def seen_as(monkeypatch: pytest.MonkeyPatch, pid: int, **changes: Any) -> None:
+    """Makes a process look otherwise than it is."""
+    facts = replace(process.status(pid), **changes)
+    monkeypatch.setattr(process, "status", lambda _pid: facts)
 
 
 def test_an_ordinary_process_is_not_refused() -> None:
@@ -56,14 +72,14 @@ def test_an_ordinary_process_is_not_refused() -> None:
 
 def test_a_process_that_is_not_there_is_a_target_gone() -> None:
     with pytest.raises(TargetGone, match="has ended"):
-        refuse(NO_PID, OURS, [])
+        look(NO_PID)
 
 
 def test_a_zombie_is_a_target_gone() -> None:
     with subprocess.Popen(["true"]) as program:
         os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(TargetGone, match="zombie"):
-            refuse(program.pid, OURS, [])
+            look(program.pid)
 
 
 def test_a_stopped_process_is_refused_with_what_lets_it_run() -> None:
@@ -78,9 +94,7 @@ def test_a_stopped_process_is_refused_with_what_lets_it_run() -> None:
 
 def test_a_process_that_is_traced_already_is_refused_with_its_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as pid:
-        facts = process.status(pid)
-        traced = process.Status(facts.state, facts.uid, facts.effective_uid, 77, 0, shadow_stack=False)
-        monkeypatch.setattr(refusals.process, "status", lambda _pid: traced)
+        seen_as(monkeypatch, pid, tracer_pid=77)
         with pytest.raises(NotPermitted, match="traced by process 77") as caught:
             look(pid)
     assert caught.value.facts["tracer_pid"] == "77"
@@ -95,9 +109,7 @@ def test_another_users_process_is_refused_with_both_users(monkeypatch: pytest.Mo
 
 def test_a_shadow_stack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as pid:
-        facts = process.status(pid)
-        shadowed = process.Status(facts.state, facts.uid, facts.effective_uid, 0, 0, shadow_stack=True)
-        monkeypatch.setattr(refusals.process, "status", lambda _pid: shadowed)
+        seen_as(monkeypatch, pid, shadow_stack=True)
         with pytest.raises(NotSupported, match="shadow stack"):
             look(pid)
 
@@ -111,8 +123,11 @@ def test_remote_debugging_that_was_switched_off_is_refused(value: str) -> None:
 
 def test_musl_is_refused() -> None:
     loader = process.Mapping(0x1000, 0x2000, "r-xp", 0, "00:01", 5, "/lib/ld-musl-x86_64.so.1")
-    with running() as pid, pytest.raises(NotSupported, match="musl"):
-        refuse(pid, OURS, [loader])
+    with running() as pid:
+        one = subject(pid)
+        one.mappings.append(loader)
+        with pytest.raises(NotSupported, match="musl"):
+            refuse(one)
 
 
 def test_the_agent_of_another_living_daemon_is_refused_and_named() -> None:
@@ -145,3 +160,92 @@ def test_a_memfd_of_a_similar_name_is_no_marker(name: str) -> None:
     with running(name) as pid:
         assert find_markers(pid) == {}
         look(pid)
+
+
+@pytest.mark.parametrize(
+    ("scope", "rule", "remedy"),
+    [
+        (1, "ptrace_scope is 1: only ancestors", "PR_SET_PTRACER_ANY"),
+        (2, "ptrace_scope is 2: only CAP_SYS_PTRACE", "kernel.yama.ptrace_scope=0"),
+        (3, "ptrace_scope is 3: nobody", "at the next boot"),
+        (0, "not dumpable", "CAP_SYS_PTRACE"),
+    ],
+)
+def test_what_the_kernel_closes_is_refused_with_the_rule_in_force(
+    monkeypatch: pytest.MonkeyPatch, scope: int, rule: str, remedy: str
+) -> None:
+    def closed(*_arguments: object) -> int:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(os, "open", closed)
+    with pytest.raises(NotPermitted, match=rule) as caught:
+        access.require_access(4711, scope)
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(("content", "scope"), [("0\n", 0), ("1\n", 1), ("3\n", 3), ("odd", 0), (None, 0)])
+def test_the_rule_of_yama_is_read(tmp_path: Path, content: str | None, scope: int) -> None:
+    path = tmp_path / "ptrace_scope"
+    if content is not None:
+        path.write_text(content)
+    assert access.yama_scope(path) == scope
+
+
+@pytest.mark.parametrize("head", [b"\x7fELF\x01" + bytes(13) + b"\x03\0", b"\x7fELF\x01" + bytes(13) + b"\x3e\0"])
+def test_a_program_that_is_not_64_bit_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, head: bytes) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(head)
+    monkeypatch.setattr(refusals.rootfs, "open_executable", lambda _pid: os.open(program, os.O_RDONLY))
+    with running() as pid, pytest.raises(NotSupported, match="64-bit"):
+        look(pid)
+
+
+def test_an_old_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals.platform, "release", lambda: "5.4.0-150-generic")
+    with pytest.raises(NotSupported, match=r"Linux 5\.6, this is 5\.4"):
+        look(os.getpid())
+
+
+def test_filters_that_cannot_be_read_are_refused_but_where_they_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "may_read", lambda: False)
+    with running() as pid:
+        seen_as(monkeypatch, pid, seccomp=seccomp.FILTERED)
+        with pytest.raises(NotPermitted, match="may not read") as caught:
+            look(pid)
+        assert "--allow-seccomp" in caught.value.remedy
+        refuse(Subject(pid, OURS, Finder(), allow_seccomp=True))
+
+
+def test_strict_seccomp_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as pid:
+        seen_as(monkeypatch, pid, seccomp=seccomp.STRICT)
+        with pytest.raises(NotSupported, match="strict seccomp"):
+            look(pid)
+
+
+def test_every_check_of_an_ordinary_process_is_told_and_none_fails() -> None:
+    with running() as pid:
+        checks = examine(subject(pid))
+    assert [check.name for check in checks] == [condition.name for condition in CONDITIONS]
+    assert first_failure(checks) is None
+    assert all(check.detail for check in checks)
+
+
+def test_a_check_that_fails_is_told_as_an_attach_would_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as pid:
+        seen_as(monkeypatch, pid, shadow_stack=True, tracer_pid=77)
+        checks = examine(subject(pid))
+        with pytest.raises(NotPermitted) as caught:
+            look(pid)
+    failed = [check for check in checks if check.outcome is Outcome.FAILED]
+    assert [check.name for check in failed] == ["not traced", "shadow stack"]
+    assert (failed[0].detail, failed[0].remedy) == (caught.value.message, caught.value.remedy)
+    assert [check.exit_code for check in failed] == [5, 6]
+
+
+def test_what_cannot_be_looked_at_is_not_known() -> None:
+    with subprocess.Popen(["true"]) as program:
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+        first, gone, *rest = examine(subject(program.pid))
+    assert (first.outcome, gone.outcome, gone.exit_code) == (Outcome.PASSED, Outcome.FAILED, 4)
+    assert {check.outcome for check in rest} == {Outcome.UNKNOWN}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,18 @@ from execd.errors import (
     CollectorRefused,
     NotFound,
     NotSupported,
+    StoreFull,
     TargetGone,
     UsageError,
 )
 from execd.model.session import SessionSpec, State
+from execd.sessions import archive
+from execd.sessions import live as lives
 from fake_agents import BrokenProtocol
 from fake_daemons import CALLS, LINES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fake_daemons import Daemon
 
@@ -257,7 +261,7 @@ def test_prev_and_first_are_the_neighbours_in_time(daemon: Daemon) -> None:
     assert daemon.registry.earlier_profile(newest, "prev").id == taken[1].id
     assert int(first.id[1:]) <= int(taken[0].id[1:])
     assert daemon.registry.earlier_profile(newest, taken[0].id).id == taken[0].id
-    with pytest.raises(NotFound, match="nothing earlier"):
+    with pytest.raises(NotFound, match="no snapshot earlier"):
         daemon.registry.earlier_profile(first, "prev")
 
 
@@ -298,3 +302,89 @@ def test_closing_stops_and_detaches_everything(daemon: Daemon) -> None:
     assert [daemon.store.session(session.id).state for session in sessions] == [State.STOPPED] * 2
     assert [daemon.agent(pid).operations()[-1] for pid in pids] == ["detach"] * 2
     assert daemon.registry.attached_targets == 0
+
+
+def test_a_second_attach_with_the_same_options_takes_no_time_and_not_less(daemon: Daemon) -> None:
+    pid = daemon.target()
+    daemon.attach(pid)
+    assert 0 <= daemon.attach(pid).attach_us < 60_000_000
+
+
+def test_what_was_started_for_a_client_that_has_gone_is_ended(daemon: Daemon) -> None:
+    pid = daemon.target()
+    with pytest.raises(AttachTimeout, match="cancelled"):
+        daemon.registry.attach(str(pid), [CALLS], timeout_s=1.0, cancelled=lambda: True)
+    assert (daemon.registry.attached_targets, daemon.registry.running_sessions) == (0, 0)
+    assert daemon.agent(pid).armed == {}
+
+
+def attach_for(daemon: Daemon, pid: int, duration_s: float) -> str:
+    """Attach as `--duration` does."""
+    attachment = daemon.registry.attach(
+        str(pid), [CALLS], timeout_s=1.0, cancelled=lambda: False, duration_s=duration_s
+    )
+    return attachment.sessions[0].id
+
+
+def test_a_session_of_a_limited_time_ends_without_its_client_and_the_agent_leaves(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "CLIENT_GRACE_S", 0.0)
+    pid = daemon.target()
+    session = attach_for(daemon, pid, 0.01)
+    assert daemon.until_ended(session) is State.STOPPED
+    assert daemon.store.session(session).latest_profile
+    assert became(lambda: daemon.registry.attached_targets == 0)
+
+
+def test_the_agent_stays_while_others_use_it(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "CLIENT_GRACE_S", 0.0)
+    pid = daemon.target()
+    session = attach_for(daemon, pid, 0.01)
+    other = daemon.attach(pid).sessions[0]
+    assert daemon.until_ended(session) is State.STOPPED
+    daemon.registry.beat(daemon.live(pid))
+    assert daemon.store.session(other.id).state is State.RUNNING
+    left = daemon.registry.detach(str(pid), unless_used=True)
+    assert (left.was_attached, left.sessions) == (True, ())
+    assert daemon.store.session(other.id).state is State.RUNNING
+    daemon.registry.stop(other.id)
+    assert daemon.registry.detach(str(pid), unless_used=True).residue
+
+
+def test_a_session_that_ended_while_the_disk_was_full_is_shown_so_and_stored_later(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise StoreFull("no space")
+
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(daemon.store, "save_session", full)
+        daemon.registry.lose(daemon.live(pid), TargetGone("ended"))
+        assert daemon.registry.session(session.id).state is State.TARGET_GONE
+        assert daemon.registry.sessions(running_only=True, limit=9) == []
+        assert daemon.store.session(session.id).state is State.RUNNING
+    assert daemon.registry.session(session.id).state is State.TARGET_GONE
+    assert daemon.store.session(session.id).state is State.TARGET_GONE
+
+
+def test_the_last_checkpoint_of_a_session_that_broke_off_says_what_is_missing(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    live = daemon.live(pid)
+    live.running[session.id].checkpoint_due = 0.0
+    daemon.registry.beat(live)
+    daemon.registry.lose(live, TargetGone("ended"))
+    profile = archive.load(daemon.store, archive.newest(daemon.store, session.id))
+    assert "the last checkpoint of a session that ended at" in profile.header.caveats[0]
+    assert "(target gone): its last" in profile.header.caveats[0]
+
+
+def became(condition: Callable[[], bool]) -> bool:
+    """Wait for what the pulse does."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()

@@ -153,8 +153,9 @@ def test_shutdown_answers_and_asks_for_the_end(daemon: Daemon) -> None:
 def test_attach_passes_target_specs_name_and_timeout(daemon: Daemon) -> None:
     specs = [sessions_pb2.SessionSpec(collector="calls", options_json='{"builtins": false}')]
     answer = daemon.targets.Attach(
-        targets_pb2.AttachRequest(target="4711", sessions=specs, name="nightly", timeout_ms=1500)
+        targets_pb2.AttachRequest(target="4711", sessions=specs, name="nightly", timeout_ms=1500, duration_ms=30_000)
     )
+    assert daemon.registry.durations_s == [30.0]
     assert daemon.registry.asked == [("4711", [SessionSpec("calls", {"builtins": False})], "nightly", 1.5)]
     assert (answer.joined, answer.attach_us, answer.stopped_us) == (True, 20_000, 300)
     assert (answer.method, answer.sessions[0].id) == ("pending call", "s1")
@@ -182,8 +183,23 @@ def test_hostile_command_lines_arrive_as_text(daemon: Daemon) -> None:
     assert list(answer.candidates[0].target.command_line) == ["python", r"\xff"]
 
 
-def test_inspect_tells_why_not(daemon: Daemon) -> None:
-    assert daemon.targets.Inspect(targets_pb2.InspectRequest(target="4711")).reason == "stopped"
+def test_inspect_tells_why_not_and_where_it_is(daemon: Daemon) -> None:
+    found = daemon.targets.Inspect(targets_pb2.InspectRequest(target="4711"))
+    assert (found.reason, found.place, len(found.checks)) == ("stopped", "in system call read", 0)
+
+
+def test_inspect_tells_every_check_where_it_is_asked_to(daemon: Daemon) -> None:
+    request = targets_pb2.InspectRequest(target="4711", every_check=True, allow_seccomp=True)
+    (check,) = daemon.targets.Inspect(request).checks
+    assert daemon.registry.asked == [("4711", True, True)]
+    assert (check.name, check.outcome, check.exit_code) == ("alive", targets_pb2.OUTCOME_FAILED, 5)
+    assert (check.detail, check.remedy) == ("stopped \\xff", "run it")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_attach_passes_on_whether_filters_are_allowed(daemon: Daemon, *, allowed: bool) -> None:
+    daemon.targets.Attach(targets_pb2.AttachRequest(target="4711", allow_seccomp=allowed))
+    assert daemon.registry.allowed_seccomp == [allowed]
 
 
 def test_sessions_are_started_stopped_and_read(daemon: Daemon) -> None:

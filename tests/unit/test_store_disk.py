@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import store_writer
-from execd.errors import AlreadyRunning, StoreFull, UnsafeDirectory
+from execd.errors import AlreadyRunning, StoreFull, StoreUnusable, UnsafeDirectory
 from execd.model.session import State
 from execd.store.full import disk_may_be_full
 from execd.store.store import Store
@@ -83,7 +83,7 @@ def test_a_directory_that_is_open_to_others_is_refused(tmp_path: Path, mode: int
     directory.chmod(mode)
     with pytest.raises(UnsafeDirectory, match=f"{mode:04o}") as caught:
         Store.open(directory)
-    assert caught.value.remedy == f"chmod 700 {directory}"
+    assert caught.value.remedy.endswith(f"if nobody else needs it, chmod 700 {directory}")
     assert list(directory.iterdir()) == []
 
 
@@ -220,9 +220,27 @@ def test_a_failed_rename_is_named_and_leaves_neither_file_nor_row(
     store.close()
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOENT, errno.EMFILE, errno.EPERM])
+def test_a_directory_out_of_reach_is_named_so(tmp_path: Path, code: int) -> None:
+    with pytest.raises(StoreUnusable, match=f"below {tmp_path}") as caught, disk_may_be_full(tmp_path):
+        raise OSError(code, os.strerror(code))
+    assert "may write to it" in caught.value.remedy
+
+
+def test_a_profiles_folder_that_was_moved_away_is_out_of_reach(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    session = add_session(store)
+    (tmp_path / "profiles").rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnusable):
+        store.add_profile(a_profile(), session=session.id, reason="snapshot")
+    (tmp_path / "elsewhere").rename(tmp_path / "profiles")
+    assert store.add_profile(a_profile(), session=session.id, reason="snapshot").id == "p1"
+    store.close()
+
+
 def test_an_error_that_is_not_the_disk_s_passes_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), disk_may_be_full(tmp_path):
-        raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(FileExistsError), disk_may_be_full(tmp_path):
+        raise FileExistsError(errno.EEXIST, "no")
     connection = sqlite3.connect(":memory:")
     with closing(connection), pytest.raises(sqlite3.OperationalError), disk_may_be_full(tmp_path):
         connection.execute("SELECT nothing")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from execctl import output
-from execctl.durations import duration_option, format_duration
+from execctl.durations import duration_option
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
 from execctl.modes import PROFILE, mode_list
 from execctl.query import SessionSpec
 from execctl.recording import record
 from execctl.sizes import size_option
+from execctl.waiting import Waiting
 
 if TYPE_CHECKING:
     from execd_api.v1.targets_pb2 import AttachResponse
@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long the target may take to reach a point at which it can be attached to.",
 )
+@click.option(
+    "--allow-seccomp",
+    is_flag=True,
+    help="Attach under seccomp filters that execd may not read too; they may end the process.",
+)
 @click.option("--name", default="", help="What to call the session.")
 @click.pass_context
 def command(
@@ -59,6 +64,7 @@ def command(
     no_subcalls: bool,
     max_memory: int | None,
     attach_timeout: int,
+    allow_seccomp: bool,
     name: str,
 ) -> None:
     """Attach to a process and start measuring.
@@ -78,7 +84,9 @@ def command(
             SessionSpec(PROFILE.collector, options),
             timeout_ms=attach_timeout,
             name=name,
-            on_wait=partial(_tell_waiting, target, attach_timeout),
+            allow_seccomp=allow_seccomp,
+            duration_ms=duration or 0,
+            on_wait=Waiting(target, attach_timeout).tell,
         )
         _tell_attached(attached, name)
         if duration is None:
@@ -94,11 +102,6 @@ def _refuse_without_mode(target: str) -> None:
         exit_code=ExitCode.USAGE,
         remedy=f"the modes:\n{mode_list()}",
     )
-
-
-def _tell_waiting(target: str, timeout_ms: int) -> None:
-    patience = format_duration(timeout_ms)
-    output.note(f"waiting up to {patience} for {target} to reach a point at which it can be attached to")
 
 
 def _tell_attached(attached: AttachResponse, name: str) -> None:

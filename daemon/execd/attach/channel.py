@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from execd_agent import wire
 
-from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
+from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, NotSupported, TargetGone
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +26,8 @@ _RECEIVE_SIZE = 1 << 18
 _HELLO_TIMEOUT_S = 5.0
 _NAME_LIMIT = 64
 _LIST_LIMIT = 1000
+_ABANDONED_LIMIT = 1000
+_REASON_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,14 @@ class Channel:
         self._frames: list[wire.Frame] = []
         self._lock = threading.Lock()
         self._next_request = 0
+        # Requests that nobody waits for any more; their answers may still come, before that of any later one.
+        self._abandoned: set[int] = set()
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._closed = False
         self._whole = True
+        # The answer to the request has begun: what does not end then is no silence.
+        self._answering = False
 
     def fileno(self) -> int:
         """Return the descriptor, for polling."""
@@ -79,10 +85,14 @@ class Channel:
 
         Raises:
             AgentFailed: it is not the agent that was sent, or not of this protocol.
+            NotSupported: it could not be started there.
             TargetGone: the link closed.
         """
         with self._guarded():
             frame = self._receive(time.monotonic() + _HELLO_TIMEOUT_S)
+            if frame.kind == wire.FAILURE:
+                reason = _text(self._object(frame, wire.FAILURE).get("message"), _REASON_LIMIT)
+                raise NotSupported(f"process {self._pid} cannot take the agent: {reason}", pid=self._pid)
             facts = self._object(frame, wire.HELLO)
             if facts.get("protocol") != wire.VERSION or facts.get("nonce") != nonce:
                 raise self._broken("its hello does not fit")
@@ -94,29 +104,28 @@ class Channel:
 
         Raises:
             CollectorRefused: the agent says that a collector cannot run.
-            AgentFailed: it failed, was silent for `timeout_s`, or broke the protocol.
+            AgentSilent: it did not answer within `timeout_s`; its answer is dropped when it comes.
+            AgentFailed: it failed, or broke the protocol.
             TargetGone: the link closed.
         """
         deadline = time.monotonic() + timeout_s
         with self._guarded():
-            self._next_request = (self._next_request + 1) & 0xFFFF
-            number = self._next_request
+            number = self._new_number()
             # The agent reads it as a Python literal, to which a pair of surrogates is two characters: only halves are
             # escaped.
             text = json.dumps({"op": operation, **arguments}, ensure_ascii=False)
             message = text.encode("utf-8", "backslashreplace")
             self._send(wire.encode_frame(wire.REQUEST, number, message), deadline)
-            frame = self._receive(deadline)
-            if frame.request != number:
-                raise self._broken("it answered another request than the one made")
-            if frame.kind == wire.FAILURE:
-                failure = self._failure(self._object(frame, wire.FAILURE))
+            try:
+                return self._reply(number, deadline)
+            except AgentSilent:
+                self._abandoned.add(number)
                 self._whole = True
-                raise failure
-            facts = self._object(frame, wire.REPLY)
-            bulk = self._receive_bulk(number, deadline) if facts.get("bulk") is True else b""
-            self._whole = True
-        return Reply(facts, bulk)
+                raise
+
+    def has_news(self) -> bool:
+        """Whether something is there to be read: what a silent agent answers first."""
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close the link; the agent then takes everything out of the target within a second."""
@@ -129,7 +138,7 @@ class Channel:
         with self._lock:
             if self._closed:
                 raise TargetGone(f"the link to process {self._pid} is closed", pid=self._pid)
-            self._whole = False
+            self._whole = self._answering = False
             try:
                 yield
             except wire.ProtocolError as error:
@@ -137,6 +146,29 @@ class Channel:
             finally:
                 if not self._whole:
                     self.close()
+
+    def _new_number(self) -> int:
+        if len(self._abandoned) >= _ABANDONED_LIMIT:
+            raise self._broken(f"it has not answered {_ABANDONED_LIMIT} requests")
+        self._next_request = (self._next_request + 1) & 0xFFFF
+        return self._next_request
+
+    def _reply(self, number: int, deadline: float) -> Reply:
+        frame = self._receive(deadline)
+        while frame.request in self._abandoned:
+            frame = self._receive(deadline)
+        if frame.request != number:
+            raise self._broken("it answered another request than the one made")
+        self._abandoned.clear()
+        self._answering = True
+        if frame.kind == wire.FAILURE:
+            failure = self._failure(self._object(frame, wire.FAILURE))
+            self._whole = True
+            raise failure
+        facts = self._object(frame, wire.REPLY)
+        bulk = self._receive_bulk(number, deadline) if facts.get("bulk") is True else b""
+        self._whole = True
+        return Reply(facts, bulk)
 
     def _receive_bulk(self, number: int, deadline: float) -> bytes:
         parts: list[bytes] = []
@@ -157,7 +189,9 @@ class Channel:
             # The clock decides, not the poll: of an agent that sends for ever there is always something to read.
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0 or not self._poll.poll(remaining_s * 1000):
-                raise self._broken("it did not answer in time")
+                if self._answering or self._decoder.in_frame:
+                    raise self._broken("its answer did not come to an end in time")
+                raise self._silent()
             try:
                 data = self._connection.recv(_RECEIVE_SIZE)
             except BlockingIOError:
@@ -195,10 +229,17 @@ class Channel:
         return value
 
     def _failure(self, facts: dict[str, Any]) -> ExecdError:
-        message = _text(facts.get("message"), 500)
+        message = _text(facts.get("message"), _REASON_LIMIT)
         if facts.get("refused") is True:
             return CollectorRefused(f"process {self._pid}: {message}", pid=self._pid)
         return AgentFailed(f"the agent in process {self._pid} failed: {message}", pid=self._pid)
+
+    def _silent(self) -> AgentSilent:
+        return AgentSilent(
+            f"the agent in process {self._pid} did not answer in time: the process does not let it run now",
+            remedy="try again; a long call in C code that keeps the interpreter's lock ends it only by its end",
+            pid=self._pid,
+        )
 
     def _broken(self, what: str) -> AgentFailed:
         return AgentFailed(

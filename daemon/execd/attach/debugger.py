@@ -6,6 +6,7 @@ The script is a memfd of the target, named by /proc/self/fd/N.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from execd.attach.layout import PLEASE_STOP_BIT
@@ -16,7 +17,24 @@ if TYPE_CHECKING:
     from execd.attach.layout import DebuggerSupport
 
 
-def queue(found: Interpreter, state: ThreadState, script_path: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A script that a thread is asked to run, and what its fields held before.
+
+    Attributes:
+        state: the thread's.
+        path: of the script, as it lies in the field.
+        before: the bytes that lay there.
+        flag_is_ours: whether we set the bit of eval_breaker, and nobody before.
+    """
+
+    state: ThreadState
+    path: bytes
+    before: bytes
+    flag_is_ours: bool
+
+
+def queue(found: Interpreter, state: ThreadState, script_path: str) -> Request:
     """Ask a thread to run a script at its next safe point. All threads must be stopped.
 
     Raises:
@@ -25,41 +43,61 @@ def queue(found: Interpreter, state: ThreadState, script_path: str) -> None:
     """
     support = _support(found)
     memory = found.memory
-    if memory.read_u32(found.main + support.enabled_in_interpreter) != 1:
+    require_enabled(found)
+    if memory.read_u32(state.address + support.pending_call):
+        raise AttachBusy("another debugger's script is pending in the target", remedy="try again when it has run")
+    path = script_path.encode() + b"\0"
+    before = memory.read(state.address + support.script_path, len(path))
+    memory.write(state.address + support.script_path, path)
+    memory.write_u32(state.address + support.pending_call, 1)
+    return Request(state, path, before, _set_flag(found, state))
+
+
+def require_enabled(found: Interpreter) -> None:
+    """Raise NotPermitted where the target has switched remote debugging off, which it can from 3.14."""
+    support = found.layout.debugger
+    if support is not None and found.memory.read_u32(found.main + support.enabled_in_interpreter) != 1:
         raise NotPermitted(
             "remote debugging is disabled in the target",
             remedy="start it without PYTHON_DISABLE_REMOTE_DEBUG and without -X disable-remote-debug",
         )
-    if memory.read_u32(state.address + support.pending_call):
-        raise AttachBusy("another debugger's script is pending in the target", remedy="try again when it has run")
-    path = script_path.encode() + b"\0"
-    memory.write(state.address + support.script_path, path)
-    memory.write_u32(state.address + support.pending_call, 1)
-    wake(found, state)
 
 
-def is_queued(found: Interpreter, state: ThreadState) -> bool:
+def is_queued(found: Interpreter, request: Request) -> bool:
     """Return whether the script still waits. Reads only; the target may run meanwhile."""
-    return found.memory.read_u32(state.address + _support(found).pending_call) != 0
+    return found.memory.read_u32(request.state.address + _support(found).pending_call) != 0
 
 
-def wake(found: Interpreter, state: ThreadState) -> None:
-    """Make the thread look at its pending script. All threads must be stopped."""
-    address = state.address + found.layout.eval_breaker
-    found.memory.write_u64(address, found.memory.read_u64(address) | PLEASE_STOP_BIT)
+def is_awake(found: Interpreter, request: Request) -> bool:
+    """Return whether the thread has been told to look at its pending script. Reads only."""
+    return bool(found.memory.read_u32(request.state.address + found.layout.eval_breaker) & PLEASE_STOP_BIT)
 
 
-def cancel(found: Interpreter, state: ThreadState, script_path: str) -> bool:
+def wake(found: Interpreter, request: Request) -> Request:
+    """Make the thread look at its script again. All threads must be stopped. Returns the request as it is now."""
+    return replace(request, flag_is_ours=_set_flag(found, request.state) or request.flag_is_ours)
+
+
+def cancel(found: Interpreter, request: Request) -> bool:
     """Take the script out again if it has not run. All threads must be stopped. Returns False where it has run."""
-    support = _support(found)
-    path = script_path.encode() + b"\0"
-    memory = found.memory
+    support, memory, state = _support(found), found.memory, request.state
     pending = memory.read_u32(state.address + support.pending_call)
-    if not pending or memory.read(state.address + support.script_path, len(path)) != path:
+    if not pending or memory.read(state.address + support.script_path, len(request.path)) != request.path:
         return False
     memory.write_u32(state.address + support.pending_call, 0)
-    memory.write(state.address + support.script_path, bytes(len(path)))
+    memory.write(state.address + support.script_path, request.before)
+    if request.flag_is_ours:
+        flag = state.address + found.layout.eval_breaker
+        memory.write_u64(flag, memory.read_u64(flag) & ~PLEASE_STOP_BIT)
     return True
+
+
+def _set_flag(found: Interpreter, state: ThreadState) -> bool:
+    """Set the bit of eval_breaker. Returns whether it was not."""
+    flag = state.address + found.layout.eval_breaker
+    before = found.memory.read_u64(flag)
+    found.memory.write_u64(flag, before | PLEASE_STOP_BIT)
+    return not before & PLEASE_STOP_BIT
 
 
 def _support(found: Interpreter) -> DebuggerSupport:

@@ -17,17 +17,18 @@ import socket
 import struct
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from execd.attach import checks, process, text
 from execd.attach import link as links
-from execd.attach import process, text
+from execd.attach.children import close_in_children
 from execd.attach.injection import BORROWED, Injection
 from execd.attach.interpreter import Finder, Interpreter
 from execd.attach.ptrace import Ptrace
-from execd.attach.refusals import refuse
 from execd.attach.stopped import StopClock, Stopper
-from execd.errors import AttachBusy, AttachTimeout, ExecdError, TargetGone
+from execd.attach.subject import Subject
+from execd.errors import AgentFailed, AttachBusy, AttachTimeout, ExecdError, TargetGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ class AttachOrder:
         timeout_s: how long it may take to reach a safe point.
         marker: name of the memfd that will mark it.
         dead_man_s: the agent takes everything out after so long a silence.
+        allow_seccomp: filters that cannot be read are no hindrance.
     """
 
     pid: int
@@ -55,6 +57,7 @@ class AttachOrder:
     timeout_s: float
     marker: str
     dead_man_s: int
+    allow_seccomp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ def serve(control: socket.socket, kit: Kit) -> None:
 
 def _answer(request: dict[str, object], control: socket.socket, kit: Kit) -> tuple[dict[str, object], list[int]]:
     order = AttachOrder(**{name: request[name] for name in AttachOrder.__dataclass_fields__})  # type: ignore[arg-type]
+    if request["op"] == "examine":
+        return {"checks": examine(order, kit)}, []
     attached = attach(order, kit, lambda: _has_news(control))
     facts: dict[str, object] = {
         "method": attached.method,
@@ -119,18 +124,36 @@ def attach(order: AttachOrder, kit: Kit, cancelled: Callable[[], bool]) -> Attac
     deadline = time.monotonic() + order.timeout_s
     pidfd = _open_pidfd(order)
     try:
-        mappings = process.mappings(order.pid)
-        refuse(order.pid, order.marker, mappings)
         # The target's threads come and go while we read.
-        found = _retry(lambda: kit.finder.find(order.pid, mappings), deadline, cancelled)
-        clock = StopClock()
-        stopper = Stopper(order.pid, kit.ptrace, clock, mappings)
-        link = _retry(lambda: links.open_link(stopper, found, order.marker, mappings), deadline, cancelled)
+        subject, found = _retry(lambda: _accepted(order, kit), deadline, cancelled)
+        clock = subject.clock
+        stopper = Stopper(order.pid, kit.ptrace, clock, subject.mappings)
+        opening = links.Opening(stopper, found, order.marker, subject.mappings)
+        link = _retry(opening.attempt, deadline, cancelled)
         channel, method, nonce = _inject(order, kit, stopper, found, link, pidfd, deadline, cancelled)
     except BaseException:
         os.close(pidfd)
         raise
     return Attached(channel, pidfd, method, clock.held_ns // 1000, nonce)
+
+
+def examine(order: AttachOrder, kit: Kit) -> list[dict[str, object]]:
+    """Return every check of a process as it travels. Raises TargetGone."""
+    pidfd = _open_pidfd(order)
+    try:
+        found = checks.examine(_subject(order, kit))
+    finally:
+        os.close(pidfd)
+    return [{**asdict(check), "outcome": check.outcome.value} for check in found]
+
+
+def _subject(order: AttachOrder, kit: Kit) -> Subject:
+    return Subject(order.pid, order.marker, kit.finder, kit.ptrace, allow_seccomp=order.allow_seccomp)
+
+
+def _accepted(order: AttachOrder, kit: Kit) -> tuple[Subject, Interpreter]:
+    subject = _subject(order, kit)
+    return subject, checks.refuse(subject)
 
 
 def _inject(
@@ -147,7 +170,7 @@ def _inject(
     channel: socket.socket | None = None
     injection: Injection | None = None
     try:
-        channel = links.take_socket(pidfd, link)
+        channel = links.take_socket(pidfd, link, link.daemon_descriptor)
         _set_dead_man(pidfd, link, order.dead_man_s)
         arrived = _arrival(channel, text.bundle(kit.agent, found.version))
         _place_text(kit.agent, found, link, pidfd, nonce)
@@ -155,6 +178,7 @@ def _inject(
         injection = Injection(stopper, found, link, arrived, cancelled)
         method = injection.run(deadline)
         _clear_text(link, pidfd)
+        close_in_children(order.pid, kit.ptrace, found, link)
         if method != BORROWED:
             _unmap(order.pid, kit, found, link, threads)
     except BaseException:
@@ -179,6 +203,8 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         "descriptor": link.agent_descriptor,
         "peer": link.daemon_descriptor,
         "marker": link.marker,
+        "files": link.files,
+        "pid": links.pid_inside(found.memory.pid),
         "nonce": nonce,
     }
     program = text.injected_text(agent, settings)
@@ -186,16 +212,17 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         raise AssertionError(f"the injected text of {len(program)} bytes has outgrown its page")
     found.memory.write(link.text_address, program)
     if found.layout.debugger is not None:
-        marker = links.take_descriptor(pidfd, link.marker)
+        marker = links.take_descriptor(pidfd, link, link.marker)
         os.pwrite(marker, program.rstrip(b"\0"), 0)
         os.close(marker)
 
 
 def _clear_text(link: links.Link, pidfd: int) -> None:
-    """Take the text out of the marker once it has run."""
-    marker = links.take_descriptor(pidfd, link.marker)
-    os.ftruncate(marker, 0)
-    os.close(marker)
+    """Take the text out of the marker once it has run. A target that has closed it has done that."""
+    with contextlib.suppress(AttachBusy):
+        marker = links.take_descriptor(pidfd, link, link.marker)
+        os.ftruncate(marker, 0)
+        os.close(marker)
 
 
 def _unmap(pid: int, kit: Kit, found: Interpreter, link: links.Link, before: set[int]) -> None:
@@ -211,7 +238,7 @@ def _unmap(pid: int, kit: Kit, found: Interpreter, link: links.Link, before: set
 
 def _set_dead_man(pidfd: int, link: links.Link, seconds: int) -> None:
     """Bound the agent's reads and writes; the options belong to the socket, whoever holds it."""
-    agent_end = socket.socket(fileno=links.take_descriptor(pidfd, link.agent_descriptor))
+    agent_end = links.take_socket(pidfd, link, link.agent_descriptor)
     limit = struct.pack("<qq", seconds, 0)
     agent_end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     agent_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -234,10 +261,19 @@ def _arrival(channel: socket.socket, modules: bytes) -> Callable[[float], bool]:
             if writable and not readable:
                 rest = rest[channel.send(rest) :]
             elif readable or time.monotonic() >= end:
-                return bool(readable)
-        return bool(select.select([channel], [], [], max(end - time.monotonic(), 0))[0])
+                return bool(readable) and _require_open(channel)
+        readable, _, _ = select.select([channel], [], [], max(end - time.monotonic(), 0))
+        return bool(readable) and _require_open(channel)
 
     return arrived
+
+
+def _require_open(channel: socket.socket) -> bool:
+    """Return True; raise AgentFailed where what is to be read is the end: that is no answer of an agent."""
+    with contextlib.suppress(ConnectionError):
+        if channel.recv(1, socket.MSG_PEEK):
+            return True
+    raise AgentFailed("the target closed the link before the agent had answered", remedy="try again")
 
 
 def _open_pidfd(order: AttachOrder) -> int:

@@ -109,7 +109,7 @@ def _tell(control: socket.socket, message: dict[str, object]) -> None:
 def _answer(control: socket.socket) -> tuple[bytes, list[int]]:
     """Return the helper's answer and descriptors, nothing where it has ended: before it read all, that is a reset."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_LIMIT, 2)
+        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_LIMIT, 2, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return b"", []
     return data, descriptors

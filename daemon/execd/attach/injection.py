@@ -11,15 +11,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.attach import debugger, pending, process, x86_64
+from execd.attach import debugger, pending, process, rootfs, x86_64
 from execd.attach.link import unmap_step
+from execd.attach.place import where
 from execd.attach.stopped import PYTHON_STACK
-from execd.errors import AttachBusy, AttachTimeout, NotPermitted, TargetGone
+from execd.errors import AgentFailed, AttachBusy, AttachTimeout, NotPermitted, TargetGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from execd.attach.interpreter import Interpreter, ThreadState
+    from execd.attach.interpreter import Gil, Interpreter, ThreadState
     from execd.attach.link import Link
     from execd.attach.stopped import Stopper
 
@@ -37,12 +38,8 @@ _LATER_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
-    """A text that the interpreter is to run: the ring's entry, or the thread whose debugger fields are set."""
-
-    entry: pending.Entry | None
-    thread: ThreadState | None
-    script_path: str = ""
+class Begun:
+    """A text that a borrowed thread has been given: beyond recall."""
 
 
 class Injection:
@@ -69,8 +66,10 @@ class Injection:
         self._link = link
         self._arrived = arrived
         self._cancelled = cancelled
-        self._queued: Queued | None = None
+        self._queued: pending.Entry | debugger.Request | Begun | None = None
         self._hindrance = ""
+        # A program without a /proc has no name for the marker; the ring needs none, and is there on every version.
+        self._by_script = found.layout.debugger is not None and rootfs.opens_by_number(stopper.pid, link.marker)
 
     @property
     def is_undone(self) -> bool:
@@ -85,12 +84,17 @@ class Injection:
 
         Raises:
             AttachTimeout: it did not by then; what was queued has been taken out again.
+            AgentFailed: the link was closed in the target, by whomever; the same.
         """
         method, wait_s = "", _FIRST_LOOK_S
         while True:
             method = self._attempt(everywhere=bool(method)) or method
-            if self._arrived(min(wait_s, max(deadline - time.monotonic(), 0.001))):
-                return method
+            try:
+                if self._arrived(min(wait_s, max(deadline - time.monotonic(), 0.001))):
+                    return method
+            except AgentFailed:
+                self._withdraw()
+                raise
             if time.monotonic() >= deadline or self._cancelled():
                 self._give_up(method)
             wait_s = _LATER_LOOK_S
@@ -103,8 +107,9 @@ class Injection:
             if self._has_begun():
                 return ""
             threads = process.threads(self._stopper.pid)
+            gil = self._found.gil()
             for tid in threads[:_THREADS_TRIED] if everywhere else threads[:1]:
-                if self._may_wait(tid) and self._borrow(tid):
+                if self._may_wait(tid, gil) and self._borrow(tid):
                     return BORROWED
             return self._queue() if self._queued is None else self._wake()
         except AttachBusy as error:
@@ -113,19 +118,25 @@ class Injection:
 
     def _has_begun(self) -> bool:
         """Whether the text is beyond recall: in a borrowed thread, or taken up by the interpreter."""
-        if self._queued is None:
-            return False
-        if self._queued.entry is not None:
-            return not pending.is_queued(self._found, self._queued.entry)
-        return self._queued.thread is None or not debugger.is_queued(self._found, self._queued.thread)
+        match self._queued:
+            case pending.Entry() as entry:
+                return not pending.is_queued(self._found, entry)
+            case debugger.Request() as request:
+                return not debugger.is_queued(self._found, request)
+            case Begun():
+                return True
+        return False
 
-    def _may_wait(self, tid: int) -> bool:
+    def _may_wait(self, tid: int, gil: Gil) -> bool:
         """Look without stopping: most threads that cannot be borrowed show it (/proc/PID/task/TID/syscall)."""
         try:
             call = process.read_file(f"/proc/{self._stopper.pid}/task/{tid}/syscall").split()
         except TargetGone:
             return False
-        return bool(call) and call[0].isdigit() and int(call[0]) in x86_64.BLOCKING_CALLS | {x86_64.FUTEX}
+        if not call or not call[0].isdigit():
+            return False
+        number = int(call[0])
+        return number in x86_64.BLOCKING_CALLS or (number == x86_64.FUTEX and not gil.contains(int(call[1], 16)))
 
     def _borrow(self, tid: int) -> bool:
         """Lend the text to a thread that idles. With something queued, that is taken out first."""
@@ -152,14 +163,14 @@ class Injection:
             unmap_step(self._found, self._link),
         ]
         self._stopper.run_chain(tid, steps, gadgets, b"", PYTHON_STACK)
-        self._queued = Queued(None, None)
+        self._queued = Begun()
 
     def _lendable(self, registers: x86_64.Registers, states: list[ThreadState]) -> bool:
         """Whether a stopped thread may run the text; `states` were read before, and hold it if it is Python's."""
         number = registers.system_call
         state = _state_of(states, registers["fs_base"])
         gil = self._found.gil()
-        if number is None or state is None or gil.holder == state.address:
+        if number is None or state is None or gil.holder == state.address or not self._found.takes_gilstate(state):
             return False
         if number == x86_64.FUTEX:
             waits = registers.waits_in_python_lock and not gil.contains(registers["rdi"])
@@ -167,62 +178,69 @@ class Injection:
             waits = number in x86_64.BLOCKING_CALLS
         return waits and self._found.recursion_left(state) >= _FRAMES_LEFT
 
+    def _require_frames(self) -> None:
+        """Refuse while a thread that may take the text up has no room for it: on 3.12 and 3.13 that is any of them."""
+        for state in self._found.thread_states():
+            if self._found.recursion_left(state) < _FRAMES_LEFT:
+                raise AttachBusy("a thread of the target is near its recursion limit", remedy="try again")
+
     def _queue(self) -> str:
+        self._require_frames()
         with self._stopper.all() as tids:
             main = _state_of(self._found.thread_states(), self._stopper.registers(tids[0])["fs_base"])
             if main is not None and self._found.recursion_left(main) < _FRAMES_LEFT:
                 raise AttachBusy("the target is near its recursion limit", remedy="try again")
-            if self._found.layout.debugger is None:
-                self._queued = Queued(pending.queue(self._found, self._link.text_address), None)
+            if main is None or not self._by_script:
+                debugger.require_enabled(self._found)
+                self._queued = pending.queue(self._found, self._link.text_address)
                 return PENDING_CALL
-            if main is None:
-                raise AttachBusy("the target's main thread runs no Python")
-            path = f"/proc/self/fd/{self._link.marker}"
-            debugger.queue(self._found, main, path)
-            self._queued = Queued(None, main, path)
+            self._queued = debugger.queue(self._found, main, f"/proc/self/fd/{self._link.marker}")
             return REMOTE_DEBUGGER
 
     def _wake(self) -> str:
         """Set the flags again: a thread that was computing eval_breaker when we stopped it has overwritten ours."""
-        with self._stopper.all():
-            if self._queued is not None and self._queued.thread is not None:
-                debugger.wake(self._found, self._queued.thread)
-            else:
-                pending.wake(self._found)
+        match self._queued:
+            case pending.Entry() as entry if not pending.is_awake(self._found):
+                with self._stopper.all():
+                    self._queued = pending.wake(self._found, entry)
+            case debugger.Request() as request if not debugger.is_awake(self._found, request):
+                with self._stopper.all():
+                    self._queued = debugger.wake(self._found, request)
         return ""
 
     def _take_out(self) -> bool:
         """Take the queued text out. Returns False where it has run or is running."""
-        queued = self._queued
+        taken = self._queued is None
         with self._stopper.all():
-            if queued is None:
-                return True
-            if queued.entry is not None:
-                taken = pending.cancel(self._found, queued.entry)
-            elif queued.thread is not None:
-                taken = debugger.cancel(self._found, queued.thread, queued.script_path)
-            else:
-                return False
+            match self._queued:
+                case pending.Entry() as entry:
+                    taken = pending.cancel(self._found, entry)
+                case debugger.Request() as request:
+                    taken = debugger.cancel(self._found, request)
         if taken:
             self._queued = None
         return taken
 
-    def _give_up(self, method: str) -> None:
-        undone = self._queued is None
+    def _withdraw(self) -> bool:
+        """Take the text out, and tell whether nothing of it is left."""
         for _ in range(20):
-            if undone or self._has_begun():
+            if self.is_undone or self._has_begun():
                 break
             try:
-                undone = self._take_out()
-                break
+                return self._take_out()
             except AttachBusy:
                 time.sleep(0.005)
-        place = where(self._stopper.pid)
+        return self.is_undone
+
+    def _give_up(self, method: str) -> None:
+        undone = self._withdraw()
+        place = where(self._stopper.pid, self._found, self._stopper)
+        thread = "main thread" if place.tid == self._stopper.pid else f"thread {place.tid}"
         hindrance = f" ({self._hindrance})" if self._hindrance else ""
         reason = "was cancelled" if self._cancelled() else "timed out"
         raise AttachTimeout(
             f"the attach to process {self._stopper.pid} {reason}: "
-            f"its main thread is {place} and reached no safe point{hindrance}",
+            f"its {thread} is {place} and reached no safe point{hindrance}",
             remedy="try again with a longer --attach-timeout, or when it is out of there",
             pid=self._stopper.pid,
             method=method or "none",
@@ -232,12 +250,3 @@ class Injection:
 
 def _state_of(states: list[ThreadState], thread_id: int) -> ThreadState | None:
     return next((state for state in states if state.thread_id == thread_id), None)
-
-
-def where(pid: int) -> str:
-    """Tell in words what the main thread is doing, as far as /proc knows."""
-    try:
-        call = process.read_file(f"/proc/{pid}/task/{pid}/syscall").decode().split()
-    except (PermissionError, OSError):
-        return "in an unknown place"
-    return "running code" if call[0] == "running" else f"in system call {call[0]}"

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import struct
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from execd.attach import elf, process, rootfs, x86_64
-from execd.attach.layout import DEBUG_OFFSETS_SIZE, GIL_HOLDER, GIL_LOCKED, GIL_SIZE, Layout, layout_for
+from execd.attach import process
+from execd.attach.gadgets import GadgetFinder
+from execd.attach.images import ImageReader, addresses, candidates
+from execd.attach.layout import (
+    BOUND_GILSTATE_BIT,
+    DEBUG_OFFSETS_SIZE,
+    GIL_HOLDER,
+    GIL_LOCKED,
+    GIL_SIZE,
+    Layout,
+    layout_for,
+)
 from execd.attach.memory import Memory, Unmapped
-from execd.errors import AttachBusy, NotSupported
+from execd.errors import AttachBusy, ExecdError, NotSupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from execd.attach import elf, x86_64
     from execd.attach.process import Mapping
 
 _RUNTIME = "_PyRuntime"
@@ -25,12 +35,15 @@ _SINCE_3_10 = "PyErr_SetInterruptEx"
 _SINCE_3_9 = "PyFrame_GetCode"
 _SYMBOLS = (_RUNTIME, *_FUNCTIONS, _VERSION, _SINCE_3_10, _SINCE_3_9)
 _THREADS_LIMIT = 20_000
-_LIBRARY_LIMIT = 256
+_INTERPRETERS_LIMIT = 10_000
+_STATES_CHECKED = 256
 # A reader's luck, not a rule: every file is looked at where these do not hold CPython.
 _LIKELY_NAMES = ("libpython", "python")
 _RECURSION_BOUND = 1 << 31
 _CHECK_PAUSES_S = (0.001, 0.002, 0.005, 0.01, 0.02)
-_PATTERNS = (x86_64.TRAMPOLINE, x86_64.SYSCALL_RETURN)
+# A thread state begins with the one before, the one after and its interpreter, in this order in every version.
+_LINKS = struct.Struct("<QQQ")
+_GIL_LOCKED_VALUES = (0, 1, 0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,31 @@ class Interpreter:
             raise AttachBusy("the target's threads change too fast", remedy="try again") from None
         return found
 
+    def others(self) -> int:
+        """Return how many interpreters the process has beside the main one. Raises AttachBusy as thread_states does."""
+        return len(self.interpreters()) - 1
+
+    def interpreters(self) -> list[int]:
+        """Return the addresses of all interpreters, newest first. Raises AttachBusy as thread_states does."""
+        found: list[int] = []
+        try:
+            address = self.memory.read_u64(self.runtime + self.layout.main_interpreter - 8)
+            while address and len(found) < _INTERPRETERS_LIMIT:
+                found.append(address)
+                address = self.memory.read_u64(address + self.layout.next_interpreter)
+        except Unmapped:
+            raise AttachBusy("the target's interpreters change too fast", remedy="try again") from None
+        return found
+
+    def takes_gilstate(self, state: ThreadState) -> bool:
+        """Whether PyGILState_Ensure in a state's thread takes that state: from 3.12 the last one that ran there.
+
+        A thread that is within another interpreter would run there what is meant for the main one.
+        """
+        if self.layout.status is None:
+            return True
+        return bool(self.memory.read_u32(state.address + self.layout.status) & BOUND_GILSTATE_BIT)
+
     def gil(self) -> Gil:
         """Return who holds the GIL."""
         layout, memory = self.layout, self.memory
@@ -116,15 +154,16 @@ class Interpreter:
 
 
 class Finder:
-    """Finds CPython in processes; remembers the ELF files that it has read. One per helper process."""
+    """Finds CPython in processes; remembers what it has read. One per helper process."""
 
     def __init__(self) -> None:
-        self._images: dict[tuple[int, int, int, int], elf.Image | None] = {}
-        # Offsets of the two patterns in a mapping of code, -1 where it has none; scanning a C library takes 1 ms.
-        self._gadgets: dict[tuple[str, str, int, int], tuple[int, ...]] = {}
+        self._images = ImageReader(_SYMBOLS, (_VERSION,))
+        self._gadgets = GadgetFinder()
 
     def find(self, pid: int, mappings: list[Mapping]) -> Interpreter:
-        """Return the CPython of a process.
+        """Return the CPython of a process: of several that it has loaded, the one that is at work.
+
+        All is read from its memory. The files may have been deleted or replaced since, or be hostile.
 
         Args:
             pid: the process.
@@ -132,72 +171,55 @@ class Finder:
 
         Raises:
             NotSupported: it has none, or one of an unknown version or layout.
+            AttachBusy: it has one that has not been started yet, or has ended.
             TargetGone, NotPermitted: it cannot be looked at.
         """
         memory = Memory(pid)
-        for path_mappings in _candidates(mappings):
-            image = self._image(pid, path_mappings)
-            if image is not None and image.symbols.keys() >= {_RUNTIME, *_FUNCTIONS}:
-                break
-        else:
-            raise NotSupported(f"process {pid} is not CPython: nothing it has loaded holds _PyRuntime", pid=pid)
-        addresses = _addresses(image, path_mappings)
-        version, text = _version(image)
-        runtime_start = memory.read(addresses[_RUNTIME], DEBUG_OFFSETS_SIZE)
-        functions = {name: addresses[name] for name in _FUNCTIONS}
-        layout = layout_for(version, runtime_start)
-        gadgets = self._find_gadgets(pid, memory, mappings)
-        main = memory.read_u64(addresses[_RUNTIME] + layout.main_interpreter)
-        found = Interpreter(memory, version, text, addresses[_RUNTIME], main, functions, layout, gadgets)
-        check(found)
-        return found
+        reasons: list[ExecdError] = []
+        for rows in candidates(mappings, _LIKELY_NAMES):
+            image = self._images.loaded(memory, rows)
+            if image is None or not image.symbols.keys() >= {_RUNTIME, *_FUNCTIONS}:
+                continue
+            try:
+                return self._at_work(memory, mappings, image, rows)
+            except (AttachBusy, NotSupported) as error:
+                reasons.append(error)
+        if not reasons:
+            raise NotSupported(
+                f"process {pid} is not CPython: nothing it has loaded exports _PyRuntime",
+                remedy="a program that CPython is linked into must export its symbols: link it with -rdynamic",
+                pid=pid,
+            )
+        # One that was loaded and never started says less than one that cannot be attached to.
+        raise min(reasons, key=lambda reason: isinstance(reason, AttachBusy))
 
     def version(self, pid: int) -> str:
-        """Return the version of a process's CPython without reading its state, "" where none is found at a glance.
+        """Return the version of a process's CPython without reading its state, "" where it has none.
 
-        A glance is at the executable and at libraries that are named after python: `find` looks at every file.
+        Of several that it has loaded it may be another one than `find` tells by their states.
         """
-        executable = rootfs.executable_path(pid)
-        for rows in _candidates(process.mappings(pid)):
-            name = rows[0].path.rpartition("/")[2]
-            if rows[0].path != executable and not name.startswith("libpython"):
-                continue
-            image = self._image(pid, rows)
+        for rows in candidates(process.mappings(pid), _LIKELY_NAMES):
+            image = self._images.read(pid, rows)
             if image is not None and _RUNTIME in image.symbols:
                 return _version(image)[1]
         return ""
 
-    def _image(self, pid: int, mappings: list[Mapping]) -> elf.Image | None:
-        descriptor = _open_mapped(pid, mappings[0])
-        if descriptor is None:
-            return None
-        try:
-            facts = os.fstat(descriptor)
-            key = (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
-            if key not in self._images:
-                try:
-                    self._images[key] = elf.read_image(descriptor, _SYMBOLS, (_VERSION,))
-                except elf.NotAnElf:
-                    self._images[key] = None
-            return self._images[key]
-        finally:
-            os.close(descriptor)
-
-    def _find_gadgets(self, pid: int, memory: Memory, mappings: list[Mapping]) -> x86_64.Gadgets:
-        code = [mapping for mapping in mappings if mapping.executable and mapping.path.startswith("/")]
-        code.sort(key=lambda mapping: "libc" not in mapping.path.rpartition("/")[2])
-        found = [0, 0]
-        for mapping in code:
-            key = (mapping.path, mapping.device, mapping.inode, mapping.offset)
-            if key not in self._gadgets:
-                data = memory.read(mapping.start, mapping.end - mapping.start)
-                self._gadgets[key] = tuple(data.find(pattern) for pattern in _PATTERNS)
-            for index, place in enumerate(self._gadgets[key]):
-                if not found[index] and place >= 0 and _is_there(memory, mapping.start + place, _PATTERNS[index]):
-                    found[index] = mapping.start + place
-            if all(found):
-                return x86_64.Gadgets(*found)
-        raise NotSupported(f"process {pid} has no rt_sigreturn trampoline in its C library", pid=pid)
+    def _at_work(self, memory: Memory, mappings: list[Mapping], image: elf.Image, rows: list[Mapping]) -> Interpreter:
+        places = addresses(image, rows)
+        version, text = _version(image)
+        runtime = places[_RUNTIME]
+        layout = layout_for(version, memory.read(runtime, DEBUG_OFFSETS_SIZE))
+        main = memory.read_u64(runtime + layout.main_interpreter)
+        if not main:
+            raise AttachBusy(
+                f"the CPython {text} that process {memory.pid} has loaded has not been started, or has ended",
+                remedy="try again when it runs",
+            )
+        functions = {name: places[name] for name in _FUNCTIONS}
+        gadgets = self._gadgets.find(memory, mappings)
+        found = Interpreter(memory, version, text, runtime, main, functions, layout, gadgets)
+        check(found)
+        return found
 
 
 def check(found: Interpreter) -> None:
@@ -217,53 +239,50 @@ def check(found: Interpreter) -> None:
 
 
 def _fits(found: Interpreter) -> bool:
-    layout, memory, main = found.layout, found.memory, found.main
     try:
-        states = found.thread_states()
-        ours = (memory.read_u64(state.address + layout.interpreter) == main for state in states[:_LIBRARY_LIMIT])
-        if not states or not all(ours) or found.recursion_left(states[0]) >= _RECURSION_BOUND:
-            return False
-        found.gil()
-        if layout.pending is None:
-            return True
-        first, last = (memory.read_u32(main + place) for place in (layout.pending.first, layout.pending.last))
+        return (
+            found.main in found.interpreters()
+            and _states_fit(found)
+            and found.memory.read_u32(found.gil().start + GIL_LOCKED) in _GIL_LOCKED_VALUES
+            and _ring_fits(found)
+        )
     except (Unmapped, AttachBusy):
         return False
-    return first < layout.pending.slots and last < layout.pending.slots
 
 
-def _candidates(mappings: list[Mapping]) -> Iterator[list[Mapping]]:
-    """Yield the mapped files that can hold CPython, the likely ones first: by name, then everything executable."""
-    by_path: dict[str, list[Mapping]] = {}
-    for mapping in mappings:
-        if mapping.path.startswith("/") and mapping.inode:
-            by_path.setdefault(mapping.path, []).append(mapping)
-    files = [rows for rows in by_path.values() if any(row.executable for row in rows)][:_LIBRARY_LIMIT]
-    files.sort(key=lambda rows: not rows[0].path.rpartition("/")[2].startswith(_LIKELY_NAMES))
-    yield from files
+def _states_fit(found: Interpreter) -> bool:
+    """Whether the list of thread states is one: linked both ways, of this interpreter, of threads that there are."""
+    layout, memory = found.layout, found.memory
+    states = found.thread_states()[:_STATES_CHECKED]
+    if not states or layout.interpreter != layout.next_thread + 8:
+        return False
+    links = [_LINKS.unpack(memory.read(state.address + layout.next_thread - 8, _LINKS.size)) for state in states]
+    # A thread that starts or ends while we read breaks a link or two; offsets that are wrong break all.
+    sound = [link[0] == state.address for state, (_, link) in zip(states, pairwise(links), strict=False)]
+    alone = len(states) == 1 and (links[0][0] or links[0][1])
+    return (
+        all(interpreter == found.main for _, _, interpreter in links)
+        and not alone
+        and 2 * sum(sound) >= len(sound)
+        and any(_is_thread(memory, state.thread_id) for state in states)
+        and found.recursion_left(states[0]) < _RECURSION_BOUND
+    )
 
 
-def _open_mapped(pid: int, mapping: Mapping) -> int | None:
-    """Open the file of a mapping if it still is the one that was mapped."""
-    for opener in (rootfs.open_in_root, _open_exe):
-        try:
-            descriptor = opener(pid, mapping.path)
-        except FileNotFoundError:
-            continue
-        if os.fstat(descriptor).st_ino == mapping.inode:
-            return descriptor
-        os.close(descriptor)
-    return None
+def _is_thread(memory: Memory, thread_id: int) -> bool:
+    """Whether there is a thread of that pthread_self(): its control block begins with its own address."""
+    try:
+        return bool(thread_id) and memory.read_u64(thread_id) == thread_id
+    except Unmapped:
+        return False
 
 
-def _addresses(image: elf.Image, rows: list[Mapping]) -> dict[str, int]:
-    """Return where an image's symbols lie in the process that has mapped it at `rows`."""
-    bias = rows[0].start - rows[0].offset - image.load_address
-    return {name: value + bias for name, value in image.symbols.items()}
-
-
-def _open_exe(pid: int, _path: str) -> int:
-    return rootfs.open_executable(pid)
+def _ring_fits(found: Interpreter) -> bool:
+    ring = found.layout.pending
+    if ring is None:
+        return True
+    first, last = (found.memory.read_u32(found.main + place) for place in (ring.first, ring.last))
+    return first < ring.slots and last < ring.slots
 
 
 def _version(image: elf.Image) -> tuple[tuple[int, int], str]:
@@ -278,8 +297,3 @@ def _version(image: elf.Image) -> tuple[tuple[int, int], str]:
 
 def _word(data: bytes, offset: int) -> int:
     return int.from_bytes(data[offset : offset + 8], "little")
-
-
-def _is_there(memory: Memory, address: int, pattern: bytes) -> bool:
-    """Look again: a file of the same name and inode may have been written over."""
-    return memory.read(address, len(pattern)) == pattern

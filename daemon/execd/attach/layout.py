@@ -60,7 +60,7 @@ class Layout:
 
     Attributes:
         version: (3, 11).
-        finalizing, main_interpreter: from _PyRuntime.
+        finalizing, main_interpreter: from _PyRuntime; the head of the list of interpreters lies before the latter.
         threads_head: from the interpreter state.
         next_thread, interpreter, thread_id: from a thread state.
         recursion_left: from a thread state, int: calls left; None where `recursion_depth` counts up.
@@ -72,6 +72,8 @@ class Layout:
         eval_breaker_is_per_thread: which of the two.
         pending: the pending-call ring; None: not used on this version.
         debugger: the PEP 768 fields, from 3.14.
+        next_interpreter: from an interpreter state.
+        status: from a thread state, its bits from 3.12; None before.
     """
 
     version: tuple[int, int]
@@ -91,6 +93,8 @@ class Layout:
     eval_breaker_is_per_thread: bool
     pending: PendingCalls | None
     debugger: DebuggerSupport | None
+    next_interpreter: int
+    status: int | None
 
 
 # struct _gil_runtime_state (pycore_gil.h): interval, last_holder, locked, switch_number, then conditions and mutexes.
@@ -98,6 +102,8 @@ GIL_HOLDER = 8
 GIL_LOCKED = 16
 GIL_SIZE = 208
 
+# bound_gilstate, the fourth bit of a thread state's status (pystate.h, 3.12+).
+BOUND_GILSTATE_BIT = 1 << 3
 # Bits of a 3.13+ eval_breaker (pycore_ceval.h).
 CALLS_TO_DO_BIT = 1 << 2
 PLEASE_STOP_BIT = 1 << 5
@@ -107,6 +113,7 @@ _COOKIE = b"xdebugpy"
 _FREE_THREADED_WORD = 2
 _FINALIZING_WORD = 4
 _HEAD_WORD = 5
+_NEXT_INTERPRETER_WORD = 8
 # Word numbers in _Py_DebugOffsets of threads_head, ceval_gil, and in the thread state: next, interp, thread_id.
 _WORDS = {
     (3, 13): (9, 14, 21, 22, 24),
@@ -135,10 +142,18 @@ def _ring(base: int, idle_word: int | None) -> PendingCalls:
 
 
 _TABLE = {
-    (3, 9): Layout((3, 9), 16, 40, 8, 8, 16, 176, None, 32, 64, 352, False, 568, 72, False, _ring(80, None), None),
-    (3, 10): Layout((3, 10), 16, 40, 8, 8, 16, 176, None, 32, 64, 352, False, 568, 68, False, _ring(80, None), None),
-    (3, 11): Layout((3, 11), 24, 48, 16, 8, 16, 152, 32, 0, 0, 360, False, 576, 100, False, _ring(112, None), None),
-    (3, 12): Layout((3, 12), 24, 48, 72, 8, 16, 136, 28, 0, 0, 384, True, None, 368, False, _ring(408, 400), None),
+    (3, 9): Layout(
+        (3, 9), 16, 40, 8, 8, 16, 176, None, 32, 64, 352, False, 568, 72, False, _ring(80, None), None, 0, None
+    ),
+    (3, 10): Layout(
+        (3, 10), 16, 40, 8, 8, 16, 176, None, 32, 64, 352, False, 568, 68, False, _ring(80, None), None, 0, None
+    ),
+    (3, 11): Layout(
+        (3, 11), 24, 48, 16, 8, 16, 152, 32, 0, 0, 360, False, 576, 100, False, _ring(112, None), None, 0, None
+    ),
+    (3, 12): Layout(
+        (3, 12), 24, 48, 72, 8, 16, 136, 28, 0, 0, 384, True, None, 368, False, _ring(408, 400), None, 0, 24
+    ),
 }
 
 
@@ -197,6 +212,8 @@ def _from_debug_offsets(version: tuple[int, int], runtime_start: bytes) -> Layou
         eval_breaker_is_per_thread=True,
         pending=pending,
         debugger=_debugger_support(version, words),
+        next_interpreter=words[_NEXT_INTERPRETER_WORD],
+        status=interpreter + 16,
     )
 
 

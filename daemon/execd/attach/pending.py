@@ -7,7 +7,7 @@ threads are stopped, its lock is free and nobody is working it off (Python/ceval
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from execd.attach.layout import CALLS_TO_DO_BIT
@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
 _SEMAPHORE_FREE = 1
 _SLOT = struct.Struct("<QQ")
+# Words of which each is a reason for eval_breaker to be set, beside the ring: COMPUTE_EVAL_BREAKER of 3.9 to 3.12.
+# In _PyRuntime signals_pending, and in 3.12 calls_to_do of the ring of the main thread alone; in 3.13 its npending.
+_REASONS_IN_RUNTIME = {(3, 9): (344,), (3, 10): (344,), (3, 11): (352,), (3, 12): (2008, 2032), (3, 13): (2652,)}
+# In the interpreter gil_drop_request, in 3.12 gc_scheduled, and async_exc.
+_REASONS_IN_INTERPRETER = {(3, 9): (76, 92), (3, 10): (72, 92), (3, 11): (104, 124), (3, 12): (372, 396, 420)}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A queued call: its slot, and what the slot held before."""
+    """A queued call: its slot, what the slot held before, and the flags that only we have set."""
 
     index: int
     slot_address: int
     text_address: int
     before: bytes
+    flags: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,7 @@ def queue(found: Interpreter, text_address: int) -> Entry:
     memory.write(slot, content.ljust(places.slot_size, b"\0"))
     memory.write_u32(main + places.last, after)
     memory.write_u32(main + places.count, 1 if places.count_is_flag else ring.count + 1)
-    wake(found)
-    return Entry(ring.last, slot, text_address, before)
+    return Entry(ring.last, slot, text_address, before, _set_flags(found))
 
 
 def is_queued(found: Interpreter, entry: Entry) -> bool:
@@ -66,15 +71,14 @@ def is_queued(found: Interpreter, entry: Entry) -> bool:
     return ring.first != ring.last and argument == entry.text_address
 
 
-def wake(found: Interpreter) -> None:
-    """Make the interpreter look at its pending calls. All threads must be stopped."""
-    memory, layout = found.memory, found.layout
-    if not layout.eval_breaker_is_per_thread:
-        memory.write_u32(found.main + layout.eval_breaker, 1)
-        return
-    for state in found.thread_states():
-        address = state.address + layout.eval_breaker
-        memory.write_u64(address, memory.read_u64(address) | CALLS_TO_DO_BIT)
+def is_awake(found: Interpreter) -> bool:
+    """Return whether the interpreter has been told to look at its pending calls. Reads only."""
+    return all(found.memory.read_u32(flag) & bit for flag, bit in _flags(found))
+
+
+def wake(found: Interpreter, entry: Entry) -> Entry:
+    """Make the interpreter look at the ring again. All threads must be stopped. Returns the entry as it is now."""
+    return replace(entry, flags=entry.flags | _set_flags(found))
 
 
 def cancel(found: Interpreter, entry: Entry) -> bool:
@@ -97,7 +101,40 @@ def cancel(found: Interpreter, entry: Entry) -> bool:
         memory.write_u32(main + places.count, ring.count - 1)
     elif ring.first == entry.index:
         memory.write_u32(main + places.count, 0)
+    _clear_flags(found, entry.flags)
     return True
+
+
+def _flags(found: Interpreter) -> list[tuple[int, int]]:
+    """Return where eval_breaker lies, and the bit of it that stands for pending calls: one, or one a thread."""
+    place = found.layout.eval_breaker
+    if not found.layout.eval_breaker_is_per_thread:
+        return [(found.main + place, 1)]
+    return [(state.address + place, CALLS_TO_DO_BIT) for state in found.thread_states()]
+
+
+def _set_flags(found: Interpreter) -> frozenset[int]:
+    """Set every flag. Returns those that were not."""
+    before = {flag: (found.memory.read_u32(flag), bit) for flag, bit in _flags(found)}
+    ours = {flag: value | bit for flag, (value, bit) in before.items() if not value & bit}
+    for flag, value in ours.items():
+        found.memory.write_u32(flag, value)
+    return frozenset(ours)
+
+
+def _clear_flags(found: Interpreter, ours: frozenset[int]) -> None:
+    """Clear the flags that we have set, where nobody else needs them by now: an eval_breaker that stays set is slow."""
+    places, version, memory = _places(found), found.layout.version, found.memory
+    if version not in _REASONS_IN_RUNTIME:
+        return  # the next look at the ring clears them
+    reasons = [found.main + places.count]
+    reasons += [found.runtime + place for place in _REASONS_IN_RUNTIME[version]]
+    reasons += [found.main + place for place in _REASONS_IN_INTERPRETER.get(version, ())]
+    if any(memory.read_u32(reason) for reason in reasons):
+        return
+    for flag, bit in _flags(found):
+        if flag in ours:
+            memory.write_u32(flag, memory.read_u32(flag) & ~bit)
 
 
 def _places(found: Interpreter) -> PendingCalls:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from execd.errors import NotPermitted, TargetGone
+from execd.errors import NotPermitted, NotSupported, TargetGone
 from execd.model.target import TargetKey
 
-# A process may have 65,530 mappings (vm.max_map_count) of about 100 bytes; more is not read.
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _READ_LIMIT = 16 << 20
-_MAP = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) (\S+) (\d+) *(.*)")
+_COMMAND_LINE_LIMIT = 128 << 10
+# A process has at most 65,530 mappings (vm.max_map_count) where nobody has raised that; a path takes up to 16 KiB.
+_MAPPINGS_LIMIT = 1 << 17
+_PATHS_LIMIT = 4 << 20
+_LINE_LIMIT = 32 << 10
+_MAP = re.compile(
+    rb"([0-9a-f]{1,16})-([0-9a-f]{1,16}) (\S{4}) ([0-9a-f]{1,16}) (\S{1,32}) (\d{1,20})(?: *| +(\S.*))", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +63,16 @@ def read_file(path: str | Path, limit: int = _READ_LIMIT) -> bytes:
         TargetGone: the process has ended.
         NotPermitted: this user may not read it.
     """
+    with _opened(path) as file:
+        return file.read(limit)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[BinaryIO]:
     pid = str(path).split("/")[2] if str(path).startswith("/proc/") else ""
     try:
         with open(path, "rb") as file:
-            return file.read(limit)
+            yield file
     except (FileNotFoundError, ProcessLookupError):
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
@@ -77,44 +94,113 @@ def target_key(pid: int) -> TargetKey:
 
 
 def start_ticks(pid: int) -> int:
-    """Return field 22 of /proc/PID/stat. The name before it may hold spaces and parentheses. Raises TargetGone."""
-    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return int(fields[19])
+    """Return field 22 of /proc/PID/stat. Raises TargetGone."""
+    return parse_start_ticks(pid, read_file(f"/proc/{pid}/stat"))
+
+
+def parse_start_ticks(pid: int, data: bytes) -> int:
+    """Return the same of the file's content. The name in it may hold spaces and parentheses. Raises TargetGone."""
+    fields = data.rpartition(b")")[2].split()
+    try:
+        return int(fields[19])
+    except (IndexError, ValueError):
+        raise _unreadable(pid) from None
 
 
 def command_line(pid: int) -> tuple[str, ...]:
-    """Return argv, undecodable bytes as surrogate escapes; () for a zombie or a kernel thread."""
-    data = read_file(f"/proc/{pid}/cmdline")
+    """Return argv, undecodable bytes as surrogate escapes; () for a zombie or a kernel thread.
+
+    A process may write there what it likes: of more than 128 KiB the beginning is returned.
+    """
+    data = read_file(f"/proc/{pid}/cmdline", _COMMAND_LINE_LIMIT)
     return tuple(os.fsdecode(part) for part in data.rstrip(b"\0").split(b"\0")) if data else ()
 
 
 def status(pid: int) -> Status:
     """Return the fields of /proc/PID/status that matter here. Raises TargetGone."""
-    text = os.fsdecode(read_file(f"/proc/{pid}/status"))
-    fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-    uids = fields.get("Uid", "0 0").split()
-    return Status(
-        state=fields.get("State", "?")[:1],
-        uid=int(uids[0]),
-        effective_uid=int(uids[1]),
-        tracer_pid=int(fields.get("TracerPid", "0")),
-        seccomp=int(fields.get("Seccomp", "0")),
-        shadow_stack="shstk" in fields.get("x86_Thread_features", ""),
-    )
+    return parse_status(pid, read_file(f"/proc/{pid}/status"))
+
+
+def parse_status(pid: int, data: bytes) -> Status:
+    """Return the same of the file's content, in which a name is one line whatever it holds. Raises TargetGone."""
+    fields = _status_fields(data)
+    try:
+        uids = fields[b"Uid"].split()
+        return Status(
+            state=os.fsdecode(fields[b"State"][:1]),
+            uid=int(uids[0]),
+            effective_uid=int(uids[1]),
+            tracer_pid=int(fields.get(b"TracerPid", b"0")),
+            seccomp=int(fields.get(b"Seccomp", b"0")),
+            shadow_stack=b"shstk" in fields.get(b"x86_Thread_features", b""),
+        )
+    except (KeyError, IndexError, ValueError):
+        raise _unreadable(pid) from None
+
+
+def pending_signals(pid: int, tid: int) -> int:
+    """Return the signals that are on their way to a thread or its process, a bit each. Raises TargetGone."""
+    fields = _status_fields(read_file(f"/proc/{pid}/task/{tid}/status"))
+    return int(fields.get(b"SigPnd", b"0"), 16) | int(fields.get(b"ShdPnd", b"0"), 16)
+
+
+def state(pid: int, tid: int) -> str:
+    """Return the letter of a thread's state, "" where it has ended."""
+    try:
+        return os.fsdecode(read_file(f"/proc/{pid}/task/{tid}/stat").rpartition(b")")[2].split()[:1][0])
+    except (TargetGone, IndexError):
+        return ""
+
+
+def inner_pids(pid: int) -> list[int]:
+    """Return the numbers of a process, ours first, then those in the PID namespaces further in. Raises TargetGone."""
+    fields = _status_fields(read_file(f"/proc/{pid}/status"))
+    return [int(number) for number in fields.get(b"NSpid", b"").split()] or [pid]
+
+
+def _status_fields(data: bytes) -> dict[bytes, bytes]:
+    rows = (line.partition(b":\t") for line in data.split(b"\n"))
+    return {name: value for name, separator, value in rows if separator}
+
+
+def _unreadable(pid: int) -> TargetGone:
+    return TargetGone(f"process {pid} cannot be read any more: it is ending", pid=pid)
 
 
 def mappings(pid: int) -> list[Mapping]:
-    """Return the memory map, by address. Raises TargetGone, NotPermitted."""
-    text = os.fsdecode(read_file(f"/proc/{pid}/maps"))
-    return [parsed for line in text.split("\n") if (parsed := _parse_mapping(line))]
+    """Return the memory map, by address. Raises TargetGone, NotPermitted, NotSupported as parse_mappings does."""
+    with _opened(f"/proc/{pid}/maps") as file:
+        return parse_mappings(iter(lambda: file.readline(_LINE_LIMIT), b""))
 
 
-def _parse_mapping(line: str) -> Mapping | None:
-    match = _MAP.fullmatch(line)
-    if not match:
-        return None
-    start, end, permissions, offset, device, inode, path = match.groups()
-    return Mapping(int(start, 16), int(end, 16), permissions, int(offset, 16), device, int(inode), path)
+def parse_mappings(lines: Iterable[bytes]) -> list[Mapping]:
+    """Return what the lines of a memory map say; one that is none is left out.
+
+    Raises:
+        NotSupported: there are more of them, or of paths in them, than a process has that means no harm.
+    """
+    found: list[Mapping] = []
+    # Most lines name a file that another one names too.
+    texts: dict[bytes, str] = {}
+    size = 0
+    for line in lines:
+        match = _MAP.fullmatch(line.removesuffix(b"\n"))
+        if not match:
+            continue
+        start, end, permissions, offset, device, inode, path = match.groups(b"")
+        for word in (permissions, device, path):
+            if word not in texts:
+                texts[word] = os.fsdecode(word)
+                size += len(word)
+        if len(found) >= _MAPPINGS_LIMIT or size > _PATHS_LIMIT:
+            raise NotSupported(
+                f"a memory map of more than {_MAPPINGS_LIMIT} entries or {_PATHS_LIMIT >> 20} MiB of names is not read"
+            )
+        numbers = int(start, 16), int(end, 16), int(offset, 16)
+        found.append(
+            Mapping(numbers[0], numbers[1], texts[permissions], numbers[2], texts[device], int(inode), texts[path])
+        )
+    return found
 
 
 def threads(pid: int) -> list[int]:
@@ -125,27 +211,47 @@ def threads(pid: int) -> list[int]:
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
 
 
+def has_variable(pid: int, name: str) -> bool:
+    """Return whether the process was started with a variable, whatever its value. Raises TargetGone, NotPermitted."""
+    return (b"\0" + os.fsencode(name) + b"=") in b"\0" + read_file(f"/proc/{pid}/environ")
+
+
 def environment(pid: int) -> dict[str, str]:
     """Return the environment that the process was started with. Raises TargetGone, NotPermitted."""
     entries = (os.fsdecode(part).partition("=") for part in read_file(f"/proc/{pid}/environ").split(b"\0"))
     return {name: value for name, separator, value in entries if separator}
 
 
-def open_files(pid: int) -> dict[int, str]:
-    """Return what each file descriptor points to, as /proc shows it. Raises TargetGone, NotPermitted."""
+def open_files(pid: int, beginning: str = "") -> dict[int, str]:
+    """Return what the file descriptors point to, as /proc shows it.
+
+    Args:
+        pid: the process; it may have a million of them.
+        beginning: only what begins so is returned.
+
+    Raises:
+        TargetGone, NotPermitted.
+    """
     folder = f"/proc/{pid}/fd"
     found: dict[int, str] = {}
     try:
-        for name in os.listdir(folder):
-            try:
-                found[int(name)] = os.readlink(f"{folder}/{name}")
-            except FileNotFoundError:
-                continue  # closed meanwhile
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                target = _link_target(entry.path)
+                if target and target.startswith(beginning):
+                    found[int(entry.name)] = target
     except FileNotFoundError:
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
         raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
     return found
+
+
+def _link_target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""  # closed meanwhile
 
 
 def stack_limit(pid: int) -> int:

@@ -11,6 +11,7 @@ import os
 import signal
 import time
 
+from execd.attach.signal_frame import own_signal_frame
 from execd.errors import AttachBusy, NotPermitted, TargetGone
 
 _CONT = 7
@@ -30,6 +31,7 @@ _XSTATE_LIMIT = 16384
 # A thread that does not stop within this time is in an uninterruptible system call.
 _STOP_TIMEOUT_S = 0.25
 # Nearly every thread stops within this time, and a sleep of ours would be longer than the stop.
+_STAT_BYTES = 512
 _SPIN_S = 300e-6
 
 
@@ -50,6 +52,7 @@ class Ptrace:
         # Made once: what is allocated while a target is stopped costs the target time.
         self._buffer = ctypes.create_string_buffer(_XSTATE_LIMIT)
         self._words = (ctypes.c_uint64 * 3)()
+        self.usual_signal_frame = own_signal_frame()
         # A thread that could not be let go: only our own end frees it then (see helper.py).
         self.stuck = False
 
@@ -70,12 +73,20 @@ class Ptrace:
         self.call(_SEIZE, tid, 0, 0)
 
     def stop(self, tid: int) -> None:
-        """Stop a seized thread and wait until it is.
+        """Stop a seized thread and wait until it is. Raises as await_stop does."""
+        self.interrupt(tid)
+        self.await_stop(tid)
+
+    def interrupt(self, tid: int) -> None:
+        """Ask a seized thread to stop."""
+        self.call(_INTERRUPT, tid, 0, 0)
+
+    def await_stop(self, tid: int) -> None:
+        """Wait until a thread that was asked to is stopped.
 
         Raises:
             AttachBusy: it does not stop, or it is stopped by a signal already.
         """
-        self.call(_INTERRUPT, tid, 0, 0)
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         while True:
             status = self._wait(tid, deadline)
@@ -151,7 +162,8 @@ class Ptrace:
             pause_s = min(pause_s * 1.5, 1e-3)
 
     def _fail(self, code: int, request: int, tid: int) -> None:
-        if code == errno.ESRCH:
+        # The kernel lets nobody trace a thread that is ending.
+        if code == errno.ESRCH or (code == errno.EPERM and _has_ended(tid)):
             raise TargetGone(f"thread {tid} has ended", tid=tid)
         if code in (errno.EPERM, errno.EACCES):
             raise NotPermitted(
@@ -160,3 +172,11 @@ class Ptrace:
                 tid=tid,
             )
         raise OSError(code, f"ptrace request {request:#x} on thread {tid}: {os.strerror(code)}")
+
+
+def _has_ended(tid: int) -> bool:
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as stat:
+            return stat.read(_STAT_BYTES).rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -12,12 +12,14 @@ import os
 import stat
 import struct
 
+from execd.attach import process
 from execd.errors import NotPermitted, NotSupported, TargetGone
 
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 _SIZE_LIMIT = 512 << 20
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def open_in_root(pid: int, path: str) -> int:
@@ -71,7 +73,46 @@ def in_other_root(pid: int) -> bool:
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
         raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
-    return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
+    return _identity(theirs) != _identity(ours)
+
+
+def opens_by_number(pid: int, descriptor: int) -> bool:
+    """Return whether the target can open one of its descriptors by the path /proc/self/fd/N.
+
+    It cannot where no /proc is mounted in its root, or one of a PID namespace that it is not in.
+
+    Args:
+        pid: the target.
+        descriptor: a number of its own.
+
+    Raises:
+        TargetGone, NotPermitted: the target's root cannot be reached.
+    """
+    root = _open_root(pid)
+    try:
+        file = _identity(os.stat(f"/proc/{pid}/fd/{descriptor}"))
+        return any(_is_at(root, f"/proc/{number}/fd", descriptor, file) for number in process.inner_pids(pid))
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(root)
+
+
+def _is_at(root: int, folder: str, descriptor: int, file: tuple[int, int]) -> bool:
+    try:
+        opened = _openat2(root, folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return _identity(os.stat(str(descriptor), dir_fd=opened)) == file
+    except (FileNotFoundError, PermissionError):
+        return False
+    finally:
+        os.close(opened)
+
+
+def _identity(facts: os.stat_result) -> tuple[int, int]:
+    return facts.st_dev, facts.st_ino
 
 
 def _open_root(pid: int) -> int:
@@ -83,9 +124,8 @@ def _open_root(pid: int) -> int:
         raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
 
 
-def _openat2(root: int, path: str) -> int:
+def _openat2(root: int, path: str, flags: int = _READING) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     how = struct.pack("<QQQ", flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     descriptor = int(libc.syscall(_OPENAT2, root, os.fsencode(path), how, len(how)))
     if descriptor >= 0:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.attach import process, rootfs
-from execd.attach.refusals import refuse
-from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
+from execd.attach.checks import refuse
+from execd.attach.subject import Subject
+from execd.errors import AttachBusy, ExecdError, NotPermitted, NotSupported, TargetGone
 from execd.model.target import Candidate, Target
 
 if TYPE_CHECKING:
@@ -51,10 +52,7 @@ def candidate(pid: int, finder: Finder, marker: str, attached: Collection[Target
     target = replace(target, python_version=finder.version(pid))
     reason = "" if target.python_version else "no CPython found in it"
     if not reason:
-        try:
-            refuse(pid, marker, process.mappings(pid))
-        except ExecdError as error:
-            reason = error.message
+        reason = _reason(Subject(pid, marker, finder))
     return Candidate(target, user_name(target.uid), target.key in attached, reason)
 
 
@@ -83,6 +81,17 @@ def candidates(
         if row is not None and (row.target.python_version or row.reason != "no CPython found in it"):
             found.append(row)
     return sorted(found, key=lambda row: row.target.key.pid)
+
+
+def _reason(subject: Subject) -> str:
+    """Return what forbids an attach, as far as that shows without stopping anything."""
+    try:
+        refuse(subject)
+    except AttachBusy:
+        return ""  # the next instant may be another one
+    except ExecdError as error:
+        return error.message
+    return ""
 
 
 def user_name(uid: int) -> str:

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.attach import process, x86_64
+from execd.attach import process, waiting, x86_64
 from execd.attach.memory import Memory, Unmapped
 from execd.errors import AttachBusy, NotSupported, TargetGone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from execd.attach.ptrace import Ptrace
 
@@ -24,9 +24,24 @@ _RSEQ_CRITICAL_SECTION = 8
 
 @dataclass(slots=True)
 class StopClock:
-    """How long threads were held, summed over them, nanoseconds."""
+    """How long threads were held, nanoseconds.
+
+    Attributes:
+        held_ns: summed over all threads and stops.
+        longest_ns: what the thread had to wait that was held longest at once.
+        span_ns: from the first stop to the last release, summed over what was done at once.
+    """
 
     held_ns: int = 0
+    longest_ns: int = 0
+    span_ns: int = 0
+
+    def add(self, began: list[int], ended: list[int]) -> None:
+        """Count threads that were held at once: when each was stopped and let go."""
+        spans = [end - begin for begin, end in zip(began, ended, strict=True)]
+        self.held_ns += sum(spans)
+        self.longest_ns = max(self.longest_ns, *spans)
+        self.span_ns += max(ended) - min(began)
 
 
 class Stopper:
@@ -39,45 +54,70 @@ class Stopper:
         self._memory = Memory(pid)
         # Taken before anything is stopped: reading the map of a large process takes longer than all else together.
         self._stacks = _stack_ranges(pid, mappings)
+        # Of the thread that is held alone: when it began the wait that it was found in.
+        self._began_ns: int | None = None
 
     @contextmanager
     def one(self, tid: int) -> Iterator[None]:
         """Hold one thread."""
+        self._began_ns = waiting.began_ns(self.pid, tid)
         self.ptrace.seize(tid)
         began = time.perf_counter_ns()
         try:
             self.ptrace.stop(tid)
             yield
         finally:
-            self._release(tid, began)
+            # The thread runs from within the call on, often in our place: the call's return says nothing of the stop.
+            ended = time.perf_counter_ns()
+            self.ptrace.detach(tid)
+            self._clock.add([began], [ended])
 
     @contextmanager
     def all(self) -> Iterator[list[int]]:
-        """Hold every thread, those included that start while we are at it. Yields their ids, the main one first."""
+        """Hold every thread, those included that start while we are at it. Yields their ids, the main one first.
+
+        All are asked to stop before the first is waited for: they come to it side by side.
+        """
         held: dict[int, int] = {}
+        self._refuse_uninterruptible()
         try:
             while new := [tid for tid in process.threads(self.pid) if tid not in held]:
-                for tid in new:
-                    self._hold(tid, held)
+                self._hold(new, held)
             yield list(held)
         finally:
-            for tid, began in held.items():
-                self._release(tid, began)
+            self._release(held)
 
-    def _release(self, tid: int, began: int) -> None:
-        # The thread runs from within the call on, often in our place: the call's return says nothing of the stop.
-        self._clock.held_ns += time.perf_counter_ns() - began
-        self.ptrace.detach(tid)
+    def _refuse_uninterruptible(self) -> None:
+        """A thread in such a call does not stop before its end, and all others would be held until we give up."""
+        for tid in process.threads(self.pid):
+            if process.state(self.pid, tid) == "D":
+                raise AttachBusy(f"thread {tid} is in an uninterruptible system call", remedy="try again", tid=tid)
 
-    def _hold(self, tid: int, held: dict[int, int]) -> None:
-        try:
-            self.ptrace.seize(tid)
+    def _hold(self, new: list[int], held: dict[int, int]) -> None:
+        seized = [tid for tid in new if self._try(self.ptrace.seize, tid)]
+        for tid in seized:
             held[tid] = time.perf_counter_ns()
-            self.ptrace.stop(tid)
+            self._try(self.ptrace.interrupt, tid)
+        for tid in seized:
+            self._try(self.ptrace.await_stop, tid)
+
+    def _try(self, call: Callable[[int], None], tid: int) -> bool:
+        """Make a call for a thread that may end at any time; the process lives while its main thread does."""
+        try:
+            call(tid)
         except TargetGone:
-            # A thread may end at any time; the process lives while its main thread does.
             if tid == self.pid:
                 raise
+            return False
+        return True
+
+    def _release(self, held: dict[int, int]) -> None:
+        ended = []
+        for tid in held:
+            ended.append(time.perf_counter_ns())
+            self.ptrace.detach(tid)
+        if held:
+            self._clock.add(list(held.values()), ended)
 
     def registers(self, tid: int) -> x86_64.Registers:
         """Return the registers of a stopped thread. Raises NotSupported for 32-bit code."""
@@ -104,13 +144,35 @@ class Stopper:
         self._require_stack(tid, registers["rsp"], room)
         state = self.ptrace.extended_state(tid)
         mask = self.ptrace.signal_mask(tid)
-        chain, _ = x86_64.build_chain(registers, state, mask, steps, gadgets, text)
+        goes_on = self._goes_on(registers)
+        if goes_on != registers:
+            self._refuse_pending_signal(tid, mask)
+        chain, _ = x86_64.build_chain(
+            registers, state, mask, steps, gadgets, text, goes_on, self.ptrace.usual_signal_frame
+        )
         try:
             self._memory.write(chain.address, chain.block)
         except Unmapped:
             raise AttachBusy(f"the stack of thread {tid} ends below its stack pointer", tid=tid) from None
         # From here on nothing of ours is needed: the thread restores itself.
         self.ptrace.set_registers(tid, chain.start.pack())
+
+    def _goes_on(self, registers: x86_64.Registers) -> x86_64.Registers:
+        """Return the registers to go on with: a wait whose time limit is in a register ends when it would have.
+
+        A sleep whose time is in the caller's memory is slept again as a whole: that memory is not ours to change, and
+        there is none of ours that a signal could not overwrite before the kernel reads it.
+        """
+        goes_on = registers.resumed()
+        if self._began_ns is None or goes_on == registers or registers.timespec_register:
+            return goes_on
+        passed_ns = max(time.monotonic_ns() - self._began_ns, 0)
+        return goes_on.but(rdx=registers.with_poll_time_left(passed_ns)["rdx"])
+
+    def _refuse_pending_signal(self, tid: int, mask: int) -> None:
+        """A signal on its way must find the thread in its call: the call, run again, would outlive the handler."""
+        if process.pending_signals(self.pid, tid) & ~mask:
+            raise AttachBusy(f"a signal is on its way to thread {tid}", tid=tid)
 
     def _refuse_restartable_sequence(self, tid: int) -> None:
         """A thread inside of an rseq critical section would come back into the midst of it (kernel/rseq.c)."""

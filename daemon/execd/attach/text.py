@@ -65,7 +65,10 @@ def injected_text(agent: Agent, settings: Mapping[str, object]) -> bytes:
         settings: numbers and texts for bootstrap.py; they are all that varies.
     """
     values = f"'bootstrap':{agent.bootstrap!r},'settings':{dict(settings)!r}"
-    return f"try:\n {_run(agent.launch, values)}\nexcept:\n {_run(agent.handback)}\n".encode() + b"\0"
+    again = f"'launch':{agent.launch!r},{values}"
+    # It never raises: out of a pending call that would be a SystemError of the target's.
+    hand_back = f" try:\n  {_run(agent.handback, again)}\n except:\n  pass\n"
+    return f"try:\n {_run(agent.launch, values)}\nexcept:\n{hand_back}".encode() + b"\0"
 
 
 def _run(source: str, values: str = "") -> str:

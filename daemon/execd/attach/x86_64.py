@@ -59,6 +59,8 @@ _FX_SOFTWARE_BYTES = 464
 _FX_MAGIC1 = 0x46505853
 _FX_MAGIC2 = 0x46505845
 _LEGACY_SIZE = 512
+# XSTATE_BV, the first word of the XSAVE header: the features that are not in their initial state.
+_IN_USE = 512
 
 # mov $15, %rax; syscall: libc's __restore_rt, in glibc and musl alike.
 TRAMPOLINE = bytes.fromhex("48c7c00f0000000f05")
@@ -71,6 +73,10 @@ FUTEX = 202
 # read, poll, select, pause, nanosleep, recvfrom, recvmsg, accept, wait4, rt_sigtimedwait, rt_sigsuspend,
 # clock_nanosleep, epoll_wait, waitid, pselect6, ppoll, epoll_pwait, accept4, epoll_pwait2.
 BLOCKING_CALLS = {0, 7, 23, 34, 35, 43, 45, 47, 61, 128, 130, 230, 247, 270, 271, 288} | EPOLL_CALLS
+# Calls whose time limit counts from their start, and where it is: poll, nanosleep, clock_nanosleep.
+_POLL, _NANOSLEEP, _CLOCK_NANOSLEEP = 7, 35, 230
+TIMED_CALLS = {_POLL, _NANOSLEEP, _CLOCK_NANOSLEEP}
+_TIMER_ABSTIME = 1
 _FUTEX_WAIT_BITSET = 9
 _FUTEX_COMMAND_MASK = 0x7F
 _EPOLL_TIMEOUT = 0xFFFFFFFF
@@ -131,11 +137,34 @@ class Registers:
         return self.but(rip=self["rip"] - _SYSCALL_LENGTH, rax=self["orig_rax"])
 
     @property
+    def timespec_register(self) -> str:
+        """Which register points to the time that the thread sleeps for, "" where it sleeps for none."""
+        if self.system_call == _NANOSLEEP:
+            return "rdi"
+        relative = self.system_call == _CLOCK_NANOSLEEP and not self["rsi"] & _TIMER_ABSTIME
+        return "rdx" if relative else ""
+
+    def with_poll_time_left(self, passed_ns: int) -> Registers:
+        """Return the registers of a poll of which so much time is over; of any other call as they are."""
+        limit_ms = self["rdx"] & 0xFFFFFFFF
+        if self.system_call != _POLL or not 0 < limit_ms < 1 << 31:
+            return self
+        return self.but(rdx=max(limit_ms - passed_ns // 1_000_000, 0))
+
+    @property
     def _waits_forever(self) -> bool:
         number = self["orig_rax"]
         if number == _EPOLL_PWAIT2:
             return self["r10"] == 0
         return number in EPOLL_CALLS and self["r10"] & _EPOLL_TIMEOUT == _EPOLL_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class SignalFrame:
+    """The size of the FP state in a signal frame, bytes, and its features, as XCR0 numbers them."""
+
+    size: int
+    features: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +198,11 @@ def system_call(gadgets: Gadgets, number: int, *arguments: int) -> Step:
     return Step(gadgets.system_call, arguments, number)
 
 
+def place_of_text(registers: Registers, text: bytes) -> int:
+    """Return the address at which build_chain lays a text."""
+    return (registers["rsp"] - _RED_ZONE - len(text)) & ~63
+
+
 def build_chain(
     registers: Registers,
     extended_state: bytes,
@@ -176,6 +210,8 @@ def build_chain(
     steps: list[Step],
     gadgets: Gadgets,
     text: bytes = b"",
+    goes_on: Registers | None = None,
+    usual: SignalFrame | None = None,
 ) -> tuple[Chain, int]:
     """Lay out a chain on the stack of a stopped thread.
 
@@ -187,15 +223,16 @@ def build_chain(
         steps: what to run, first to last. An argument of TEXT stands for the address of `text`.
         gadgets: of the target.
         text: bytes that the steps may point to.
+        goes_on: the registers with which the thread goes on afterwards, where not with registers.resumed().
+        usual: what a signal frame holds of the FP state of a process that has not asked for more; None: all.
 
     Returns:
         the chain, and the address of `text`.
     """
-    top = (registers["rsp"] - _RED_ZONE - len(text)) & ~63
-    text_address = top
-    fp_state = _signal_frame_fp_state(extended_state)
+    text_address = place_of_text(registers, text)
+    fp_state = _signal_frame_fp_state(extended_state, usual)
     fp_address = (text_address - len(fp_state)) & ~63
-    frames = [_final_frame(registers.resumed(), signal_mask, fp_address)]
+    frames = [_final_frame(goes_on or registers.resumed(), signal_mask, fp_address)]
     final = (fp_address - _FRAME_SIZE) & ~15
     addresses = [final]
     for step in reversed(steps):
@@ -236,12 +273,21 @@ def _final_frame(registers: Registers, signal_mask: int, fp_address: int) -> byt
     return _FRAME.pack(*_HEAD, *general, registers["cs"], 0, 0, registers["ss"], fp_address, signal_mask)
 
 
-def _signal_frame_fp_state(extended_state: bytes) -> bytes:
-    """Return the XSAVE area as a signal frame holds it: with its size and features announced, and an end mark."""
+def _signal_frame_fp_state(extended_state: bytes, frame: SignalFrame | None) -> bytes:
+    """Return the XSAVE area as a signal frame holds it: with its size and features announced, and an end mark.
+
+    Where the thread makes no use of what a frame does not hold without request, a frame of the usual size is announced.
+    The end mark is where either kind of process has it: at the usual size, and at the whole one.
+    """
     size = len(extended_state)
     state = bytearray(extended_state)
     if size <= _LEGACY_SIZE:
         return bytes(state)
-    features = struct.unpack_from("<Q", state, _FX_SOFTWARE_BYTES)[0]
-    struct.pack_into("<IIQI", state, _FX_SOFTWARE_BYTES, _FX_MAGIC1, size + 4, features, size)
-    return bytes(state) + struct.pack("<I", _FX_MAGIC2)
+    mark = struct.pack("<I", _FX_MAGIC2)
+    features, in_use = (struct.unpack_from("<Q", state, place)[0] for place in (_FX_SOFTWARE_BYTES, _IN_USE))
+    announced = size
+    if frame is not None and frame.size < size and not in_use & ~frame.features:
+        announced, features = frame.size, features & frame.features
+        state[announced : announced + len(mark)] = mark
+    struct.pack_into("<IIQI", state, _FX_SOFTWARE_BYTES, _FX_MAGIC1, size + len(mark), features, announced)
+    return bytes(state) + mark

@@ -87,6 +87,7 @@ class Header:
         lost: what is missing, by reason: a count each.
         caveats: what the numbers do not say, one sentence each.
         extra: figures of a collector's own, JSON values ("rate_hz", "event_cost_ns").
+        profile: its id where it came out of the store, "p34"; it is no part of what is stored.
     """
 
     collector: str
@@ -101,6 +102,7 @@ class Header:
     lost: Mapping[str, int] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
+    profile: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,34 @@ class Target:
     in_other_root: bool = False
 
 
+class Outcome(Enum):
+    """What came of a check: UNKNOWN is no hindrance to a try, UNNEEDED has nothing to look at."""
+
+    PASSED = "pass"
+    FAILED = "fail"
+    UNKNOWN = "not known"
+    UNNEEDED = "not needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition of an attach, looked at for one process.
+
+    Attributes:
+        name: the condition.
+        outcome: what came of it.
+        detail: what was found.
+        remedy: what to do where it failed.
+        exit_code: what execctl ends with where an attach fails for it, else 0.
+    """
+
+    name: str
+    outcome: Outcome
+    detail: str
+    remedy: str = ""
+    exit_code: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A process on the machine as `execctl ps` lists it.
@@ -50,9 +79,13 @@ class Candidate:
         user: its user's name, or the number where there is none.
         attached: this daemon's agent is in it.
         reason: why it cannot be attached to, "" where nothing is known to forbid it.
+        checks: every condition of an attach, where they were asked for.
+        place: where its main thread is now, "" where that was not asked for.
     """
 
     target: Target
     user: str
     attached: bool
     reason: str
+    checks: tuple[Check, ...] = ()
+    place: str = ""

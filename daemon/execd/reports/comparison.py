@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from execd.model.change import compare
 from execd.model.fold import renamed, strip_dirs
+from execd.reports.escape import visible
 from execd.reports.names import span, standard_name, visible_function
 from execd.reports.selection import select
 from execd.reports.tables import ordering
@@ -49,7 +50,9 @@ def _basis(comparison: Comparison) -> list[str]:
     counts = [change.kind.value for change in comparison.changes]
     kinds = ", ".join(f"{counts.count(kind)} {kind}" for kind in ("new", "gone", "more", "less"))
     basis = "per second of each" if comparison.per_second else "of one session: what happened between"
-    return [f"Compared with: {span(comparison.earlier)}, {basis}", f"Functions: {kinds}"]
+    earlier = comparison.earlier
+    which = f"profile {visible(earlier.profile)}, " if earlier.profile else ""
+    return [f"Compared with: {which}{span(earlier)}, {basis}", f"Functions: {kinds}"]
 
 
 def _line(change: Change, decimals: int) -> str:

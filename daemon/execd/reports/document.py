@@ -4,8 +4,8 @@ Schema 1, an object in ASCII with these fields:
 
     schema      1
     report      "functions" or "change"
-    profile     what is reported: collector, form, session, pid, command_line, python_version, started_at and
-                ended_at (seconds since the epoch), options, lost, caveats, extra
+    profile     what is reported: id (empty where it is not stored), collector, form, session, pid, command_line,
+                python_version, started_at and ended_at (seconds since the epoch), options, lost, caveats, extra
     totals      figures of all functions; total_ns is the sum of the self times
     functions   in the order of the report, each:
                 file ("~" for a C function), line (0 for a C function), name,
@@ -44,10 +44,14 @@ if TYPE_CHECKING:
 
     from execd.model.change import Change
     from execd.model.fold import Figures, FunctionKey, FunctionRow
-    from execd.model.profile import Profile
+    from execd.model.profile import Header, Profile
     from execd.reports.options import ReportOptions
 
 SCHEMA = 1
+
+
+def _header(header: Header) -> dict[str, Any]:
+    return {"id": header.profile, **header_json(header)}
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
@@ -56,7 +60,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     Raises:
         UsageError: a sort key or limit that does not parse.
     """
-    document = {"schema": SCHEMA, "report": "functions", "profile": header_json(profile.header)}
+    document = {"schema": SCHEMA, "report": "functions", "profile": _header(profile.header)}
     if options.per_thread:
         document["threads"] = [
             {"thread_id": label.thread_id, "thread_name": label.thread_name, "pid": label.pid}
@@ -81,8 +85,8 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
         {
             "schema": SCHEMA,
             "report": "change",
-            "profile": header_json(comparison.later),
-            "earlier": header_json(comparison.earlier),
+            "profile": _header(comparison.later),
+            "earlier": _header(comparison.earlier),
             "per_second": comparison.per_second,
             "changes": [_change(changes[function]) for function in selection.functions],
         }

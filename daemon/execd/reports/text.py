@@ -55,7 +55,7 @@ def origin(header: Header) -> list[str]:
         f"Target: {command_line(header)}",
         f"Process: {header.pid}, Python {visible(header.python_version) or 'of unknown version'}",
         f"Collector: {visible(header.collector)}, {visible(header.form)} form{session}",
-        f"Span: {span(header)}",
+        f"Span: {span(header)}{f', profile {visible(header.profile)}' if header.profile else ''}",
         f"Lost: {lost or 'nothing'}",
         *(f"Caveat: {visible(caveat)}" for caveat in header.caveats),
     ]

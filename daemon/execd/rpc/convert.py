@@ -10,6 +10,7 @@ from execd_api.v1 import profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
 
 from execd.errors import UsageError
 from execd.model.session import SessionSpec, State
+from execd.model.target import Outcome
 from execd.reports import ReportOptions, View
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from execd.model.session import Session
     from execd.model.stored import StoredProfile
-    from execd.model.target import Candidate, Target
+    from execd.model.target import Candidate, Check, Target
     from execd.sessions.registry import Attachment, Detachment
 
 STATES = MappingProxyType(
@@ -29,6 +30,15 @@ STATES = MappingProxyType(
         State.FAILED: sessions_pb2.SESSION_STATE_FAILED,
         State.TARGET_GONE: sessions_pb2.SESSION_STATE_TARGET_GONE,
         State.INTERRUPTED: sessions_pb2.SESSION_STATE_INTERRUPTED,
+    }
+)
+
+OUTCOMES = MappingProxyType(
+    {
+        Outcome.PASSED: targets_pb2.OUTCOME_PASSED,
+        Outcome.FAILED: targets_pb2.OUTCOME_FAILED,
+        Outcome.UNKNOWN: targets_pb2.OUTCOME_UNKNOWN,
+        Outcome.UNNEEDED: targets_pb2.OUTCOME_UNNEEDED,
     }
 )
 
@@ -80,6 +90,19 @@ def candidate(value: Candidate) -> targets_pb2.Candidate:
         user=text(value.user),
         attached=value.attached,
         reason=text(value.reason),
+        checks=map(check, value.checks),
+        place=text(value.place),
+    )
+
+
+def check(value: Check) -> targets_pb2.Check:
+    """Return the message of a check."""
+    return targets_pb2.Check(
+        name=value.name,
+        outcome=OUTCOMES[value.outcome],
+        detail=text(value.detail),
+        remedy=text(value.remedy),
+        exit_code=value.exit_code,
     )
 
 

@@ -10,6 +10,7 @@ from execd_api.v1 import reports_pb2_grpc
 from execd import reports
 from execd.rpc import convert
 from execd.rpc.chunks import chunks
+from execd.sessions import archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +35,9 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         options = convert.report_options(request)
         stored = self._registry.resolve_profile(request.subject)
         earlier = self._registry.earlier_profile(stored, request.compare) if request.compare else None
-        profile = self._store.load(stored.id)
+        profile = archive.load(self._store, stored)
         rendered = reports.render(
-            profile, request.format, options, earlier=self._store.load(earlier.id) if earlier else None
+            profile, request.format, options, earlier=archive.load(self._store, earlier) if earlier else None
         )
         first, *rest = chunks(rendered)
         yield pb.RenderChunk(data=first, profile=stored.id, notes=_notes(request.format, profile.header))

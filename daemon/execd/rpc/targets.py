@@ -30,9 +30,12 @@ class TargetsServicer(targets_pb2_grpc.TargetsServicer):
         return pb.ListTargetsResponse(candidates=map(convert.candidate, self._registry.candidates()))
 
     def Inspect(self, request: pb.InspectRequest, context: grpc.ServicerContext) -> pb.Candidate:
-        """Return one process, looked at without touching it."""
+        """Return one process, and what forbids an attach."""
         del context
-        return convert.candidate(self._registry.inspect(request.target))
+        found = self._registry.inspect(
+            request.target, every_check=request.every_check, allow_seccomp=request.allow_seccomp
+        )
+        return convert.candidate(found)
 
     def Attach(self, request: pb.AttachRequest, context: grpc.ServicerContext) -> pb.AttachResponse:
         """Attach and start sessions; given up when the client goes away."""
@@ -42,10 +45,12 @@ class TargetsServicer(targets_pb2_grpc.TargetsServicer):
             timeout_s=(request.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
             cancelled=lambda: not context.is_active(),
             name=request.name,
+            allow_seccomp=request.allow_seccomp,
+            duration_s=request.duration_ms / 1000,
         )
         return convert.attachment(attachment)
 
     def Detach(self, request: pb.DetachRequest, context: grpc.ServicerContext) -> pb.DetachResponse:
         """Stop a target's sessions and take the agent out."""
         del context
-        return convert.detachment(self._registry.detach(request.target))
+        return convert.detachment(self._registry.detach(request.target, unless_used=request.unless_used))

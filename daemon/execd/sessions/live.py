@@ -5,6 +5,7 @@ Two sessions of one collector with the same options share what is armed in the t
 
 from __future__ import annotations
 
+import math
 import select
 import threading
 import time
@@ -21,7 +22,7 @@ from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuW
 from execd.sessions.state import Event, after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from execd.attach.attacher import AgentLink
     from execd.attach.channel import Reply
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
 REQUEST_TIMEOUT_S = 10.0
+# Others wait for their turn; a target that has not answered is asked again once it says something.
+PING_TIMEOUT_S = 1.0
+# A client that records for a time stops its session itself.
+CLIENT_GRACE_S = 2.0
 # A channel closes an instant before its process is gone for good; on a busy machine the instant is long.
 _END_S = 1.0
 
@@ -44,6 +49,7 @@ class Armed:
     form: str
     caveats: tuple[str, ...]
     users: set[str]
+    since: float
     memory_bytes: int = 0
 
 
@@ -57,6 +63,13 @@ class Running:
     checkpoint_due: float = 0.0
     # Why it ends, where nobody asked for it.
     breach: str = ""
+    # On time.monotonic(); when the client that asked for so long must have ended it, if it is there.
+    ends_at: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has outlasted what was asked for, and its client."""
+        return time.monotonic() >= self.ends_at
 
 
 class LiveTarget:
@@ -71,6 +84,9 @@ class LiveTarget:
         self.lock = threading.RLock()
         self.running: dict[str, Running] = {}
         self.gone = False
+        self.silent = False
+        # The agent came for sessions of a limited time, and nobody has asked for more since.
+        self.leaves_when_unused = False
         # When the last collector was armed, time.perf_counter_ns(); without one, when the agent answered.
         self.armed_ns = time.perf_counter_ns()
         self._clock = clock
@@ -102,12 +118,25 @@ class LiveTarget:
         """Let a session stand on what is armed and return it as it runs."""
         baseline = None
         if armed.users:
-            baseline = self._read(armed, "snapshot", self._header(session, armed, self._clock()))
+            baseline = self._read(Running(session, armed, None), "snapshot")
         armed.users.add(session.id)
         state = after(session.state, Event.ARMED)
         ready = replace(session, state=state, form=armed.form, caveats=armed.caveats)
         self.running[session.id] = Running(ready, armed, baseline)
         return ready
+
+    def bound(self, sessions: Sequence[Session], duration_s: float, *, came_for_them: bool) -> None:
+        """Let sessions end by themselves some time after `duration_s`, 0.0 for never, and the agent with them.
+
+        Args:
+            sessions: just begun.
+            duration_s: how long their client means to record.
+            came_for_them: the agent was not there before.
+        """
+        self.leaves_when_unused = duration_s > 0 and (came_for_them or self.leaves_when_unused)
+        if duration_s > 0:
+            for session in sessions:
+                self.running[session.id].ends_at = time.monotonic() + duration_s + CLIENT_GRACE_S
 
     def disarm_unused(self, armed: Armed) -> None:
         """Switch a collector off that no session came to stand on."""
@@ -139,7 +168,7 @@ class LiveTarget:
 
         A session that takes more than it may is marked with the breach; the caller ends it.
         """
-        facts = self._request("ping").facts
+        facts = self._request("ping", timeout_s=PING_TIMEOUT_S).facts
         used = facts.get("memory_bytes")
         breach = self._cpu.breach(time.monotonic(), _count(facts.get("cpu_ns")))
         for armed in self._armed.values():
@@ -176,9 +205,9 @@ class LiveTarget:
         pid = self.target.key.pid
         return AgentFailed(f"the agent left process {pid}, which goes on", pid=pid)
 
-    def _request(self, operation: str, **arguments: object) -> Reply:
+    def _request(self, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object) -> Reply:
         try:
-            return self.link.channel.request(operation, timeout_s=REQUEST_TIMEOUT_S, **arguments)
+            return self.link.channel.request(operation, timeout_s=timeout_s, **arguments)
         except TargetGone:
             # The link closes too where a target executes another program, or closes every descriptor.
             if self.gone or self.ended():
@@ -215,18 +244,22 @@ class LiveTarget:
         said = reply.facts.get("caveats")
         caveats = notes + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
-        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set())
+        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), self._clock())
 
     def _profile(self, running: Running, operation: str) -> Profile:
-        header = self._header(running.session, running.armed, self._clock(), running.breach)
-        profile = self._read(running.armed, operation, header)
-        return profile if running.baseline is None else subtract(profile, running.baseline)
+        profile = self._read(running, operation)
+        if running.baseline is None:
+            return profile
+        gained = subtract(profile, running.baseline)
+        return replace(gained, header=replace(gained.header, started_at=running.baseline.header.ended_at))
 
-    def _read(self, armed: Armed, operation: str, header: Header) -> Profile:
-        reply = self._request(operation, session=armed.key)
-        return read_calls(reply.bulk, header, self.target.key.pid)
+    def _read(self, running: Running, operation: str) -> Profile:
+        """Return what the collector has recorded since it was armed, by whichever session that was."""
+        reply = self._request(operation, session=running.armed.key)
+        return read_calls(reply.bulk, self._header(running), self.target.key.pid)
 
-    def _header(self, session: Session, armed: Armed, now: float, breach: str = "") -> Header:
+    def _header(self, running: Running) -> Header:
+        session, armed = running.session, running.armed
         return Header(
             collector=armed.collector,
             form=armed.form,
@@ -234,11 +267,11 @@ class LiveTarget:
             pid=self.target.key.pid,
             command_line=self.target.command_line,
             python_version=self.target.python_version,
-            started_at=session.started_at,
-            ended_at=now,
+            started_at=armed.since,
+            ended_at=self._clock(),
             options=armed.options,
             caveats=(
-                *([breach] if breach else []),
+                *([running.breach] if running.breach else []),
                 *armed.caveats,
                 "covers the time since the attach; functions open then carry no call of their own",
             ),

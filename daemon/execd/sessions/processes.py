@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from execd.attach.checks import first_failure
 from execd.attach.interpreter import Finder
+from execd.attach.place import where
 from execd.attach.scan import candidate, candidates, look_at
 from execd.errors import UsageError
 from execd.sessions import selection
@@ -43,8 +46,27 @@ class Processes:
         # Nobody means execd by a name: `execctl attach NAME` has the name in its own command line.
         return [row for row in found if selection.program_name(row.target.command_line) not in _OWN_PROGRAMS]
 
-    def inspect(self, selector: str) -> Candidate:
-        """Return one process, by PID or name. Raises TargetGone, NotFound, Ambiguous."""
+    def inspect(self, selector: str, *, every_check: bool, allow_seccomp: bool) -> Candidate:
+        """Return one process, by PID or name, and where its main thread is.
+
+        Args:
+            selector: a PID in digits, or a name that fits one process alone.
+            every_check: with every check of an attach; reading seccomp filters stops a thread for an instant.
+            allow_seccomp: of these checks.
+
+        Raises:
+            TargetGone, NotPermitted, NotFound, Ambiguous.
+        """
+        found = self._one(selector)
+        key = found.target.key
+        found = replace(found, place=str(where(key.pid)))
+        if not every_check:
+            return found
+        checks = self._attacher.examine(key, allow_seccomp=allow_seccomp)
+        failed = first_failure(checks)
+        return replace(found, reason=failed.detail if failed else "", checks=checks)
+
+    def _one(self, selector: str) -> Candidate:
         if not selection.is_pid(selector):
             return selection.choose_candidate(selector, self.candidates())
         with self._lock:

@@ -5,6 +5,7 @@ With nothing attached it sleeps without a time limit: an idle daemon uses no CPU
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import select
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from execd.sessions.live import LiveTarget
     from execd.sessions.registry import Registry
 
+_LOG = logging.getLogger("execd.sessions")
 # The agent's dead-man switch is at 30 s; while something records, profile functions of new threads are looked for too.
 IDLE_BEAT_S = 10.0
 RECORDING_BEAT_S = 1.0
@@ -56,9 +58,16 @@ class Pulse:
             lives = self._registry.live_targets()
             if time.monotonic() >= due:
                 for live in lives:
-                    self._registry.beat(live)
+                    self._beat(live)
                 lives, due = self._registry.live_targets(), math.inf
             due = min(due, time.monotonic() + self._interval_s(lives)) if lives else math.inf
+
+    def _beat(self, live: LiveTarget) -> None:
+        try:
+            self._registry.beat(live)
+        except Exception:  # noqa: BLE001 - it is logged, and the pulse goes on
+            # Whatever it is, the other targets must be told that we are there, or their agents leave.
+            _LOG.exception("a beat failed", extra={"facts": {"pid": live.target.key.pid}})
 
     def _interval_s(self, lives: list[LiveTarget]) -> float:
         return RECORDING_BEAT_S if any(live.running for live in lives) else IDLE_BEAT_S

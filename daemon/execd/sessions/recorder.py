@@ -6,6 +6,7 @@ import functools
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
@@ -34,6 +35,8 @@ class Recorder:
         self._store = store
         self._clock = clock
         self._changed = threading.Condition()
+        # Ends that the disk did not take: shown as they are, stored when it takes them.
+        self._unstored: dict[str, Session] = {}
 
     def start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str) -> list[Session]:
         """Start sessions, one group, all or none.
@@ -70,19 +73,14 @@ class Recorder:
         except ExecdError as error:
             live.forget(running)
             session = failed(running.session, error, self._clock())
-        self._save(session)
-        return self._store.session(session.id)
+        self._end(session)
+        return self.as_it_is(self._store.session(session.id))
 
     def fail(self, live: LiveTarget, error: ExecdError) -> None:
         """End every session of a target that cannot be reached any more: with what was stored until then."""
         for running in list(live.running.values()):
             live.forget(running)
-            try:
-                self._save(failed(running.session, error, self._clock()))
-            except StoreFull as full:
-                # The next start of the daemon finds it running and closes it.
-                facts = {"session": running.session.id, "why": full.message}
-                _LOG.warning("the end of a session could not be stored", extra={"facts": facts})
+            self._end(failed(running.session, error, self._clock()))
 
     def store_profile(self, live: LiveTarget, running: Running, reason: Reason, name: str = "") -> StoredProfile:
         """Store what a session has recorded until now."""
@@ -97,11 +95,21 @@ class Recorder:
             self.store_profile(live, running, "checkpoint")
         except (StoreFull, ProfileCorrupt) as error:
             live.forget(running)
-            self._save(failed(running.session, error, self._clock()))
+            self._end(failed(running.session, error, self._clock()))
             live.disarm_unused(running.armed)
             return
         ended = time.monotonic()
         running.checkpoint_due = ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
+
+    def as_it_is(self, session: Session) -> Session:
+        """Return a stored session as it is now: it may have ended while the disk took nothing."""
+        end = self._unstored.get(session.id)
+        return session if end is None else replace(end, latest_profile=session.latest_profile)
+
+    def store_ends(self) -> None:
+        """Store the ends that the disk did not take before."""
+        for session in list(self._unstored.values()):
+            self._end(session)
 
     def wait_for_change(self, timeout_s: float) -> None:
         """Sleep until a session changes, at most so long."""
@@ -121,6 +129,18 @@ class Recorder:
             raise
         self._save(session)
         return session
+
+    def _end(self, session: Session) -> None:
+        try:
+            self._save(session)
+            self._unstored.pop(session.id, None)
+        except StoreFull as full:
+            if session.id not in self._unstored:
+                facts = {"session": session.id, "why": full.message}
+                _LOG.warning("the end of a session could not be stored", extra={"facts": facts})
+            self._unstored[session.id] = session
+            with self._changed:
+                self._changed.notify_all()
 
     def _save(self, session: Session) -> None:
         self._store.save_session(session)

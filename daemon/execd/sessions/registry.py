@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from execd.errors import Ambiguous, ExecdError, NotFound, TargetGone, UsageError
-from execd.sessions import selection
+from execd.errors import AgentSilent, Ambiguous, AttachTimeout, ExecdError, NotFound, TargetGone, UsageError
+from execd.sessions import archive, selection
 from execd.sessions.live import LiveTarget, Running
 from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
@@ -23,7 +23,7 @@ from execd.sessions.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from execd.attach.attacher import Attacher
+    from execd.attach.attacher import AgentLink, Attacher
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, Target, TargetKey
@@ -33,7 +33,6 @@ _LOG = logging.getLogger("execd.sessions")
 _WATCH_S = 1.0
 # An end of the daemon must be over within 5 s, the store's and the server's share included.
 _CLOSE_S = 3.0
-_ALL = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,9 @@ class Registry:
         """Return the CPython processes that this user can see, by PID."""
         return self._processes.candidates()
 
-    def inspect(self, selector: str) -> Candidate:
-        """Return one process, looked at without touching it. Raises TargetGone, NotFound, Ambiguous."""
-        return self._processes.inspect(selector)
+    def inspect(self, selector: str, *, every_check: bool = False, allow_seccomp: bool = False) -> Candidate:
+        """Return one process as Processes.inspect does. Raises TargetGone, NotPermitted, NotFound, Ambiguous."""
+        return self._processes.inspect(selector, every_check=every_check, allow_seccomp=allow_seccomp)
 
     def attach(
         self,
@@ -104,6 +103,8 @@ class Registry:
         timeout_s: float,
         cancelled: Callable[[], bool],
         name: str = "",
+        allow_seccomp: bool = False,
+        duration_s: float = 0.0,
     ) -> Attachment:
         """Put the agent into a process, or join the one there, and start sessions: all or none.
 
@@ -113,6 +114,8 @@ class Registry:
             timeout_s: how long the target may take to reach a safe point.
             cancelled: whether the operator has given up.
             name: of the session; with several, each gets its collector's name added.
+            allow_seccomp: attach under seccomp filters that cannot be read too.
+            duration_s: after which the sessions are ended if their client has not done it; 0.0: never.
 
         Raises:
             ExecdError: the target goes on as before, and nothing runs that did not run before.
@@ -123,12 +126,15 @@ class Registry:
             live = self._answering(target.key)
             joined = live is not None
             if live is None:
-                live = self._enter(target, timeout_s, cancelled)
+                link = self._attacher.attach(target.key, timeout_s, cancelled, allow_seccomp=allow_seccomp)
+                live = self._enter(target, link)
             with live.lock:
                 try:
                     if not specs:
                         live.ping()
                     sessions = self._recorder.start_all(live, specs, name)
+                    self._undo_cancelled(live, sessions, cancelled)
+                    live.bound(sessions, duration_s, came_for_them=not joined)
                 except ExecdError:
                     if not joined:
                         self._leave(live)
@@ -139,17 +145,32 @@ class Registry:
             target=live.target,
             sessions=tuple(sessions),
             joined=joined,
-            attach_us=(live.armed_ns - began) // 1000,
+            # A collector that was armed before is armed now.
+            attach_us=(max(live.armed_ns, began) - began) // 1000,
             stopped_us=0 if joined else live.link.stopped_us,
             method=live.link.method,
         )
 
-    def detach(self, selector: str) -> Detachment:
-        """Stop the sessions of a target and take the agent out. No agent there is no error."""
+    def _undo_cancelled(self, live: LiveTarget, sessions: list[Session], cancelled: Callable[[], bool]) -> None:
+        """End what was started for somebody who is not there any more: nobody would know of it."""
+        if cancelled():
+            for session in sessions:
+                self._recorder.stop(live, live.running[session.id])
+            raise AttachTimeout(f"the attach to process {live.target.key.pid} was cancelled")
+
+    def detach(self, selector: str, *, unless_used: bool = False) -> Detachment:
+        """Stop the sessions of a target and take the agent out. No agent there is no error.
+
+        Args:
+            selector: a PID, a name, a session; "" the only attached target.
+            unless_used: where sessions run, do nothing.
+        """
         live = self._attached(selector)
         if live is None:
             return Detachment(self._processes.find(selector), (), was_attached=False, residue=())
         with live.lock:
+            if unless_used and live.running:
+                return Detachment(live.target, (), was_attached=True, residue=())
             ended = [self._recorder.stop(live, running) for running in list(live.running.values())]
             residue = self._leave(live)
         self._store.audit(0, "detach", live.target.key.pid, "done")
@@ -170,7 +191,7 @@ class Registry:
     def stop(self, selector: str) -> list[Session]:
         """End sessions and store their last profiles. A session that has ended is no error."""
         if selection.is_session(selector) or (selector and not selection.is_pid(selector)):
-            session = self._store.session(selector)
+            session = self.session(selector)
             if session.ended:
                 return [session]
         ended = []
@@ -192,12 +213,15 @@ class Registry:
     def session(self, selector: str) -> Session:
         """Return a session by id or name; "" means the only running one."""
         if selector:
-            return self._store.session(selector)
+            self._recorder.store_ends()
+            return self._recorder.as_it_is(self._store.session(selector))
         return selection.only([running.session for _, running in self._running()], "running session")
 
     def sessions(self, *, running_only: bool, limit: int) -> list[Session]:
         """Return sessions, newest first."""
-        return self._store.sessions(running_only=running_only, limit=limit)
+        self._recorder.store_ends()
+        found = [self._recorder.as_it_is(one) for one in self._store.sessions(running_only=running_only, limit=limit)]
+        return [one for one in found if not (running_only and one.ended)]
 
     def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
         """Yield a session each time it changes, at least once a second while it runs; the last one has ended."""
@@ -205,7 +229,7 @@ class Registry:
         yield session
         while not session.ended and not stopped():
             self._recorder.wait_for_change(_WATCH_S)
-            session = self._store.session(session.id)
+            session = self.session(session.id)
             yield session
 
     def resolve_profile(self, subject: str) -> StoredProfile:
@@ -215,17 +239,11 @@ class Registry:
         """
         if selection.is_profile(subject):
             return self._store.stored(subject)
-        return self._fresh(subject) or self._newest_stored(subject)
+        return self._fresh(subject) or archive.newest(self._store, subject)
 
     def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
         """Return what to compare a profile with: "prev", "first", an id or a name. Raises NotFound."""
-        if compare not in ("prev", "first"):
-            return self._store.stored(compare)
-        rows = self._store.stored_profiles(session=profile.session, limit=_ALL)
-        older = [row for row in rows if int(row.id[1:]) < int(profile.id[1:])]
-        if not older:
-            raise NotFound(f"session {profile.session} has nothing earlier than {profile.id}", profile=profile.id)
-        return older[0] if compare == "prev" else older[-1]
+        return archive.earlier(self._store, profile, compare)
 
     def close(self) -> None:
         """Stop and save every session and detach from every target, within seconds."""
@@ -245,18 +263,29 @@ class Registry:
             return list(self._targets.values())
 
     def beat(self, live: LiveTarget) -> None:
-        """Ping a target, and checkpoint its sessions where that is due."""
+        """Ping a target, and checkpoint its sessions where that is due.
+
+        One that does not answer, C code holding its GIL, is not lost; it is asked again when it has said something.
+        """
         try:
             with live.lock:
-                if not live.gone:
+                if not live.gone and (not live.silent or live.link.channel.has_news()):
                     live.ping()
-                    for running in list(live.running.values()):
-                        if running.breach:
-                            self._recorder.stop(live, running)
-                        else:
-                            self._recorder.checkpoint(live, running)
+                    live.silent = False
+                    self._look_after_sessions(live)
+        except AgentSilent:
+            live.silent = True
         except ExecdError as error:
             self.lose(live, error)
+
+    def _look_after_sessions(self, live: LiveTarget) -> None:
+        for running in list(live.running.values()):
+            if running.breach or running.is_over:
+                self._recorder.stop(live, running)
+            else:
+                self._recorder.checkpoint(live, running)
+        if live.leaves_when_unused and not live.running:
+            self._leave(live)
 
     def lose(self, live: LiveTarget, error: ExecdError) -> None:
         """End what runs on a target that is gone, or whose agent is: with what was recorded until then."""
@@ -289,8 +318,7 @@ class Registry:
     def _running(self) -> list[tuple[LiveTarget, Running]]:
         return [(live, running) for live in self.live_targets() for running in list(live.running.values())]
 
-    def _enter(self, target: Target, timeout_s: float, cancelled: Callable[[], bool]) -> LiveTarget:
-        link = self._attacher.attach(target.key, timeout_s, cancelled)
+    def _enter(self, target: Target, link: AgentLink) -> LiveTarget:
         live = LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
         with self._lock:
             self._targets[target.key] = live
@@ -362,27 +390,6 @@ class Registry:
         except TargetGone as error:
             self.lose(live, error)
             return None
-
-    def _newest_stored(self, subject: str) -> StoredProfile:
-        if subject and not selection.is_pid(subject):
-            return self._stored_by_name(subject)
-        rows = self._store.stored_profiles(limit=_ALL if subject else 1)
-        rows = [row for row in rows if not subject or row.pid == int(subject)]
-        if not rows:
-            missing = f"nothing is stored of process {subject}" if subject else "nothing has been recorded yet"
-            raise NotFound(missing, remedy="attach to a process: execctl attach PID --profile")
-        return rows[0]
-
-    def _stored_by_name(self, name: str) -> StoredProfile:
-        try:
-            session = self._store.session(name)
-        except NotFound:
-            if selection.is_session(name):
-                raise
-            return self._store.stored(name)
-        if not session.latest_profile:
-            raise NotFound(f"session {session.id} has no profile ({session.state.value})", remedy=session.reason)
-        return self._store.stored(session.latest_profile)
 
     def _close_target(self, live: LiveTarget) -> None:
         with live.lock:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _SESSION = re.compile(r"s\d+")
 _PROFILE = re.compile(r"p\d+")
 _LISTED = 10
-# What an interpreter's command line has before the program: options, some with a value of their own.
-_OPTIONS_WITH_VALUE = ("-W", "-X", "-m", "-c")
+# What an interpreter's command line has before the program: options of one letter, several in one word, of which the
+# last may have a value: the word's rest or the next word.
+_OPTION_WITH_VALUE = re.compile(r"-[^cmWX-]*([cmWX])(.*)", re.DOTALL)
 
 
 def is_pid(selector: str) -> bool:
@@ -44,12 +45,12 @@ def program_name(command_line: Sequence[str]) -> str:
     arguments = list(command_line[1:])
     while arguments:
         argument = arguments.pop(0)
-        if argument == "-m" and arguments:
-            return arguments[0]
-        if argument in _OPTIONS_WITH_VALUE and arguments:
-            if argument == "-c":
+        if option := _OPTION_WITH_VALUE.fullmatch(argument):
+            value = option[2] or (arguments.pop(0) if arguments else "")
+            if option[1] == "c":
                 break
-            arguments.pop(0)
+            if option[1] == "m" and value:
+                return value
         elif not argument.startswith("-"):
             return argument.rpartition("/")[2]
     return command_line[0].rpartition("/")[2] if command_line else ""

@@ -70,7 +70,11 @@ def make_private(path: Path) -> None:
         raise _unsafe(path, f"belongs to user {found.st_uid}", "name a directory of your own")
     if found.st_mode & _OPEN_TO_OTHERS:
         mode = found.st_mode & 0o777
-        raise _unsafe(path, f"is open to others (mode {mode:04o})", f"chmod 700 {path}")
+        raise _unsafe(
+            path,
+            f"is open to others (mode {mode:04o})",
+            f"name a directory of your own, or, if nobody else needs it, chmod 700 {path}",
+        )
 
 
 def sync_directory(path: Path) -> None:

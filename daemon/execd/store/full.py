@@ -1,4 +1,4 @@
-"""Telling a disk that takes no more from every other error, and asking it before it is full."""
+"""Telling a disk that takes no more, or cannot be reached, from every other error; and asking it before it is full."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from execd.errors import StoreFull
+from execd.errors import StoreFull, StoreUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,28 +16,39 @@ if TYPE_CHECKING:
 
 # EFBIG is RLIMIT_FSIZE (CPython ignores SIGXFSZ); EROFS is what a file system becomes after disk errors.
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS})
+# The directory was moved or closed to us under our hands, or there is no descriptor left to open it with.
+_UNUSABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+)
 _REFUSED_BY_SQLITE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+_UNUSABLE_BY_SQLITE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _PRIMARY_CODE = 0xFF  # SQLite's extended codes carry the primary one in their low byte
 
 
 @contextmanager
 def disk_may_be_full(directory: Path) -> Iterator[None]:
-    """Turn the errors of a disk that takes no more into StoreFull; others pass.
+    """Turn the errors of a disk that takes no more, or is out of reach, into StoreFull; others pass.
 
     Args:
         directory: the data directory, for the message.
 
     Raises:
         StoreFull: writing below the directory failed for lack of space, quota or a working disk.
+        StoreUnusable: it is not there, or not ours to write to.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in _UNUSABLE:
+            raise _unusable(directory, error.strerror or "") from error
         if error.errno not in _REFUSED:
             raise
         raise _store_full(directory, error.strerror or "") from error
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE not in _REFUSED_BY_SQLITE:
+        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        if code in _UNUSABLE_BY_SQLITE:
+            raise _unusable(directory, str(error)) from error
+        if code not in _REFUSED_BY_SQLITE:
             raise
         raise _store_full(directory, str(error)) from error
 
@@ -55,6 +66,15 @@ def _store_full(directory: Path, why: str) -> StoreFull:
     return StoreFull(
         f"the disk of {directory} takes no more: {why}",
         remedy="free space there, or start execd with --data-dir on another disk",
+        directory=directory,
+        why=why,
+    )
+
+
+def _unusable(directory: Path, why: str) -> StoreUnusable:
+    return StoreUnusable(
+        f"nothing can be stored below {directory}: {why}",
+        remedy="see that it is there and that this user may write to it",
         directory=directory,
         why=why,
     )

@@ -9,6 +9,7 @@ import math
 import threading
 import time
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from execd.errors import ProfileCorrupt
@@ -212,7 +213,8 @@ class Store:
 
     def load(self, reference: str) -> Profile:
         """Return a stored profile, by its id or name; it raises as `read` does."""
-        return decode(self.read(reference))
+        profile = decode(self.read(reference))
+        return replace(profile, header=replace(profile.header, profile=self.stored(reference).id))
 
     def delete(self, reference: str) -> StoredProfile:
         """Remove a profile, by its id or name, and return what it was.

@@ -38,21 +38,23 @@ class Calls:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
         self._calls.ignore_this_thread()
         self._hooks = self._monitoring_hooks() if compat.HAS_MONITORING else self._profile_hooks()
-        self._calls.started_ns = time.perf_counter_ns()
+        self._calls.begin()
         caveats: list[str] = self._hooks.install()
         return caveats
 
     def _monitoring_hooks(self) -> Any:
-        return hooks.MonitoringHooks(Handlers(self._calls, depth=1), builtins=self._builtins)
+        return hooks.MonitoringHooks(Handlers(self._calls, 1, hooks.DISABLE), builtins=self._builtins)
 
     def _profile_hooks(self) -> Any:
         try:
-            return hooks.ProfileHooks(lambda depth: Handlers(self._calls, depth), builtins=self._builtins)
+            calls = self._calls
+            return hooks.ProfileHooks(lambda depth: Handlers(calls, depth), calls.resume, builtins=self._builtins)
         except hooks.NoThreadStates:
             from execd_agent.collectors.gchooks import GcHooks  # noqa: PLC0415 - where there is no other way only
 
             # One frame more: GcHooks looks whether it is stopped before it hands on.
-            return GcHooks(hooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins))
+            profile, _ = hooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins)
+            return GcHooks(profile)
 
     @property
     def memory_bytes(self) -> int:

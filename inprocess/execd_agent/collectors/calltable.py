@@ -7,7 +7,6 @@ Loaded at the first snapshot, not at the attach: what is compiled there holds up
 
 from __future__ import annotations
 
-import _struct
 import sys
 
 from execd_agent import compat, wire
@@ -45,12 +44,16 @@ class CallTable:
                 self.add_silent_thread(calls, ident, frame, now_ns)
 
     def add_silent_thread(self, calls: CallTree, ident: int, frame: FrameType, now_ns: int) -> None:
-        """Add a thread that has had no event: all its frames are open, and the time is the innermost one's."""
+        """Add a thread that has had no event: all its frames are open, and the time is the innermost one's.
+
+        One that began later, and was not noticed yet, has neither: since when it waits is not known.
+        """
+        is_old = calls.began_before(ident, frame)
         tree = ThreadTree(ident, thread_name(ident, frame), calls.started_ns)
         used_bytes = calls.used_bytes
-        node = calls.descend(tree.root, frame, opened=1)
+        node = calls.descend(tree.root, frame, opened=int(is_old))
         calls.used_bytes = used_bytes
-        self.add_tree(tree, node, now_ns - calls.started_ns)
+        self.add_tree(tree, node, now_ns - calls.started_ns if is_old else 0)
 
     def add_tree(self, tree: ThreadTree, current: Node, pending_ns: int) -> None:
         """Add a thread's nodes; `pending_ns` is what its current node has had since the last event."""
@@ -108,6 +111,11 @@ class CallTable:
 
 
 def _packed(kind: str, values: list[int]) -> bytes:
+    size = 4 if kind == "i" else 8
+    try:
+        import _struct  # noqa: PLC0415 - a target that runs as another user may not be able to read it
+    except ImportError:
+        return b"".join([value.to_bytes(size, "little", signed=True) for value in values])
     return _struct.pack("<%d%s" % (len(values), kind), *values)
 
 

@@ -65,6 +65,8 @@ class CallTree:
         self.local = originals.thread_local()
         self.trees: list[ThreadTree] = []
         self.current: dict[int, ThreadTree] = {}
+        # The threads that ran when the session began, each with its outermost frame: numbers are given out again.
+        self.initial: dict[int, int] = {}
         self.ended = ThreadTree(0, "(ended threads)", self.started_ns)
         self.max_bytes = max_bytes
         self.used_bytes = 0
@@ -80,6 +82,18 @@ class CallTree:
         self.local.tree = None
         self.current[originals.current_thread_id()] = self.ended
 
+    def begin(self) -> None:
+        """Take down which threads run: all others begin later."""
+        frames = sys._current_frames()
+        self.initial = {ident: id(outermost(frame)) for ident, frame in frames.items()}
+        # Our own frame is in there, which makes a cycle.
+        frames.clear()
+        self.started_ns = self.clock()
+
+    def began_before(self, ident: int, frame: FrameType) -> bool:
+        """Tell whether a thread without a tree ran already when the session began."""
+        return ident not in self.current and self.initial.get(ident) == id(outermost(frame))
+
     def child(self, parent: Node, key: object, what: object) -> Node | None:
         """Return a new child, None where the memory limit is reached."""
         if self.used_bytes + NODE_BYTES > self.max_bytes:
@@ -91,17 +105,19 @@ class CallTree:
         node = parent.children[key] = Node(parent, key, what)
         return node
 
-    def begin_thread(self, frame: FrameType, *, entering: bool = False) -> ThreadTree:
+    def begin_thread(self, frame: FrameType, now_ns: int, *, entering: bool = False) -> ThreadTree:
         """Start the tree of the calling thread, whose running frames are `frame` and its callers.
 
         Frames there that are older than the session are marked open; their time counts from its start on. While
-        `entering`, `frame` is about to be entered and is none of them.
+        `entering`, `frame` is about to be entered and is none of them. The time of a thread that is younger counts from
+        now, its first event, and no frame of it is older.
         """
         ident = originals.current_thread_id()
         if len(self.trees) > 2 * _ENDED_THREADS_KEPT:
             self._merge_ended()
-        tree = ThreadTree(ident, thread_name(ident, frame), self.started_ns)
-        tree.node = self.descend(tree.root, frame.f_back if entering else frame, opened=1)
+        is_old = self.began_before(ident, frame)
+        tree = ThreadTree(ident, thread_name(ident, frame), self.started_ns if is_old else now_ns)
+        tree.node = self.descend(tree.root, frame.f_back if entering else frame, opened=int(is_old))
         self.trees.append(tree)
         self.current[ident] = tree
         self.local.tree = tree
@@ -131,6 +147,13 @@ class CallTree:
         """
         tree.skipped = 0
         return self.descend(tree.root, frame, opened=0)
+
+    def resume(self, ident: int, frame: FrameType | None) -> None:
+        """Go on with a thread that was not recorded for a while: nobody is credited with that time."""
+        tree = self.current.get(ident)
+        if tree is not None:
+            tree.last_ns = self.clock()
+            tree.node = self.resynchronise(tree, frame)
 
     def table(self, now_ns: int, header: dict[str, Any]) -> bytes:
         """Return everything recorded until now as a bulk payload."""
@@ -177,6 +200,13 @@ class CallTree:
                 mine.self_ns += node.self_ns
                 mine.opens += node.opens
                 pending.append((node, mine))
+
+
+def outermost(frame: FrameType) -> FrameType:
+    """Return the first frame of a frame's thread."""
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 def code_bytes(code: Any) -> int:

@@ -25,9 +25,8 @@ class GcHooks:
 
     def __init__(self, profile: Any) -> None:
         self.caveats = [_CAVEAT]
-        self._profile = profile
+        self._guarded, self._stop = _guarded(profile, sys.setprofile)
         self._own_ident = originals.current_thread_id()
-        self._stopped = False
         self._previous_hook: Any = None
 
     def install(self) -> list[str]:
@@ -44,19 +43,29 @@ class GcHooks:
 
     def remove(self) -> None:
         """Stop recording; the function leaves each thread at its next event."""
-        self._stopped = True
+        self._stop()
         if self._on_collection in gc.callbacks:
             gc.callbacks.remove(self._on_collection)
         threading = sys.modules.get("threading")
-        if threading is not None and threading._profile_hook == self._guarded:
+        if threading is not None and threading._profile_hook is self._guarded:
             threading.setprofile(self._previous_hook)
 
     def _on_collection(self, _phase: str, _facts: dict[str, Any]) -> None:
         if originals.current_thread_id() != self._own_ident and sys.getprofile() is None:
             sys.setprofile(self._guarded)
 
-    def _guarded(self, frame: FrameType, event: str, argument: Any) -> None:
-        if self._stopped:
-            sys.setprofile(None)
+
+def _guarded(profile: Any, set_profile: Any) -> tuple[Any, Any]:
+    """Return a profile function that takes itself out once it is stopped, and what stops it.
+
+    A thread may have its next event long after we are gone: it holds all that it needs.
+    """
+    stopped: list[bool] = []
+
+    def guarded(frame: FrameType, event: str, argument: Any) -> None:
+        if stopped:
+            set_profile(None)
         else:
-            self._profile(frame, event, argument)
+            profile(frame, event, argument)
+
+    return guarded, lambda: stopped.append(True)

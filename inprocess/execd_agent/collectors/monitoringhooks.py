@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _TOOL_NAME = "execd"
 # Typed loosely because the type checker knows the daemon's version, not the target's.
 _MONITORING: Any = getattr(sys, "monitoring", None)
+DISABLE = getattr(_MONITORING, "DISABLE", None)
 
 
 class MonitoringHooks:
@@ -28,10 +29,10 @@ class MonitoringHooks:
         self._callbacks = [
             (events.PY_START, handlers.enter),
             (events.PY_RESUME, handlers.enter),
-            (events.PY_THROW, handlers.enter),
+            (events.PY_THROW, handlers.enter_always),
             (events.PY_RETURN, handlers.leave),
             (events.PY_YIELD, handlers.leave),
-            (events.PY_UNWIND, handlers.leave),
+            (events.PY_UNWIND, handlers.leave_always),
         ]
         if builtins:
             self._callbacks += [
@@ -43,7 +44,9 @@ class MonitoringHooks:
     def install(self) -> list[str]:
         """Register the callbacks, then switch the events on for all threads. Raises Refused."""
         monitoring = _MONITORING
+        # Noted before it is taken: a child forked in between gives it back.
         self._tool_id = _free_tool_id()
+        monitoring.use_tool_id(self._tool_id, _TOOL_NAME)
         mask = 0
         for event, callback in self._callbacks:
             monitoring.register_callback(self._tool_id, event, callback)
@@ -58,6 +61,8 @@ class MonitoringHooks:
     def remove(self) -> None:
         """Switch the events off and give the id back, unless somebody took it from us."""
         monitoring = _MONITORING
+        if self._tool_id < 0:
+            return
         if monitoring.get_tool(self._tool_id) != _TOOL_NAME:
             self.caveats.append("another tool took over the monitoring id of execd; recording ended then")
             return
@@ -72,7 +77,6 @@ def _free_tool_id() -> int:
     for tool_id in compat.MONITORING_TOOL_IDS:
         owner = _MONITORING.get_tool(tool_id)
         if owner is None:
-            _MONITORING.use_tool_id(tool_id, _TOOL_NAME)
             return tool_id
         owners.append("%s (%d)" % (owner, tool_id))
     raise Refused("no sys.monitoring id is free: " + " and ".join(owners) + " are in use")

@@ -8,21 +8,23 @@ threading.setprofile; `poll` finds the others.
 
 from __future__ import annotations
 
+import _operator
+import gc
+import itertools
 import sys
-import time
 
 from execd_agent import originals
 from execd_agent.collectors import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any
 
     from execd_agent.collectors.events import Handlers
 
-# sizeof(PyThreadState) is 280 to 360 in 3.9 to 3.11; the fields that we look for lie within the first 128 bytes.
+# sizeof(PyThreadState) is 280 to 360 in 3.9 to 3.11; the fields that we look for lie within the first 192 bytes.
 _WORDS_LOOKED_AT = 24
 
 
@@ -30,8 +32,11 @@ class NoThreadStates(Exception):
     """Other threads cannot be reached here."""
 
 
-def make_profile_function(handlers: Handlers, *, builtins: bool) -> Any:
-    """Return a profile function for sys.setprofile that feeds the handlers."""
+def make_profile_function(handlers: Handlers, *, builtins: bool) -> tuple[Any, Any]:
+    """Return a profile function for sys.setprofile that feeds the handlers, and what makes it do nothing for ever.
+
+    A program may have kept it, and set it again long after we are gone.
+    """
     enter, leave = handlers.enter, handlers.leave
     enter_c, leave_c = handlers.enter_c, handlers.leave_c
 
@@ -47,7 +52,14 @@ def make_profile_function(handlers: Handlers, *, builtins: bool) -> Any:
         else:
             leave_c(frame.f_code, 0, argument, argument)
 
-    return profile
+    def nothing(_frame: FrameType, _event: str, _argument: Any) -> None:
+        # A function can take another's code where that names the same variables.
+        return None if True else (enter, leave, enter_c, leave_c, builtins)
+
+    def retire() -> None:
+        profile.__code__ = nothing.__code__
+
+    return profile, retire
 
 
 def chained(profile: Any, previous: Any) -> Any:
@@ -65,19 +77,29 @@ class ProfileHooks:
 
     Args:
         make_handlers: makes the handlers for so many frames between them and the target's.
+        resume: told of a thread, and where it is, that was not recorded for a while.
         builtins: whether to tell them of C functions.
 
     Raises NoThreadStates where there is no way to other threads.
     """
 
-    def __init__(self, make_handlers: Callable[[int], Handlers], *, builtins: bool) -> None:
+    def __init__(
+        self,
+        make_handlers: Callable[[int], Handlers],
+        resume: Callable[[int, FrameType | None], None],
+        *,
+        builtins: bool,
+    ) -> None:
         self.caveats: list[str] = []
-        self._profile = make_profile_function(make_handlers(2), builtins=builtins)
-        self._profile_below_another = make_profile_function(make_handlers(3), builtins=builtins)
+        self._profile, self._retire = make_profile_function(make_handlers(2), builtins=builtins)
+        below_another = make_profile_function(make_handlers(3), builtins=builtins)
+        self._profile_below_another, self._retire_below_another = below_another
         self._states = ThreadStates(self._profile)
         self._replaced: dict[int, Any] = {}
         self._armed: dict[int, Any] = {}
         self._previous_hook: Any = None
+        self._hook: Any = self._profile
+        self._resume = resume
         self._own_ident = originals.current_thread_id()
 
     def install(self) -> list[str]:
@@ -86,55 +108,105 @@ class ProfileHooks:
         threading = sys.modules.get("threading")
         if threading is not None:
             self._previous_hook = threading._profile_hook
-            threading.setprofile(self._profile)
+            if self._previous_hook is not None:
+                self._hook = self._above(self._previous_hook)
+            threading.setprofile(self._hook)
         self.poll()
         return self.caveats
 
     def poll(self) -> None:
-        """Set the function in threads that have none yet."""
-        states = self._states.by_ident()
+        """Set the function in threads that have none yet, or none any more."""
+        seen = [one for one in self._states.look() if one.ident != self._own_ident]
         # The number of a thread that ended is given to a new one, whose profile function nobody has looked at.
-        for ended in self._armed.keys() - {ident for ident, _ in states}:
+        for ended in self._armed.keys() - {one.ident for one in seen}:
             del self._armed[ended]
             self._replaced.pop(ended, None)
-        for ident, state in states:
-            function, installed = self._states.profile_of(state)
-            if ident == self._own_ident or installed is self._profile or ident in self._armed:
-                continue
-            if function not in (0, self._states.trampoline):
-                self._note("a C profiler runs in thread %d, which is not recorded" % ident)
-                continue
-            if installed is not None:
-                self._replaced[ident] = installed
-            self._armed[ident] = self._profile if installed is None else chained(self._profile_below_another, installed)
-            self._states.set_profile(state, self._armed[ident])
+        ours = {id(self._profile), id(self._hook), *map(id, self._armed.values())}
+        objects = self._states.objects({one.address for one in seen if one.object not in ours})
+        functions = {}
+        for one in seen:
+            if one.object not in ours:
+                function = self._function_for(one, objects.get(one.address))
+                if function is not None:
+                    functions[one.address] = function
+        self._states.set_profiles(functions)
+
+    def _function_for(self, one: Seen, installed: Any) -> Any:
+        """Return what to set in a thread that has none of ours, None for nothing."""
+        if one.ident in self._armed:
+            if one.function:
+                return None  # the target has set its own since: that stays
+            # An exception that is raised within a profile function takes it out (call_trampoline in sysmodule.c).
+            self._note("recording was off for up to a second at a time: exceptions were raised within it")
+            self._resume(one.ident, sys._current_frames().get(one.ident))
+            return self._armed[one.ident]
+        if one.function not in (0, self._states.trampoline):
+            self._note("a C profiler runs in thread %d, which is not recorded" % one.ident)
+            return None
+        if one.function and installed is None:
+            return None  # it changes just now; the next poll looks again
+        if installed is not None:
+            self._replaced[one.ident] = installed
+        self._armed[one.ident] = self._profile if installed is None else self._above(installed)
+        return self._armed[one.ident]
 
     def remove(self) -> None:
         """Take the function out where it still is, and put back what was there."""
         threading = sys.modules.get("threading")
-        if threading is not None and threading._profile_hook is self._profile:
+        if threading is not None and threading._profile_hook is self._hook:
             threading.setprofile(self._previous_hook)
-        for ident, state in self._states.by_ident():
-            _, installed = self._states.profile_of(state)
-            if installed is self._profile or (installed is not None and installed is self._armed.get(ident)):
-                self._states.set_profile(state, self._replaced.get(ident))
-            elif ident in self._armed:
-                self._note("the target replaced its profile function in thread %d; recording ended there" % ident)
+        self._states.set_profiles(self._functions_before())
+        self._retire()
+        self._retire_below_another()
+
+    def _functions_before(self) -> dict[int, Any]:
+        """Return what each thread that has one of ours had before, None for nothing."""
+        before: dict[int, Any] = {}
+        for one in self._states.look():
+            if one.object == id(self._armed.get(one.ident)):
+                before[one.address] = self._replaced.get(one.ident)
+            elif one.object == id(self._profile):
+                before[one.address] = None
+            elif one.object == id(self._hook):
+                before[one.address] = self._previous_hook
+            elif one.object and one.ident in self._armed:
+                self._note("the target replaced its profile function in thread %d; recording ended there" % one.ident)
+        return before
+
+    def _above(self, previous: Any) -> Any:
+        return chained(self._profile_below_another, previous)
 
     def _refuse_foreign_profilers(self) -> None:
-        for ident, state in self._states.by_ident():
-            function, installed = self._states.profile_of(state)
-            if installed is not None and function != self._states.trampoline:
-                name = type(installed).__module__ + "." + type(installed).__name__
-                raise Refused("a profiler written in C (%s) is active in thread %d" % (name, ident))
+        foreign = [one for one in self._states.look() if one.function not in (0, self._states.trampoline)]
+        objects = self._states.objects({one.address for one in foreign})
+        for one in foreign:
+            kind = type(objects.get(one.address))
+            name = kind.__module__ + "." + kind.__name__
+            raise Refused("a profiler written in C (%s) is active in thread %d" % (name, one.ident))
 
     def _note(self, caveat: str) -> None:
         if caveat not in self.caveats:
             self.caveats.append(caveat)
 
 
+class Seen:
+    """A thread state at one instant: where it is, whose, and its profiler: a C function and an object's address."""
+
+    __slots__ = ("address", "function", "ident", "object")
+
+    def __init__(self, address: int, ident: int, function: int, profile_object: int) -> None:
+        self.address = address
+        self.ident = ident
+        self.function = function
+        self.object = profile_object
+
+
 class ThreadStates:
     """The interpreter's thread states, through `_ctypes` alone: the ctypes package would bring further modules along.
+
+    A thread that ends frees its state, for which it needs the GIL. So whatever follows the list must not give the GIL
+    away from its first step to its last: it is one expression of C functions, in which no bytecode runs, and no garbage
+    is collected meanwhile. What was learnt of a state before is good for one that is in the list again.
 
     Raises NoThreadStates where the interpreter has no `_ctypes`.
     """
@@ -148,43 +220,55 @@ class ThreadStates:
         dlopen: Any = _ctypes.dlopen
         self._library = dlopen(None, 0)
         self._pointer: Any = type("pointer", (_ctypes._SimpleCData,), {"_type_": "P"})
-        self._object = type("object", (_ctypes._SimpleCData,), {"_type_": "O"})
+        self._object: Any = type("object", (_ctypes._SimpleCData,), {"_type_": "O"})
         self._words: Any = type("words", (_ctypes.Array,), {"_type_": self._pointer, "_length_": _WORDS_LOOKED_AT})
-        self._main = self._function("PyInterpreterState_Main")
+        self._main = self._function("PyInterpreterState_Main")()
         self._head = self._function("PyInterpreterState_ThreadHead", self._pointer)
         self._next = self._function("PyThreadState_Next", self._pointer)
         self._set = self._function("_PyEval_SetProfile", self._pointer, self._pointer, self._object)
         self._clear = self._function("_PyEval_SetProfile", self._pointer, self._pointer, self._pointer)
         self._own = self._function("PyThreadState_Get")()
         self._object_word = self._find_profile_word(probe)
-        self._ident_offset = self._find_ident_offset()
+        self._ident_word = self._own_words().index(originals.current_thread_id())
 
-    def by_ident(self) -> list[tuple[int, int]]:
-        """Return (thread id, address) of every thread state of the main interpreter.
-
-        The list is walked under the GIL, which a thread needs to leave it. Having just been given the GIL we keep it
-        for a switch interval of 5 ms, and a state takes about 2 us here.
-        """
-        originals.original(time, "sleep")(0)
+    def look(self) -> list[Seen]:
+        """Return every thread state of the main interpreter."""
+        addresses, again = itertools.tee(self._walk())
+        with NoCollection():
+            copies = list(zip(addresses, map(bytes, map(self._words.from_address, again))))
         found = []
-        state = self._head(self._main())
-        while state:
-            found.append((self._ident(state), state))
-            state = self._next(state)
+        for address, copy in copies:
+            words = memoryview(copy).cast("Q")
+            function, profile_object = words[self._object_word - 2], words[self._object_word]
+            found.append(Seen(address, words[self._ident_word], function, profile_object))
         return found
 
-    def profile_of(self, state: int) -> tuple[int, Any]:
-        """Return (C function, object) of a thread state's profiler: (0, None) where there is none."""
-        words = self._words.from_address(state)
-        address = words[self._object_word]
-        return words[self._object_word - 2] or 0, self._ctypes.PyObj_FromPtr(address) if address else None
+    def objects(self, addresses: set[int]) -> dict[int, Any]:
+        """Return the profile objects of these states; none at all where one of them has lost its own meanwhile."""
+        chosen, again = itertools.tee(filter(addresses.__contains__, self._walk()))
+        fields = map(self._object.from_address, map((self._object_word * 8).__add__, again))
+        try:
+            with NoCollection():
+                return dict(zip(chosen, map(_operator.attrgetter("value"), fields)))
+        except ValueError:
+            return {}
 
-    def set_profile(self, state: int, function: Any) -> None:
-        """Set a Python-level profile function on a thread state, or with None take it away."""
-        if function is None:
-            self._clear(state, None, None)
-        else:
-            self._set(state, self.trampoline, function)
+    def set_profiles(self, functions: dict[int, Any]) -> None:
+        """Set Python-level profile functions on states that are still there; None takes away what is there."""
+        taken = {address for address, function in functions.items() if function is None}
+        given = functions.keys() - taken
+        chosen, again = itertools.tee(filter(given.__contains__, self._walk()))
+        with NoCollection():
+            list(map(self._set, chosen, itertools.repeat(self.trampoline), map(functions.__getitem__, again)))
+        nothing = itertools.repeat(None)
+        with NoCollection():
+            list(map(self._clear, filter(taken.__contains__, self._walk()), nothing, nothing))
+
+    def _walk(self) -> Iterator[int]:
+        """Return an iterator over the addresses; nothing of it is done before it is consumed, and then all in C."""
+        heads = map(self._head, (self._main,))
+        # Each step calls PyThreadState_Next with the address before, and with a zero that C ignores.
+        return itertools.takewhile(bool, itertools.accumulate(itertools.chain(heads, itertools.repeat(0)), self._next))
 
     def _function(self, name: str, *arguments: Any) -> Any:
         flags = self._ctypes.FUNCFLAG_CDECL | self._ctypes.FUNCFLAG_PYTHONAPI
@@ -192,19 +276,27 @@ class ThreadStates:
         prototype = type(name, (self._ctypes.CFuncPtr,), members)
         return prototype(self._ctypes.dlsym(self._library, name))
 
+    def _own_words(self) -> list[int]:
+        return list(self._words.from_address(self._own))
+
     def _find_profile_word(self, probe: Any) -> int:
         """Find c_profileobj in our own thread state, and c_profilefunc, two words before it (cpython/pystate.h)."""
         previous = sys.getprofile()
         sys.setprofile(probe)
-        words = list(self._words.from_address(self._own))
+        words = self._own_words()
         sys.setprofile(previous)
         index = words.index(id(probe))
         self.trampoline = words[index - 2]
         return index
 
-    def _find_ident_offset(self) -> int:
-        words: Any = type("words", (self._ctypes.Array,), {"_type_": self._pointer, "_length_": 32})
-        return list(words.from_address(self._own)).index(originals.current_thread_id()) * 8
 
-    def _ident(self, state: int) -> int:
-        return int(self._pointer.from_address(state + self._ident_offset).value or 0)
+class NoCollection:
+    """A time without garbage collections: one could run a finalizer, and that could give the GIL away."""
+
+    def __enter__(self) -> None:
+        self._collects = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_error: object) -> None:
+        if self._collects:
+            gc.enable()

@@ -75,7 +75,9 @@ class SessionSpec(google.protobuf.message.Message):
     collector: builtins.str
     """"calls"."""
     options_json: builtins.str
-    """The collector's options as one JSON object; for calls {"builtins": bool, "subcalls": bool}."""
+    """The collector's options as one JSON object; for calls {"builtins": bool, "subcalls": bool,
+    "max_memory_bytes": int}.
+    """
     def __init__(
         self,
         *,

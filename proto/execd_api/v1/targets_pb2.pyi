@@ -8,6 +8,7 @@ import collections.abc
 import execd_api.v1.sessions_pb2
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
 import typing
@@ -18,6 +19,38 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Outcome:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    """Not said."""
+    OUTCOME_PASSED: _Outcome.ValueType  # 1
+    """Nothing in the way."""
+    OUTCOME_FAILED: _Outcome.ValueType  # 2
+    """An attach is refused for it."""
+    OUTCOME_UNKNOWN: _Outcome.ValueType  # 3
+    """It cannot be told; an attach is tried all the same."""
+    OUTCOME_UNNEEDED: _Outcome.ValueType  # 4
+    """There is nothing to look at in this process."""
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+    """What came of a check."""
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+"""Not said."""
+OUTCOME_PASSED: Outcome.ValueType  # 1
+"""Nothing in the way."""
+OUTCOME_FAILED: Outcome.ValueType  # 2
+"""An attach is refused for it."""
+OUTCOME_UNKNOWN: Outcome.ValueType  # 3
+"""It cannot be told; an attach is tried all the same."""
+OUTCOME_UNNEEDED: Outcome.ValueType  # 4
+"""There is nothing to look at in this process."""
+Global___Outcome: typing_extensions.TypeAlias = Outcome
 
 @typing.final
 class Target(google.protobuf.message.Message):
@@ -77,15 +110,23 @@ class Candidate(google.protobuf.message.Message):
     USER_FIELD_NUMBER: builtins.int
     ATTACHED_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
+    PLACE_FIELD_NUMBER: builtins.int
     user: builtins.str
     """Its user's name, or the number where there is none."""
     attached: builtins.bool
     """This daemon's agent is in it."""
     reason: builtins.str
     """Why it cannot be attached to; empty where nothing is known to forbid it."""
+    place: builtins.str
+    """Where its main thread is now, "in system call read"; Inspect alone tells it."""
     @property
     def target(self) -> Global___Target:
         """The process."""
+
+    @property
+    def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Check]:
+        """Every check of an attach, in their order; empty where they were not asked for."""
 
     def __init__(
         self,
@@ -94,11 +135,47 @@ class Candidate(google.protobuf.message.Message):
         user: builtins.str = ...,
         attached: builtins.bool = ...,
         reason: builtins.str = ...,
+        checks: collections.abc.Iterable[Global___Check] | None = ...,
+        place: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["target", b"target"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attached", b"attached", "reason", b"reason", "target", b"target", "user", b"user"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attached", b"attached", "checks", b"checks", "place", b"place", "reason", b"reason", "target", b"target", "user", b"user"]) -> None: ...
 
 Global___Candidate: typing_extensions.TypeAlias = Candidate
+
+@typing.final
+class Check(google.protobuf.message.Message):
+    """One condition of an attach, looked at for one process."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    REMEDY_FIELD_NUMBER: builtins.int
+    EXIT_CODE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The condition."""
+    outcome: Global___Outcome.ValueType
+    """What came of it."""
+    detail: builtins.str
+    """What was found."""
+    remedy: builtins.str
+    """What to do where it failed, or empty."""
+    exit_code: builtins.int
+    """What execctl ends with where an attach fails for it, else 0."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        detail: builtins.str = ...,
+        remedy: builtins.str = ...,
+        exit_code: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["detail", b"detail", "exit_code", b"exit_code", "name", b"name", "outcome", b"outcome", "remedy", b"remedy"]) -> None: ...
+
+Global___Check: typing_extensions.TypeAlias = Check
 
 @typing.final
 class ListTargetsRequest(google.protobuf.message.Message):
@@ -139,14 +216,22 @@ class InspectRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TARGET_FIELD_NUMBER: builtins.int
+    EVERY_CHECK_FIELD_NUMBER: builtins.int
+    ALLOW_SECCOMP_FIELD_NUMBER: builtins.int
     target: builtins.str
     """A PID in digits, or a name that fits one process alone."""
+    every_check: builtins.bool
+    """With every check of an attach. Reading seccomp filters, where it has any, stops a thread for an instant."""
+    allow_seccomp: builtins.bool
+    """The checks are to be those of an attach that allows filters that cannot be read."""
     def __init__(
         self,
         *,
         target: builtins.str = ...,
+        every_check: builtins.bool = ...,
+        allow_seccomp: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["target", b"target"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allow_seccomp", b"allow_seccomp", "every_check", b"every_check", "target", b"target"]) -> None: ...
 
 Global___InspectRequest: typing_extensions.TypeAlias = InspectRequest
 
@@ -160,12 +245,20 @@ class AttachRequest(google.protobuf.message.Message):
     SESSIONS_FIELD_NUMBER: builtins.int
     TIMEOUT_MS_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
+    ALLOW_SECCOMP_FIELD_NUMBER: builtins.int
+    DURATION_MS_FIELD_NUMBER: builtins.int
     target: builtins.str
     """A PID in digits, or a name that fits one process alone."""
     timeout_ms: builtins.int
     """How long the target may take to reach a safe point, milliseconds; 0: the daemon's default of 10,000."""
     name: builtins.str
     """What the user calls the sessions that this starts, or empty."""
+    allow_seccomp: builtins.bool
+    """Attach under seccomp filters that the daemon may not read too: they may end the process."""
+    duration_ms: builtins.int
+    """How long these sessions record, milliseconds; 0: until they are stopped. The client stops them; the daemon does, two
+    seconds later, where the client is gone, and takes out an agent that came for them alone.
+    """
     @property
     def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[execd_api.v1.sessions_pb2.SessionSpec]:
         """Sessions to start at once, one group, all or none."""
@@ -177,8 +270,10 @@ class AttachRequest(google.protobuf.message.Message):
         sessions: collections.abc.Iterable[execd_api.v1.sessions_pb2.SessionSpec] | None = ...,
         timeout_ms: builtins.int = ...,
         name: builtins.str = ...,
+        allow_seccomp: builtins.bool = ...,
+        duration_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "sessions", b"sessions", "target", b"target", "timeout_ms", b"timeout_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allow_seccomp", b"allow_seccomp", "duration_ms", b"duration_ms", "name", b"name", "sessions", b"sessions", "target", b"target", "timeout_ms", b"timeout_ms"]) -> None: ...
 
 Global___AttachRequest: typing_extensions.TypeAlias = AttachRequest
 
@@ -232,14 +327,18 @@ class DetachRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TARGET_FIELD_NUMBER: builtins.int
+    UNLESS_USED_FIELD_NUMBER: builtins.int
     target: builtins.str
     """A PID in digits, a name, a session; empty: the only attached target."""
+    unless_used: builtins.bool
+    """Where sessions run there, leave them and the agent alone."""
     def __init__(
         self,
         *,
         target: builtins.str = ...,
+        unless_used: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["target", b"target"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["target", b"target", "unless_used", b"unless_used"]) -> None: ...
 
 Global___DetachRequest: typing_extensions.TypeAlias = DetachRequest
 

@@ -69,7 +69,7 @@ class TargetsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Inspect(self, request, context):
-        """One process, looked at without touching it.
+        """One process, where it is now, and every check of an attach where they are asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -136,7 +136,7 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
     """The CPython processes that this user can see."""
 
     Inspect: _TargetsInspectType
-    """One process, looked at without touching it."""
+    """One process, where it is now, and every check of an attach where they are asked for."""
 
     Attach: _TargetsAttachType
     """Puts the agent into a process, or joins the one that is there, and starts the asked sessions: all or none."""
@@ -180,7 +180,7 @@ class TargetsServicer(metaclass=abc.ABCMeta):
         request: execd_api.v1.targets_pb2.InspectRequest,
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.targets_pb2.Candidate, collections.abc.Awaitable[execd_api.v1.targets_pb2.Candidate]]:
-        """One process, looked at without touching it."""
+        """One process, where it is now, and every check of an attach where they are asked for."""
 
     @abc.abstractmethod
     def Attach(

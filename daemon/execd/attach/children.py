@@ -1,0 +1,71 @@
+"""Children that a target forked between the making of the link and the first code of ours: they have its descriptors.
+
+From launch.py on a forked child closes them by itself (`os.register_at_fork`); before, no code of ours has run in the
+target that could arrange for it. A child that has our end of the socketpair keeps the agent from seeing us go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from execd.attach import process, x86_64
+from execd.attach.link import identity, run_in_any_thread
+from execd.attach.ptrace import Ptrace
+from execd.attach.stopped import StopClock, Stopper
+from execd.errors import AttachBusy, ExecdError
+
+if TYPE_CHECKING:
+    from execd.attach.interpreter import Interpreter
+    from execd.attach.link import Link
+
+_KCMP = 312
+_KCMP_MEMORY = 1
+_ATTEMPTS = 5
+
+
+def close_in_children(pid: int, ptrace: Ptrace, found: Interpreter, link: Link) -> None:
+    """Make the children of a target close what they have of a link. One that cannot be touched now keeps it.
+
+    The page stays: where the text was queued at the fork, the child's interpreter runs it too, and launch.py ends it.
+    """
+    for child in _children(pid):
+        for _ in range(_ATTEMPTS):
+            try:
+                _close_in(child, pid, ptrace, found, link)
+            except AttachBusy:
+                continue
+            except (ExecdError, ProcessLookupError):
+                pass  # it has ended, or somebody traces it: the attach has succeeded all the same
+            break
+
+
+def _close_in(child: int, parent: int, ptrace: Ptrace, found: Interpreter, link: Link) -> None:
+    numbers = [number for number, *facts in link.files if identity(child, number) == tuple(facts)]
+    # A child of vfork stands on its parent's stack, and executes a program in a moment.
+    if not numbers or _share_memory(child, parent):
+        return
+    own = Ptrace()
+    stopper = Stopper(child, own, StopClock(), process.mappings(child))
+    steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in numbers]
+    try:
+        run_in_any_thread(stopper, found, steps, b"")
+    finally:
+        # A child that has ended meanwhile, and was not waited for yet, is not one that cannot be let go.
+        ptrace.stuck = ptrace.stuck or (own.stuck and process.status(child).state not in "ZX")
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of all threads; none where the kernel does not list them (CONFIG_PROC_CHILDREN)."""
+    found: list[int] = []
+    for tid in process.threads(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, Path(f"/proc/{pid}/task/{tid}/children").read_text().split())
+    return found
+
+
+def _share_memory(one: int, other: int) -> bool:
+    """Whether two processes have one address space; where the kernel does not tell, they may."""
+    return int(ctypes.CDLL(None).syscall(_KCMP, one, other, _KCMP_MEMORY, 0, 0)) <= 0

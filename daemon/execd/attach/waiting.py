@@ -1,0 +1,54 @@
+"""Since when a thread waits in a call whose time limit counts from its start, read from /proc without touching it.
+
+Such a call, run again, would wait for its whole time once more. The scheduler notes when a thread last ran, on a clock
+of each processor that stands still while a hypervisor takes it away: we run there for an instant to see what it shows
+now. What is lost on the way makes the wait seem shorter than it was, so that a limit is never cut short.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from execd.attach import process
+from execd.attach.x86_64 import TIMED_CALLS
+from execd.errors import ExecdError
+
+_LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*([0-9]+)\.([0-9]{6})$", re.MULTILINE)
+_PROCESSOR_FIELD = 36
+
+
+def began_ns(pid: int, tid: int) -> int | None:
+    """Return when a thread began to wait, on CLOCK_MONOTONIC; None where it is in no such call, or nothing is known."""
+    try:
+        call = process.read_file(f"/proc/{pid}/task/{tid}/syscall").split()
+        if not call or not call[0].isdigit() or int(call[0]) not in TIMED_CALLS:
+            return None
+        fields = process.read_file(f"/proc/{pid}/task/{tid}/stat").rpartition(b")")[2].split()
+        last_ran = _last_ran_ns(f"/proc/{pid}/task/{tid}/sched")
+        ahead = _monotonic_ahead_ns(int(fields[_PROCESSOR_FIELD]))
+    except ExecdError:
+        return None
+    return None if last_ran is None or ahead is None else last_ran + ahead
+
+
+def _last_ran_ns(path: str) -> int | None:
+    """Return when a thread last ran, on its processor's clock; None where the kernel has no such file."""
+    match = _LAST_RAN.search(process.read_file(path))
+    return int(match[1]) * 1_000_000 + int(match[2]) if match else None
+
+
+def _monotonic_ahead_ns(processor: int) -> int | None:
+    """Return by how much CLOCK_MONOTONIC is ahead of a processor's clock; None where we may not run there."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {processor})
+        # Has the scheduler note that we run now.
+        os.sched_yield()
+        ours = _last_ran_ns("/proc/thread-self/sched")
+        return None if ours is None else time.monotonic_ns() - ours
+    except OSError:
+        return None
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -1,0 +1,48 @@
+"""Forks at any moment of an attach: the children have nothing of ours in them, and nothing is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attachments import attached, detach, record_calls
+
+if TYPE_CHECKING:
+    from conftest import Spawn
+    from execd.attach.attacher import Attacher
+    from interpreters import Interpreter
+
+VERSIONS = ("3.9", "3.12", "3.15")
+WAYS = ("fork", "subprocess", "multiprocessing", "forkserver")
+# An attach takes tens of milliseconds, a fork about one: each is hit by some.
+ATTACHES = 8
+SOAK_ATTACHES = 100
+
+
+def attach_in_a_storm(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, way: str, attaches: int) -> None:
+    """Attaches and detaches while a program starts children, every second time recording calls."""
+    program = spawn(interpreter, "storming", way, "error")
+    for number in range(attaches):
+        with attached(attacher, program.pid) as link:
+            if number % 2:
+                record_calls(link)
+            detach(link)
+    results = program.ask_json("results")
+    assert (program.stderr(), results["unclean"]) == ("", 0)
+    assert results["clean"] == results["started"] > attaches
+
+
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_a_child_forked_at_any_moment_has_nothing_of_ours(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    attach_in_a_storm(interpreter, spawn, attacher, "fork", ATTACHES)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("way", WAYS)
+def test_children_of_every_kind_have_nothing_of_ours(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher, way: str
+) -> None:
+    attach_in_a_storm(interpreter, spawn, attacher, way, SOAK_ATTACHES)

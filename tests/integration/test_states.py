@@ -1,0 +1,240 @@
+"""An attach in every state of a target: it goes on with what it did, and that comes out as it would have."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from activities import grown
+from attachments import attach, detach, record_calls
+from footprint import becomes, footprint, settled
+from programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Spawn
+    from execd.attach.attacher import Attacher
+    from interpreters import Interpreter
+    from programs import ProgramFolders
+
+QUICK_VERSIONS = ("3.9", "3.12", "3.15")
+SOAK_TRIES = 20
+WAIT_MS = 900
+# A wait that was run again from its start would end later by all that it had behind it.
+BEHIND_S = 0.5
+LATE_MS = 400
+STEADY_S = 0.005
+SETTLE_S = 5.0
+
+# What each wait results in when it is let, or when its time is over.
+WAITS = {
+    "accept": "hello",
+    "poll": "hello",
+    "select": "hello",
+    "waitpid": "exit-7",
+    "join": "hello",
+    "queue": "hello",
+    "simple-queue": "hello",
+    "pause": "signals-1",
+    "sem_wait": "hello",
+    "cond_wait": "hello",
+    "getaddrinfo": "192.0.2.7",
+    "communicate": "hello",
+    "pipe": "hello",
+    "asyncio": "hello",
+}
+# Those whose time limit counts from their start come first: they are visited while they have most of it behind them.
+TIMED_WAITS = {
+    "poll-timed": "[]",
+    "recv-timed": "timed out",
+    "usleep": "0",
+    "sleep": "None",
+    "event-timed": "False",
+    "select-timed": "([], [], [])",
+    "epoll-timed": "[]",
+    "queue-timed": "None",
+    "sem_timedwait": "Connection",
+    "asyncio-timed": "None",
+}
+WORKS = (
+    "long-bytecode",
+    "sum",
+    "regex",
+    "hold",
+    "hold-in-worker",
+    "workers-busy",
+    "workers-idle",
+    "sleep-workers-busy",
+    "threads-idle",
+    "threads-busy",
+)
+
+
+class Waiter:
+    """A program that waits; it is asked what came of it, wait by wait."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.how, _, self.port = program.ready_text.partition(" ")
+
+    def begin(self) -> None:
+        """Lets it wait again and again."""
+        self.program.tell("begin")
+
+    def waits(self) -> bool:
+        """Whether its main thread is in one and the same call for a while."""
+        call = Path(f"/proc/{self.program.pid}/syscall")
+        before = call.read_text()
+        time.sleep(STEADY_S)
+        return before == call.read_text() and not before.startswith("running")
+
+    def let(self) -> None:
+        """Ends the wait that it is in."""
+        if self.how == "line":
+            self.program.tell("hello")
+        elif self.how == "connection":
+            with socket.create_connection(("127.0.0.1", int(self.port))) as connection:
+                connection.sendall(b"hello")
+        elif self.how == "signal":
+            os.kill(self.program.pid, signal.SIGUSR1)
+
+    def newest_outcome(self) -> None:
+        """Reads all outcomes that are there already, and waits for one more: the next wait has just begun then."""
+        began = time.monotonic()
+        self.outcome()
+        while time.monotonic() - began < STEADY_S:
+            began = time.monotonic()
+            self.outcome()
+
+    def outcome(self) -> tuple[int, float, str]:
+        """The number of the next wait that ends, its length in milliseconds, and its result."""
+        word, number, elapsed_ms, result = self.program.read_line().split(" ", 3)
+        assert word == "waited"
+        return int(number), float(elapsed_ms), result
+
+
+class Programs:
+    """Programs of one interpreter, one for each state, started together; what works does so when it is told."""
+
+    def __init__(self, interpreter: Interpreter, folders: ProgramFolders, logs: Path, running: ExitStack) -> None:
+        self._programs = {}
+        arguments = {state: ("waiting", state, "1") for state in (*WAITS, *TIMED_WAITS)}
+        arguments |= {state: ("working", state) for state in WORKS}
+        for state, (program, *rest) in arguments.items():
+            command = folders.command(interpreter, program, tuple(rest))
+            self._programs[state] = running.enter_context(Program(interpreter, command, logs / state, os.environ))
+        for program in self._programs.values():
+            program.wait_until_ready()
+
+    def __getitem__(self, state: str) -> Program:
+        """The program that is in this state, or gets there when it is told."""
+        return self._programs[state]
+
+
+@pytest.fixture(scope="module")
+def programs(
+    interpreter: Interpreter, program_folders: ProgramFolders, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Programs]:
+    with ExitStack() as running:
+        yield Programs(interpreter, program_folders, tmp_path_factory.mktemp("programs"), running)
+
+
+def visit(attacher: Attacher, pid: int) -> None:
+    """Attaches, records for a moment, and leaves; what is outside of the program shows nothing of it afterwards."""
+    before = footprint(pid)
+    link = attach(attacher, pid)
+    try:
+        record_calls(link)
+        detach(link)
+    finally:
+        link.close()
+    assert settled(pid, before) == before
+
+
+def require_unharmed_wait(attacher: Attacher, program: Program, state: str, tries: int) -> None:
+    """Fails where an attach ends a wait, or changes what comes of it."""
+    waiter = Waiter(program)
+    for number in range(1, tries + 1):
+        assert becomes(waiter.waits, SETTLE_S)
+        visit(attacher, program.pid)
+        waiter.let()
+        assert waiter.outcome()[::2] == (number, WAITS[state])
+    assert program.stderr() == ""
+
+
+def require_unharmed_times(attacher: Attacher, programs: dict[str, Program], tries: int) -> None:
+    """Fails where an attach makes a wait shorter, longer, or fail. All of them wait at the same time."""
+    waiters = {state: Waiter(program) for state, program in programs.items()}
+    for waiter in waiters.values():
+        waiter.begin()
+    for _ in range(tries):
+        for waiter in waiters.values():
+            waiter.newest_outcome()
+        time.sleep(BEHIND_S)
+        for waiter in waiters.values():
+            visit(attacher, waiter.program.pid)
+        for state, waiter in waiters.items():
+            for _, elapsed_ms, result in (waiter.outcome(), waiter.outcome()):
+                assert (state, result) == (state, TIMED_WAITS[state])
+                assert WAIT_MS <= elapsed_ms < WAIT_MS + LATE_MS, state
+            assert waiter.program.stderr() == ""
+
+
+def require_unharmed_work(attacher: Attacher, program: Program, tries: int) -> None:
+    """Fails where an attach ends the work of a program, or changes a result."""
+    assert program.ask_json("begin")
+    for _ in range(tries):
+        visit(attacher, program.pid)
+        grown(lambda: int(program.ask_json("count")[0]))
+    assert program.ask_json("rest")
+    assert program.ask_json("count")[1] == 0
+    assert program.stderr() == ""
+
+
+@pytest.mark.parametrize("interpreter", QUICK_VERSIONS, indirect=True)
+@pytest.mark.parametrize("state", WAITS)
+def test_a_wait_goes_on_and_ends_as_it_would_have(attacher: Attacher, programs: Programs, state: str) -> None:
+    require_unharmed_wait(attacher, programs[state], state, 1)
+
+
+@pytest.mark.parametrize("interpreter", ["3.12"], indirect=True)
+def test_waits_with_a_time_limit_end_in_time(attacher: Attacher, programs: Programs) -> None:
+    require_unharmed_times(attacher, {state: programs[state] for state in TIMED_WAITS}, 1)
+
+
+@pytest.mark.parametrize("interpreter", QUICK_VERSIONS, indirect=True)
+@pytest.mark.parametrize("state", WORKS)
+def test_work_goes_on_and_comes_out_right(attacher: Attacher, programs: Programs, state: str) -> None:
+    require_unharmed_work(attacher, programs[state], 1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("state", WAITS)
+def test_a_wait_is_unharmed_by_twenty_attaches(
+    interpreter: Interpreter, attacher: Attacher, spawn: Spawn, state: str
+) -> None:
+    program = spawn(interpreter, "waiting", state, str(SOAK_TRIES))
+    require_unharmed_wait(attacher, program, state, SOAK_TRIES)
+
+
+@pytest.mark.soak
+def test_time_limits_are_kept_through_twenty_attaches(
+    interpreter: Interpreter, attacher: Attacher, spawn: Spawn
+) -> None:
+    programs = {state: spawn(interpreter, "waiting", state) for state in TIMED_WAITS}
+    require_unharmed_times(attacher, programs, SOAK_TRIES)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("state", WORKS)
+def test_work_is_unharmed_by_twenty_attaches(
+    interpreter: Interpreter, attacher: Attacher, spawn: Spawn, state: str
+) -> None:
+    require_unharmed_work(attacher, spawn(interpreter, "working", state), SOAK_TRIES)

@@ -1,0 +1,101 @@
+"""The plan of a soak: which steps there are, each small enough to be done again when it was cut off."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from soak import cycles, forks, kills
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from random import Random
+
+    from soak.bench import Bench
+
+    Outcome = tuple[list[str], dict[str, Any]]
+
+# How often each thing is done at scale 1.
+CYCLES = 10_000
+KILLS = 1_000
+FORKS = 20_000
+# How many kills are a step, and how long one may take on a busy machine, seconds.
+KILLS_A_STEP = {"daemon-kills": (25, 20.0), "helper-kills": (50, 10.0), "target-kills": (50, 10.0)}
+KILLERS = {
+    "daemon-kills": kills.kill_daemons,
+    "helper-kills": kills.kill_helpers,
+    "target-kills": kills.kill_targets,
+}
+CYCLE_S = 3.0
+FORK_S = 0.5
+START_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+        key: names it; the random numbers that it draws follow from the seed and from this.
+        amount: how often it does what it is about.
+        limit_s: after which it counts as hanging.
+        run: does it; what failed, and what was measured.
+    """
+
+    key: str
+    amount: int
+    limit_s: float
+    run: Callable[[Bench, Random], Outcome]
+
+
+def plan(scale: float, versions: Iterable[str]) -> list[Step]:
+    """All steps, so mixed that at any moment about the same share of each kind is done.
+
+    Args:
+        scale: 1 for what the judging asks, 0.01 for a hundredth of it.
+        versions: the interpreters.
+    """
+    versions = list(versions)
+    kinds = [
+        list(cycle_steps(math.ceil(CYCLES * scale / len(versions) / len(cycles.SERVERS)), versions)),
+        list(fork_steps(math.ceil(FORKS * scale / len(versions) / len(forks.MODES)), versions)),
+        *(list(kill_steps(kind, math.ceil(KILLS * scale))) for kind in KILLERS),
+    ]
+    placed = [(index / len(steps), step) for steps in kinds for index, step in enumerate(steps)]
+    return [step for _, step in sorted(placed, key=lambda pair: pair[0])]
+
+
+def cycle_steps(count: int, versions: list[str]) -> Iterator[Step]:
+    """Cycles on each server of each version."""
+    for name, version in product(cycles.SERVERS, versions):
+
+        def run(bench: Bench, random: Random, version: str = version, name: str = name) -> Outcome:
+            return cycles.run_cycles(bench, random, count, version, name)
+
+        yield Step(f"cycles/{version}/{name}/{count}", count, START_S + count * CYCLE_S, run)
+
+
+def fork_steps(count: int, versions: list[str]) -> Iterator[Step]:
+    """Forks with warnings shown and with warnings raised on each version."""
+    for mode, version in product(forks.MODES, versions):
+
+        def run(bench: Bench, random: Random, version: str = version, mode: str = mode) -> Outcome:
+            toll = forks.fork_while_armed(bench, random, count, version, mode)
+            return toll.failures, toll.figures()
+
+        yield Step(f"forks/{version}/{mode}/{count}", count, START_S + count * FORK_S, run)
+
+
+def kill_steps(kind: str, count: int) -> Iterator[Step]:
+    """Kills of one kind; what is killed is drawn."""
+    size, kill_s = KILLS_A_STEP[kind]
+    for number, first in enumerate(range(0, count, size)):
+        amount = min(size, count - first)
+
+        def run(bench: Bench, random: Random, amount: int = amount) -> Outcome:
+            toll = KILLERS[kind](bench, random, amount)
+            return toll.failures, toll.figures()
+
+        yield Step(f"{kind}/{number}/{amount}", amount, START_S + amount * kill_s, run)
