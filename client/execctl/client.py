@@ -83,8 +83,8 @@ class Client:
         *,
         timeout_ms: int,
         name: str,
-        allow_seccomp: bool,
-        duration_ms: int,
+        allow_seccomp: bool = False,
+        duration_ms: int = 0,
         on_wait: Callable[[str], None],
     ) -> targets_pb2.AttachResponse:
         """Attach and start a session.
