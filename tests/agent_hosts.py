@@ -41,7 +41,7 @@ class Host:
             pass_fds=descriptors,
         )
         settings["pid"] = self._process.pid
-        self._text = text.injected_text(agent, settings).rstrip(b"\0")
+        self._text = text.injected_text(agent, interpreter.version_info, settings).rstrip(b"\0")
         os.close(peer)
         os.close(marker)
         theirs.close()

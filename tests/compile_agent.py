@@ -16,13 +16,13 @@ def main() -> None:
     package = Path(execd_agent.__file__).parent
     folder = package / bytecode.FOLDER
     folder.mkdir(exist_ok=True)
-    sources = text.read_agent().sources
+    agent = text.read_agent()
     interpreters = find_interpreters(os.environ).values()
     made = set()
     for interpreter in interpreters:
         path = folder / bytecode.file_name(interpreter.version_info, package)
         made.add(path)
-        path.write_bytes(bytecode.compile_sources(sources, interpreter.argv))
+        path.write_bytes(bytecode.compile_sources((agent.launch, agent.bootstrap), agent.sources, interpreter.argv))
     for path in set(folder.glob("*.bin")) - made:
         path.unlink()
     sys.stdout.write("the agent is compiled for " + ", ".join(one.full_version for one in interpreters) + "\n")

@@ -55,6 +55,8 @@ class Agent:
         """Say hello, then answer request after request."""
         self._settings["stub"].disarms.append(self.disarm)
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
+        # The daemon is busy with its books now; the start that follows finds the collector loaded.
+        _load_calls()
         # Still in haste: the daemon makes its first request at once, be it only a ping.
         while self._attached:
             frame = self._port.receive()

@@ -191,8 +191,11 @@ def refuse() -> None:
     if settings["turn"]:
         settings["turn"].clear()
         frozen["_bootstrap_external"]._os.write(settings["descriptor"], _FAILURE)
-        settings["stub"].disarms.remove(settings["forget"])
-        settings["forget"]()
+        # It may have come to an end before there was a stub.
+        forget = settings.get("forget", settings["close"])
+        if "forget" in settings and forget in settings["stub"].disarms:
+            settings["stub"].disarms.remove(forget)
+        forget()
 
 
 def launch() -> None:

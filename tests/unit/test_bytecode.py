@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(execd_agent.__file__).parent
 NO_MAGIC = b"\xff\xff\r\n"
-UNUSABLE = {"none": b"", "another interpreter's": NO_MAGIC + bytes(5000), "only a number": NO_MAGIC}
+UNUSABLE = {
+    "none": None,
+    "another interpreter's": bytecode.Compiled(NO_MAGIC, bytes(900), bytes(900), NO_MAGIC + bytes(5000)),
+    "only a number": bytecode.Compiled(NO_MAGIC, b"", b"", NO_MAGIC),
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def test_the_agent_has_been_compiled_for_every_interpreter(interpreter: Interpre
 
 
 def test_an_agent_starts_from_bytecode_alone(drivers: Drivers, interpreter: Interpreter, agent: text.Agent) -> None:
-    with hosting(drivers, interpreter, replace(agent, sources={})) as host:
+    with hosting(drivers, interpreter, replace(agent, sources={}, launch="1/0", bootstrap="1/0")) as host:
         assert host.hello.python_version == interpreter.full_version
         assert host.request("start", session="c1", collector="calls", options={"builtins": True}).facts["form"]
 
@@ -46,7 +50,8 @@ def test_an_agent_starts_from_bytecode_alone(drivers: Drivers, interpreter: Inte
 def test_where_there_is_no_bytecode_for_an_interpreter_it_compiles_the_sources(
     drivers: Drivers, interpreter: Interpreter, agent: text.Agent, which: str
 ) -> None:
-    other = {interpreter.version_info: UNUSABLE[which]}
+    unusable = UNUSABLE[which]
+    other = {interpreter.version_info: unusable} if unusable else {}
     with hosting(drivers, interpreter, replace(agent, bytecode=other)) as host:
         assert host.hello.python_version == interpreter.full_version
         assert host.request("ping").facts["memory_bytes"] == {}
@@ -57,9 +62,9 @@ def test_a_file_is_read_while_the_agent_is_the_one_that_it_was_made_from(
 ) -> None:
     version = local_interpreter.version_info
     name = bytecode.file_name(version, package)
-    content = bytecode.compile_sources(agent.sources, local_interpreter.argv)
+    content = bytecode.compile_sources((agent.launch, agent.bootstrap), agent.sources, local_interpreter.argv)
     (package / bytecode.FOLDER / name).write_bytes(content)
-    assert bytecode.read(package)[version] == content
+    assert bytecode.read(package)[version] == bytecode.compiled(content)
     (package / "agent.py").write_text((package / "agent.py").read_text() + "\n")
     assert bytecode.read(package) == {}
     assert bytecode.file_name(version, package) != name
@@ -75,4 +80,4 @@ def test_an_interpreter_that_cannot_compile_it_is_an_error(tmp_path: Path) -> No
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
     with pytest.raises(bytecode.subprocess.CalledProcessError, match="exit status 3"):
-        bytecode.compile_sources({"m": "pass"}, [str(broken)])
+        bytecode.compile_sources(("pass", "pass"), {"m": "pass"}, [str(broken)])

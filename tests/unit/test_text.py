@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from execd.attach import text
+from execd.attach.link import PAGE_SIZE
 
 if TYPE_CHECKING:
     from agent_drivers import Drivers
@@ -19,7 +20,8 @@ ERRORS = ("KeyboardInterrupt", "SystemExit", "Custom", "Strict")
 # What a launch is in which a signal handler of the target raises.
 INTERRUPTED_LAUNCH = "frozen['sys'].modules['__main__'].interrupt()"
 SETTINGS = {"descriptor": 3, "peer": 4, "marker": 5, "nonce": "00" * 8}
-PAGE_ROOM = 32_000
+PAGE_ROOM = PAGE_SIZE - 1000
+VERSION = (3, 11)
 TIMEOUT_S = 60
 
 
@@ -29,7 +31,7 @@ def agent() -> text.Agent:
 
 
 def hand_back(drivers: Drivers, interpreter: Interpreter, agent: text.Agent, error: str) -> Any:
-    program = text.injected_text(replace(agent, launch=INTERRUPTED_LAUNCH), {})
+    program = text.injected_text(replace(agent, launch=INTERRUPTED_LAUNCH, bytecode={}), VERSION, {})
     command = drivers.command(interpreter, "handing_back", [error])
     done = subprocess.run(command, input=program.rstrip(b"\0"), capture_output=True, timeout=TIMEOUT_S, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -48,14 +50,14 @@ def test_an_exception_of_the_targets_signal_handler_is_raised_in_the_target(
 
 
 def test_the_text_is_one_c_string_that_fits_its_page(agent: text.Agent) -> None:
-    program = text.injected_text(agent, SETTINGS)
+    program = text.injected_text(agent, VERSION, SETTINGS)
     assert program.endswith(b"\n\0")
     assert program.count(b"\0") == 1
     assert len(program) < PAGE_ROOM
 
 
 def test_the_text_is_ascii_and_looks_up_no_name(agent: text.Agent) -> None:
-    program = text.injected_text(agent, SETTINGS).rstrip(b"\0")
+    program = text.injected_text(agent, VERSION, SETTINGS).rstrip(b"\0")
     assert program.isascii()
     code = compile(program, "<string>", "exec")
     loads = [
@@ -75,9 +77,12 @@ def test_what_is_injected_needs_no_import_and_has_no_words(module: str) -> None:
 def test_the_bundle_announces_both_sizes_and_holds_every_module_but_the_injected(agent: text.Agent) -> None:
     version, compiled = next(iter(agent.bytecode.items()))
     bundle = text.bundle(agent, version)
-    assert (int(bundle[:8], 16), int(bundle[8:16], 16)) == (len(compiled), len(bundle) - 16 - len(compiled))
-    assert bundle[16:].startswith(compiled)
-    modules = eval(bundle[16 + len(compiled) :], {"__builtins__": {}})  # noqa: S307 - as the agent reads it
+    assert (int(bundle[:8], 16), int(bundle[8:16], 16)) == (
+        len(compiled.modules),
+        len(bundle) - 16 - len(compiled.modules),
+    )
+    assert bundle[16:].startswith(compiled.modules)
+    modules = eval(bundle[16 + len(compiled.modules) :], {"__builtins__": {}})  # noqa: S307 - as the agent reads it
     assert {"execd_agent", "execd_agent.agent", "execd_agent.wire", "execd_agent.collectors.calls"} <= set(modules)
     assert not any(name.endswith(("launch", "handback", "bootstrap")) for name in modules)
 

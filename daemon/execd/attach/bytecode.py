@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,20 +18,42 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 FOLDER = "bytecode"
-# Runs in the interpreter. It writes its magic number; a directory, name -> offset; the modules, each as marshal stores
-# it, from `start` after the magic number on; `start` as 4 bytes.
+# Runs in the interpreter. It writes its magic number; the sizes of the two injected codes, 4 bytes each, and both; then
+# a directory, name -> offset; the modules, each as marshal stores it; and where they begin, counted from the directory.
 _COMPILER = """
 import sys
 from importlib.util import MAGIC_NUMBER
 import marshal
+injected, sources = eval(sys.stdin.buffer.read(), {"__builtins__": {}})
+codes = [marshal.dumps(compile(source, "<string>", "exec", dont_inherit=True)) for source in injected]
+sizes = [len(code).to_bytes(4, "little") for code in codes]
 directory, modules = {}, b""
-for name, source in eval(sys.stdin.buffer.read(), {"__builtins__": {}}).items():
+for name, source in sources.items():
     directory[name] = len(modules)
     modules += marshal.dumps(compile(source, "<" + name + ">", "exec", dont_inherit=True))
 head = marshal.dumps(directory)
-sys.stdout.buffer.write(MAGIC_NUMBER + head + modules + len(head).to_bytes(4, "little"))
+tail = len(head).to_bytes(4, "little")
+sys.stdout.buffer.write(b"".join([MAGIC_NUMBER, *sizes, *codes, head, modules, tail]))
 """
+_MAGIC_SIZE = 4
+_SIZES = struct.Struct("<II")
 _TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The agent for one minor version.
+
+    Attributes:
+        magic: the number that the interpreter's .pyc files begin with.
+        launch, bootstrap: of the injected files, as marshal stores them.
+        modules: the magic number, then all others, in the form that bootstrap.py reads.
+    """
+
+    magic: bytes
+    launch: bytes
+    bootstrap: bytes
+    modules: bytes
 
 
 def fingerprint(folder: Traversable) -> str:
@@ -52,28 +76,39 @@ def file_name(version: tuple[int, int], package: Traversable) -> str:
     return f"cpython-{version[0]}.{version[1]}-{fingerprint(package)}.bin"
 
 
-def compile_sources(sources: Mapping[str, str], command: Sequence[str]) -> bytes:
+def compile_sources(injected: tuple[str, str], sources: Mapping[str, str], command: Sequence[str]) -> bytes:
     """Return the content of a file.
 
     Args:
-        sources: the modules by name.
+        injected: the texts of launch.py and bootstrap.py.
+        sources: the other modules by name.
         command: what starts an interpreter of the version.
 
     Raises:
         subprocess.SubprocessError, OSError: it does not compile them.
     """
     run = [*command, "-I", "-S", "-c", _COMPILER]
-    text = repr(dict(sources)).encode()
+    text = repr((injected, dict(sources))).encode()
     return subprocess.run(run, input=text, stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True).stdout
 
 
-def read(package: Traversable) -> dict[tuple[int, int], bytes]:
-    """Return the content of the files that were made from this very agent, by minor version."""
+def compiled(content: bytes) -> Compiled:
+    """Return what is in the content of a file."""
+    magic = content[:_MAGIC_SIZE]
+    launch_size, bootstrap_size = _SIZES.unpack_from(content, _MAGIC_SIZE)
+    launch = _MAGIC_SIZE + _SIZES.size
+    bootstrap = launch + launch_size
+    modules = bootstrap + bootstrap_size
+    return Compiled(magic, content[launch:bootstrap], content[bootstrap:modules], magic + content[modules:])
+
+
+def read(package: Traversable) -> dict[tuple[int, int], Compiled]:
+    """Return the files that were made from this very agent, by minor version."""
     folder = package / FOLDER
     pattern = re.compile(rf"cpython-(\d+)\.(\d+)-{fingerprint(package)}\.bin")
     found = {}
     for entry in folder.iterdir() if folder.is_dir() else ():
         match = pattern.fullmatch(entry.name)
         if match is not None:
-            found[int(match[1]), int(match[2])] = entry.read_bytes()
+            found[int(match[1]), int(match[2])] = compiled(entry.read_bytes())
     return found

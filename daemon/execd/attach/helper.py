@@ -207,7 +207,7 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         "pid": links.pid_inside(found.memory.pid),
         "nonce": nonce,
     }
-    program = text.injected_text(agent, settings)
+    program = text.injected_text(agent, found.version, settings)
     if len(program) > links.PAGE_SIZE - (link.text_address - link.page):
         raise AssertionError(f"the injected text of {len(program)} bytes has outgrown its page")
     found.memory.write(link.text_address, program)
@@ -230,7 +230,8 @@ def _unmap(pid: int, kit: Kit, found: Interpreter, link: links.Link, before: set
 
     Where no thread can do it now, the page stays. The time is not the target's: the thread is most likely ours.
     """
-    stopper = Stopper(pid, kit.ptrace, StopClock(), process.mappings(pid))
+    # The agent's stack is not in the map that was read before; to read all of it again takes longer than the rest.
+    stopper = Stopper(pid, kit.ptrace, StopClock(), None)
     with contextlib.suppress(AttachBusy, AttachTimeout):
         ours = set(process.threads(pid)) - before
         _retry(lambda: links.unmap_page(stopper, found, link, ours), time.monotonic() + 0.1, lambda: False)

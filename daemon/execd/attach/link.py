@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from execd.attach.interpreter import Interpreter
     from execd.attach.stopped import Stopper
 
-PAGE_SIZE = 32 << 10
+# The injected text, with bytes as Python writes them; no other mapping is likely to be of this size.
+PAGE_SIZE = 112 << 10
 _DONE_WORD = 0
 _PAIR_WORD = 8
 _TEXT = 64

@@ -47,13 +47,13 @@ class StopClock:
 class Stopper:
     """Stops threads of one target by ptrace."""
 
-    def __init__(self, pid: int, ptrace: Ptrace, clock: StopClock, mappings: list[process.Mapping]) -> None:
+    def __init__(self, pid: int, ptrace: Ptrace, clock: StopClock, mappings: list[process.Mapping] | None) -> None:
         self.pid = pid
         self.ptrace = ptrace
         self._clock = clock
         self._memory = Memory(pid)
         # Taken before anything is stopped: reading the map of a large process takes longer than all else together.
-        self._stacks = _stack_ranges(pid, mappings)
+        self._stacks = None if mappings is None else _stack_ranges(pid, mappings)
         # Of the thread that is held alone: when it began the wait that it was found in.
         self._began_ns: int | None = None
 
@@ -181,6 +181,13 @@ class Stopper:
             raise AttachBusy(f"thread {tid} is inside of a restartable sequence", tid=tid)
 
     def _require_stack(self, tid: int, stack_pointer: int, room: int) -> None:
+        if self._stacks is None:
+            try:
+                # What can be read through is no guard page, and what is not a stack's cannot be written to.
+                self._memory.read(stack_pointer - room, room)
+            except Unmapped:
+                raise AttachBusy(f"thread {tid} has less than {room >> 10} KiB of stack left", tid=tid) from None
+            return
         for start, end in self._stacks:
             if start <= stack_pointer < end:
                 if stack_pointer - start >= room:

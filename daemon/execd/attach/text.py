@@ -30,14 +30,14 @@ class Agent:
     Attributes:
         launch, handback, bootstrap: the files that are injected, stripped.
         sources: the text of all other modules by name, stripped.
-        bytecode: the same compiled, by minor version; see bytecode.py.
+        bytecode: both compiled, by minor version; see bytecode.py.
     """
 
     launch: str
     handback: str
     bootstrap: str
     sources: Mapping[str, str]
-    bytecode: Mapping[tuple[int, int], bytes]
+    bytecode: Mapping[tuple[int, int], bytecode.Compiled]
 
 
 def read_agent() -> Agent:
@@ -53,27 +53,40 @@ def bundle(agent: Agent, version: tuple[int, int]) -> bytes:
     Their sizes come first, 8 hexadecimal digits each. The agent takes the sources where its interpreter's bytecode is
     another one: that of a pre-release.
     """
-    compiled, sources = agent.bytecode.get(version, b""), repr(dict(agent.sources)).encode()
+    found = agent.bytecode.get(version)
+    compiled, sources = found.modules if found else b"", repr(dict(agent.sources)).encode()
     return b"%08x%08x" % (len(compiled), len(sources)) + compiled + sources
 
 
-def injected_text(agent: Agent, settings: Mapping[str, object]) -> bytes:
+def injected_text(agent: Agent, version: tuple[int, int], settings: Mapping[str, object]) -> bytes:
     """Return the program that starts the agent, as a NUL-terminated C string.
+
+    What is compiled in the interrupted thread holds it up, so bytecode is taken where there is any for the interpreter.
 
     Args:
         agent: its sources.
+        version: of the target, (3, 11).
         settings: numbers and texts for bootstrap.py; they are all that varies.
     """
-    values = f"'bootstrap':{agent.bootstrap!r},'settings':{dict(settings)!r}"
-    again = f"'launch':{agent.launch!r},{values}"
+    found = agent.bytecode.get(version)
+    launch = _code(found.launch, found.magic, agent.launch) if found else repr(agent.launch)
+    bootstrap = _code(found.bootstrap, found.magic, agent.bootstrap) if found else repr(agent.bootstrap)
+    values = f"'bootstrap':{bootstrap},'settings':{dict(settings)!r}"
+    again = f"'launch':{agent.launch!r},'bootstrap':{agent.bootstrap!r},'settings':{dict(settings)!r}"
     # It never raises: out of a pending call that would be a SystemError of the target's.
-    hand_back = f" try:\n  {_run(agent.handback, again)}\n except:\n  pass\n"
-    return f"try:\n {_run(agent.launch, values)}\nexcept:\n{hand_back}".encode() + b"\0"
+    hand_back = f" try:\n  {_run(repr(agent.handback), again)}\n except:\n  pass\n"
+    return f"try:\n {_run(launch, values)}\nexcept:\n{hand_back}".encode() + b"\0"
 
 
-def _run(source: str, values: str = "") -> str:
+def _code(stored: bytes, magic: bytes, source: str) -> str:
+    """Return the expression of a code object, or of its source where the interpreter's bytecode is another one."""
+    external = "g['_bootstrap_external']"
+    return f"({external}.marshal.loads({stored!r})if {external}.MAGIC_NUMBER=={magic!r}else {source!r})"
+
+
+def _run(code: str, values: str = "") -> str:
     names = "{'__builtins__':g['__builtins__'],'frozen':g," + values + "}"
-    return f"(lambda g:g['__builtins__']['exec']({source!r},{names}))({_FROZEN})"
+    return f"(lambda g:g['__builtins__']['exec']({code},{names}))({_FROZEN})"
 
 
 def stripped_source(module: str) -> str:
