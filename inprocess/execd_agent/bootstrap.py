@@ -1,6 +1,7 @@
 """The first code of the agent's own thread: receives the agent's modules over the channel and runs them.
 
-Executed with `frozen` and `settings` as globals (see launch.py). It is compiled in the target, so it is short.
+Executed with `frozen` and `settings` as globals (see launch.py). Where its bytecode is not known it is compiled in
+the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 close (closes one of them, or all), stub and forget (what a forked child calls); silence (of
 os.fork's warning); usual_s and short_s (switch intervals,

@@ -1,7 +1,7 @@
 """What runs in the interrupted thread: make forks safe, start the agent's own thread, nothing else.
 
 `execd.attach.injection` wraps this file into the injected text, which executes it with these globals:
-frozen (the namespace of importlib._bootstrap, whose contents no program replaces), bootstrap (source text) and
+frozen (the namespace of importlib._bootstrap, whose contents no program replaces), bootstrap (code or source) and
 settings (a dict for it). It must not import and must be over within microseconds: in the main thread it may be
 interrupted by a signal handler of the target, whose exception `handback.py` gives back to the target.
 """

@@ -204,7 +204,7 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         "peer": link.daemon_descriptor,
         "marker": link.marker,
         "files": link.files,
-        "pid": links.pid_inside(found.memory.pid),
+        "pid": process.inner_pids(found.memory.pid)[-1],
         "nonce": nonce,
     }
     program = text.injected_text(agent, found.version, settings)

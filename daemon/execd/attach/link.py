@@ -50,6 +50,7 @@ _DESCRIPTORS_NEEDED = 5
 # The stack of the agent's thread, and memory for what is compiled there.
 _LEAST_ADDRESS_SPACE = 16 << 20
 # As /proc shows what `marker_name` names; a program may have memfds of similar names.
+_MARKER_START = "/memfd:execd:"
 _MARKER = re.compile(r"/memfd:(execd:[0-9]+:[0-9]+)(?::([0-9]+))?(?: \(deleted\))?")
 
 
@@ -88,7 +89,7 @@ def find_markers(pid: int) -> dict[int, str]:
     A child that was forked in the first instants of an attach has its parent's marker, and no agent: the name ends
     with the start time of the process that it was made for.
     """
-    matches = {number: _MARKER.fullmatch(target) for number, target in process.open_files(pid).items()}
+    matches = {number: _MARKER.fullmatch(target) for number, target in process.open_files(pid, _MARKER_START).items()}
     found = {number: match for number, match in matches.items() if match}
     own = str(process.start_ticks(pid)) if found else ""
     return {number: match[1] for number, match in found.items() if match[2] in (None, own)}
@@ -188,7 +189,9 @@ class Opening:
     def _markers(self) -> dict[tuple[int, int], int]:
         """Return the descriptors of markers of this name by what they are."""
         names = re.compile(rf"/memfd:{self._name}(?: \(deleted\))?")
-        numbers = [number for number, target in process.open_files(self._pid).items() if names.fullmatch(target)]
+        numbers = [
+            number for number, target in process.open_files(self._pid, _MARKER_START).items() if names.fullmatch(target)
+        ]
         found = {identity(self._pid, number): number for number in numbers}
         return {identity: number for identity, number in found.items() if identity}
 
@@ -245,14 +248,6 @@ def close_link(stopper: Stopper, found: Interpreter, link: Link) -> None:
     steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in numbers]
     steps.append(unmap_step(found, link))
     run_in_any_thread(stopper, found, steps, b"")
-
-
-def pid_inside(pid: int) -> int:
-    """Return the number by which a process knows itself, in its own PID namespace."""
-    for line in process.read_file(f"/proc/{pid}/status").splitlines():
-        if line.startswith(b"NSpid:"):
-            return int(line.split()[-1])
-    return pid
 
 
 def unmap_page(stopper: Stopper, found: Interpreter, link: Link, first: Collection[int]) -> None:
