@@ -45,9 +45,9 @@ class Agent:
     def __init__(self, settings: dict[str, Any], importer: Any) -> None:
         self._settings = settings
         self._importer = importer
-        self._port = port.Port(settings["descriptor"])
+        self._haste = Haste(settings["hurry"])
+        self._port = port.Port(settings["descriptor"], self._haste)
         self._collectors: dict[str, Any] = {}
-        self._haste = Haste(settings["usual_s"])
         self._attached = True
         self._pid = posix.getpid()
 
@@ -57,13 +57,13 @@ class Agent:
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # The daemon is busy with its books now; the start that follows finds the collector loaded.
         _load_calls()
-        # Still in haste: the daemon makes its first request at once, be it only a ping.
         while self._attached:
             frame = self._port.receive()
             if frame.kind != wire.REQUEST:
                 raise wire.ProtocolError("kind %d is not for an agent" % frame.kind)
-            with self._haste:
-                self._port.send(*self._answer(frame))
+            self._haste.begin()
+            self._port.send(*self._answer(frame))
+            self._haste.end()
 
     def disarm(self) -> None:
         """Take every hook off. Safe to call twice, and in a forked child."""

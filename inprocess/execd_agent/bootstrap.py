@@ -4,8 +4,8 @@ Executed with `frozen` and `settings` as globals (see launch.py). Where its byte
 the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 close (closes one of them, or all), stub and forget (what a forked child calls); silence (of
-os.fork's warning); usual_s and short_s (switch intervals,
-see haste.py); turn (empty where another thread of the same launch is the agent's).
+os.fork's warning); hurry (shortens the switch interval, see
+haste.py); turn (empty where another thread of the same launch is the agent's).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ _PACKAGE = "execd_agent"
 
 def receive(descriptor: int, count: int) -> bytes:
     """Return so many bytes of what the daemon sends."""
-    read = frozen["_bootstrap_external"]._os.read
-    data = read(descriptor, count)
-    while 0 < len(data) < count:
+    read, data = frozen["_bootstrap_external"]._os.read, b""
+    settings["hurry"](on=True)
+    while len(data) < count:
         part = read(descriptor, count - len(data))
-        data = data + part if part else b""
-    if not data:
-        raise EOFError
-    return data  # type: ignore[no-any-return]
+        if not part:
+            raise EOFError
+        data += part
+    settings["hurry"](on=False)
+    return data
 
 
 def skip(descriptor: int, count: int) -> None:
@@ -69,7 +70,6 @@ def read_modules(descriptor: int) -> tuple[dict[str, Any], Any]:
 
 def main() -> None:
     """Run the agent until the channel closes. Nothing may surface: this thread's errors are nobody's in the target."""
-    sys = frozen["sys"]
     try:
         settings["turn"].pop()
     except IndexError:
@@ -81,14 +81,13 @@ def main() -> None:
         modules, decode = read_modules(settings["descriptor"])
         name = _PACKAGE + ".importer"
         exec(decode(name), namespace)  # noqa: S102 - the one module that no importer can load
-        importer = namespace["PrivateImporter"](frozen, modules, decode)
+        importer = namespace["PrivateImporter"](frozen, modules, decode, settings["hurry"])
         importer.load(_PACKAGE)
         importer.load(_PACKAGE + ".agent").run(settings, importer)
     except BaseException:  # noqa: BLE001, S110 - the daemon sees the closed channel; the target must see nothing
         pass
     finally:
-        if sys.getswitchinterval() == settings["short_s"]:
-            sys.setswitchinterval(settings["usual_s"])
+        settings["hurry"](on=False)
         if importer:
             importer.forget()
         namespace.clear()
@@ -101,5 +100,6 @@ def main() -> None:
 
 
 main()
-# Functions and the namespace that they are defined in are a cycle.
-globals().clear()
+# Functions and the namespace that they are defined in are a cycle. What stays for forked children keeps its builtins:
+# C code of the target's that runs within it, as a remote debugger's script does, could else import nothing (import.c).
+[globals().pop(name) for name in list(globals()) if name != "__builtins__"]

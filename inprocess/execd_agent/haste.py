@@ -1,35 +1,41 @@
 """Getting the GIL soon: beside a busy thread each system call of ours would cost a switch interval of 5 ms.
 
-While a request is worked on, a few milliseconds to tens of them, the interpreter's switch interval is short; then it is
-what it was. An interval that the target sets meanwhile is its own and stays.
+While a request is worked on, the interpreter's switch interval is short where the agent's thread waits, or gives the
+GIL away, and the target's own where it computes: were it short there too, each 0.1 ms of ours would be followed by
+0.1 ms of the target's and two changes of threads, and an attach to a busy target would take twice as long.
 """
 
 from __future__ import annotations
 
-import sys
-
-_SHORT_S = 0.0001
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Haste:
-    """A context manager; entering again while it is entered changes nothing. Used by the agent's thread alone."""
+    """A context manager around what may give the GIL away. Used by the agent's thread alone.
 
-    def __init__(self, usual_s: float | None = None) -> None:
-        """Take over from launch.py, which has shortened the interval from `usual_s` seconds already."""
-        self._usual_s = usual_s
-        self._short_s = sys.getswitchinterval()
+    Args:
+        hurry: makes the interval short, or the target's again; one that the target sets meanwhile stays (bootstrap.py).
+    """
 
-    def __enter__(self) -> None:
-        if self._usual_s is None:
-            self._usual_s = sys.getswitchinterval()
-            sys.setswitchinterval(_SHORT_S)
-            self._short_s = sys.getswitchinterval()
+    def __init__(self, hurry: Any) -> None:
+        self._hurry = hurry
+        # The first request follows the hello at once.
+        self._wanted = True
 
-    def __exit__(self, *_error: object) -> None:
-        self.end()
+    def begin(self) -> None:
+        """A request is there."""
+        self._wanted = True
 
     def end(self) -> None:
-        """Put the interval back. Also for a forked child, which has inherited it."""
-        usual_s, self._usual_s = self._usual_s, None
-        if usual_s is not None and sys.getswitchinterval() == self._short_s:
-            sys.setswitchinterval(usual_s)
+        """The request is answered: nothing is hurried any more. Also for a forked child, which has the interval."""
+        self._wanted = False
+        self._hurry(on=False)
+
+    def __enter__(self) -> None:
+        if self._wanted:
+            self._hurry(on=True)
+
+    def __exit__(self, *_error: object) -> None:
+        self._hurry(on=False)

@@ -30,12 +30,16 @@ class PrivateImporter:
         frozen: the namespace of importlib._bootstrap.
         modules: the agent's modules, by name.
         decode: makes the code object of one, by name.
+        hurry: shortens the switch interval while the GIL is given away, see haste.py.
     """
 
-    def __init__(self, frozen: dict[str, Any], modules: dict[str, Any], decode: Callable[[str], CodeType]) -> None:
+    def __init__(
+        self, frozen: dict[str, Any], modules: dict[str, Any], decode: Callable[[str], CodeType], hurry: Any
+    ) -> None:
         self.frozen = frozen
         self.modules = modules
         self.decode = decode
+        self.hurry = hurry
         self.private: dict[str, ModuleType] = {}
         self.loaded: list[str] = []
         sys = self.frozen["sys"]
@@ -50,8 +54,12 @@ class PrivateImporter:
         self.held = {name: self.frozen[name] for name in ("sys", "_thread", "_warnings")}
         self.held["posix"] = external._os
 
-    def __call__(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002, ARG002
+    def __call__(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002
         """Do what the import statement asks for."""
+        if type(fromlist) is list:
+            # Not a statement of ours: C code of the target's, in a finalizer or a pending call that came within our
+            # code, imports by the builtins of whichever frame it finds (PyImport_Import).
+            return self.frozen["__builtins__"]["__import__"](name, globals, locals, fromlist, level)
         if name.partition(".")[0] != _PACKAGE:
             return self.standard(name)
         module = self.load(name)
@@ -79,6 +87,15 @@ class PrivateImporter:
         present = sys.modules.get(name)
         if present is not None and self.is_standard(present):
             return present  # type: ignore[no-any-return]
+        self.hurry(on=True)
+        try:
+            return self.fresh(name, present)
+        finally:
+            self.hurry(on=False)
+
+    def fresh(self, name: str, present: Any) -> ModuleType:
+        """Return a module of the standard library made anew, beside one of its name that is not the library's."""
+        sys = self.frozen["sys"]
         if name in sys.builtin_module_names:
             spec = self.frozen["BuiltinImporter"].find_spec(name)
         else:

@@ -126,15 +126,29 @@ def silencer(sys: Any, posix: Any, machinery: Any) -> Any:
     return silence
 
 
-def forgetter(sys: Any, close: Any, silence: Any, intervals: list[float]) -> Any:
+def hurrier(sys: Any, intervals: list[float]) -> Any:
+    """Return what makes the switch interval short, or usual again; haste.py says when, and why.
+
+    Args:
+        sys: the module.
+        intervals: the usual one and the short one. What is neither was set by the target since, and stays.
+    """
+
+    def hurry(*, on: bool) -> None:
+        if intervals and sys.getswitchinterval() == intervals[not on]:
+            # It cuts off fractions of a microsecond: what it returned itself may become one less (ceval.c).
+            sys.setswitchinterval(intervals[on] + 5e-7)
+
+    return hurry
+
+
+def forgetter(close: Any, silence: Any, hurry: Any) -> Any:
     """Return what a forked child does: it has our files, and maybe our filter and our switch interval."""
 
     def forget() -> None:
         close()
         silence(on=False)
-        # The usual one, and the short one.
-        if intervals and sys.getswitchinterval() == intervals[1]:
-            sys.setswitchinterval(intervals[0])
+        hurry(on=False)
 
     return forget
 
@@ -147,15 +161,15 @@ def start(sys: Any, posix: Any) -> None:
     settings["stub"] = find_stub(posix, OSError)
     if "forget" not in settings:
         settings["intervals"] = []
-        settings["forget"] = forgetter(sys, settings["close"], settings["silence"], settings["intervals"])
+        settings["hurry"] = hurrier(sys, settings["intervals"])
+        settings["forget"] = forgetter(settings["close"], settings["silence"], settings["hurry"])
         settings["stub"].disarms.append(settings["forget"])
         settings["silence"](on=True)
     signal = sys.modules.get("_signal")
     arguments = (bootstrap, {"__builtins__": frozen["__builtins__"], "frozen": frozen, "settings": settings})
     # Asked for before it is changed: the call that changes it may run a signal handler and return nothing.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if signal else None
-    # The new thread must not wait 5 ms for its first turn; haste.py says more, and bootstrap.py puts it back.
-    settings.setdefault("usual_s", sys.getswitchinterval())
+    usual_s = settings.setdefault("usual_s", sys.getswitchinterval())
     stack_size = original(frozen["_thread"], "stack_size")
     usual_stack = settings.setdefault("usual_stack", stack_size())
     try:
@@ -163,9 +177,9 @@ def start(sys: Any, posix: Any) -> None:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         # The target's own threads may make do with 32 KiB.
         stack_size(_STACK_BYTES)
-        sys.setswitchinterval(0.0001)
-        settings["short_s"] = sys.getswitchinterval()
-        settings["intervals"][:] = [settings["usual_s"], settings["short_s"]]
+        # The new thread must not wait 5 ms for its first turn; bootstrap.py puts it back.
+        sys.setswitchinterval(min(usual_s, 0.0001))
+        settings["intervals"][:] = [usual_s, sys.getswitchinterval()]
         original(frozen["_thread"], "start_new_thread")(frozen["__builtins__"]["exec"], arguments)
     finally:
         stack_size(usual_stack)
@@ -227,5 +241,6 @@ def launch() -> None:
 
 
 launch()
-# Functions and the namespace that they are defined in are a cycle.
-globals().clear()
+# Functions and the namespace that they are defined in are a cycle. What stays for forked children keeps its builtins:
+# C code of the target's that runs within it, as a remote debugger's script does, could else import nothing (import.c).
+[globals().pop(name) for name in list(globals()) if name != "__builtins__"]

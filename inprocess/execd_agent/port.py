@@ -10,16 +10,26 @@ import posix
 
 from execd_agent import originals, wire
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from execd_agent.haste import Haste
+
 
 class ChannelClosed(Exception):
     """The daemon is gone, was silent for too long, or the target closed the descriptor."""
 
 
 class Port:
-    """Frames over one descriptor. `receive` belongs to the agent's thread; `send` may be called by any."""
+    """Frames over one descriptor. `receive` belongs to the agent's thread; `send` may be called by any.
 
-    def __init__(self, descriptor: int) -> None:
+    Args:
+        descriptor: the agent's end of the channel.
+        haste: entered for each system call.
+    """
+
+    def __init__(self, descriptor: int, haste: Haste) -> None:
         self._descriptor = descriptor
+        self._haste = haste
         self._identity = self._look()
         self._decoder = wire.Decoder()
         self._frames: list[wire.Frame] = []
@@ -32,9 +42,10 @@ class Port:
             ChannelClosed: nothing will come any more.
         """
         while not self._frames:
-            self._check()
             try:
-                data = posix.read(self._descriptor, 65536)
+                with self._haste:
+                    self._check()
+                    data = posix.read(self._descriptor, 65536)
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
             if not data:
@@ -48,9 +59,10 @@ class Port:
             for frame in frames:
                 view = memoryview(frame)
                 while view:
-                    self._check()
                     try:
-                        view = view[posix.write(self._descriptor, view) :]
+                        with self._haste:
+                            self._check()
+                            view = view[posix.write(self._descriptor, view) :]
                     except OSError as error:
                         raise ChannelClosed(str(error)) from None
 

@@ -64,7 +64,7 @@ def functions():
 
 def is_the_agents(function):
     """Whether a function is the agent's, or one of the text that started it."""
-    return function.__code__.co_filename.startswith("<execd_agent") or not function.__globals__
+    return function.__code__.co_filename.startswith("<execd_agent") or list(function.__globals__) == ["__builtins__"]
 
 
 def main():

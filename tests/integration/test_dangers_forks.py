@@ -32,7 +32,6 @@ def attach_in_a_storm(interpreter: Interpreter, spawn: Spawn, attacher: Attacher
     assert results["clean"] == results["started"] > attaches
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_a_child_forked_at_any_moment_has_nothing_of_ours(
     interpreter: Interpreter, spawn: Spawn, attacher: Attacher

@@ -41,6 +41,19 @@ def test_a_fork_while_armed_leaves_the_child_to_itself_and_the_parent_measured(
     assert program.stderr() == ""
 
 
+@pytest.mark.parametrize("interval_us", [20, 105, 4999])
+def test_the_switch_interval_is_to_the_microsecond_what_it_was(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher, interval_us: int
+) -> None:
+    program = spawn(local_interpreter, "switching", str(interval_us))
+    before = program.ask_json("interval")
+    with attached(attacher, program.pid) as link:
+        record_calls(link)
+        assert program.ask_json("interval") == before
+        detach(link)
+    assert program.ask_json("interval") == before
+
+
 def of_execd(child: int, parents_before: tuple[str, ...]) -> list[str]:
     """The descriptors of a child that its parent did not have before the attach."""
     return [descriptor for descriptor in descriptors(child) if descriptor not in parents_before]

@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import grown
 from attachments import attach, detach, record_calls
-from footprint import becomes, footprint, settled
+from execd.attach import helper, process
+from execd.attach.injection import BORROWED, Injection
+from execd.attach.interpreter import Finder
+from execd.attach.link import marker_name
+from execd.attach.ptrace import Ptrace
+from execd.attach.text import read_agent
+from footprint import becomes, footprint, settled, state_letters
 from programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from conftest import Spawn
     from execd.attach.attacher import Attacher
@@ -169,7 +175,20 @@ def require_unharmed_wait(attacher: Attacher, program: Program, state: str, trie
     assert program.stderr() == ""
 
 
-def require_unharmed_times(attacher: Attacher, programs: dict[str, Program], tries: int) -> None:
+def stop_and_continue(program: Program) -> None:
+    """Does what a terminal, a freezer or a suspended machine does: the kernel goes on by another call with some."""
+    os.kill(program.pid, signal.SIGSTOP)
+    assert becomes(lambda: state_letters(program.pid) == {"T"}, SETTLE_S)
+    os.kill(program.pid, signal.SIGCONT)
+    assert becomes(lambda: "T" not in state_letters(program.pid), SETTLE_S)
+
+
+def require_unharmed_times(
+    attacher: Attacher,
+    programs: dict[str, Program],
+    tries: int,
+    before_visit: Callable[[Program], None] = lambda _program: None,
+) -> None:
     """Fails where an attach makes a wait shorter, longer, or fail. All of them wait at the same time."""
     waiters = {state: Waiter(program) for state, program in programs.items()}
     for waiter in waiters.values():
@@ -179,6 +198,7 @@ def require_unharmed_times(attacher: Attacher, programs: dict[str, Program], tri
             waiter.newest_outcome()
         time.sleep(BEHIND_S)
         for waiter in waiters.values():
+            before_visit(waiter.program)
             visit(attacher, waiter.program.pid)
         for state, waiter in waiters.items():
             for _, elapsed_ms, result in (waiter.outcome(), waiter.outcome()):
@@ -207,6 +227,44 @@ def test_a_wait_goes_on_and_ends_as_it_would_have(attacher: Attacher, programs: 
 @pytest.mark.parametrize("interpreter", ["3.12"], indirect=True)
 def test_waits_with_a_time_limit_end_in_time(attacher: Attacher, programs: Programs) -> None:
     require_unharmed_times(attacher, {state: programs[state] for state in TIMED_WAITS}, 1)
+
+
+@pytest.mark.parametrize("interpreter", QUICK_VERSIONS, indirect=True)
+@pytest.mark.parametrize("state", ["poll", "queue", "communicate"])
+def test_a_wait_that_was_stopped_before_is_attached_to_as_well(
+    interpreter: Interpreter, attacher: Attacher, spawn: Spawn, state: str
+) -> None:
+    program = spawn(interpreter, "waiting", state, "1")
+    assert becomes(Waiter(program).waits, SETTLE_S)
+    stop_and_continue(program)
+    require_unharmed_wait(attacher, program, state, 1)
+
+
+@pytest.mark.parametrize("interpreter", QUICK_VERSIONS, indirect=True)
+def test_a_wait_that_begins_while_the_text_is_queued_is_attached_to_as_well(
+    interpreter: Interpreter, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = spawn(interpreter, "waiting", "poll", "1")
+    assert becomes(Waiter(program).waits, SETTLE_S)
+    looks = iter([False])
+    look = Injection._may_wait  # noqa: SLF001 - between the look and the stop a thread may do anything
+    monkeypatch.setattr(Injection, "_may_wait", lambda *arguments: next(looks, True) and look(*arguments))
+    key = process.target_key(program.pid)
+    order = helper.AttachOrder(key.pid, key.start_ticks, 3.0, marker_name(os.getuid(), os.getpid()), 30)
+    attached = helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
+    attached.channel.close()
+    os.close(attached.pidfd)
+    assert attached.method == BORROWED
+    program.tell("hello")
+    assert Waiter(program).outcome()[::2] == (1, "hello")
+
+
+@pytest.mark.parametrize("interpreter", ["3.11"], indirect=True)
+def test_waits_with_a_time_limit_that_were_stopped_before_end_in_time(
+    interpreter: Interpreter, attacher: Attacher, spawn: Spawn
+) -> None:
+    programs = {state: spawn(interpreter, "waiting", state) for state in ("poll-timed", "event-timed", "usleep")}
+    require_unharmed_times(attacher, programs, 1, stop_and_continue)
 
 
 @pytest.mark.parametrize("interpreter", QUICK_VERSIONS, indirect=True)

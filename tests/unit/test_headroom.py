@@ -29,7 +29,10 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def in_groups(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Let a process be in these cgroups, with no limit of its own."""
-    monkeypatch.setattr(process, "read_file", lambda _path: text.encode())
+    read = process.read_file
+    monkeypatch.setattr(
+        process, "read_file", lambda path: text.encode() if str(path).endswith("/cgroup") else read(path)
+    )
     monkeypatch.setattr(process, "limit", lambda _pid, _name: None)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from execd.attach import x86_64
-from execd.attach.x86_64 import Gadgets, Registers, Step
+from execd.attach.x86_64 import Gadgets, Registers, Step, may_be_lent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -222,18 +222,58 @@ def test_a_thread_outside_of_a_call_has_none() -> None:
     assert registers.resumed() == registers
 
 
-LOCK_WAITS = {"semaphores and conditions": (9, True), "private": (9 | 128, True), "with the clock": (9 | 256, True)}
-LOCK_WAITS |= {"malloc": (0, False), "malloc, private": (128, False), "wake": (1, False), "pi": (6, False)}
+FUTEX, RESTART, POINTER = 202, 219, 0x7FFC00000000
+LENT = {
+    "a semaphore or condition": (FUTEX, 9, True),
+    "a private one": (FUTEX, 9 | 128, True),
+    "one with a clock": (FUTEX, 9 | 256, True),
+    "malloc's lock": (FUTEX, 0, False),
+    "malloc's private lock": (FUTEX, 128, False),
+    "a wake": (FUTEX, 1, False),
+    "a lock with priorities": (FUTEX, 6, False),
+    "a poll": (7, 0, True),
+    "a read": (0, 0, True),
+    "a write": (1, 0, False),
+    "a poll after a stop": (RESTART, 2, True),
+    "a condition after a stop": (RESTART, 9 | 128, True),
+    "malloc's lock after a stop": (RESTART, 128, False),
+}
 
 
-@pytest.mark.parametrize("what", LOCK_WAITS)
-def test_of_futex_waits_those_of_the_c_librarys_own_locks_are_told_apart(what: str) -> None:
-    operation, is_pythons = LOCK_WAITS[what]
-    assert some_registers(orig_rax=202, rsi=operation).waits_in_python_lock is is_pythons
+@pytest.mark.parametrize("what", LENT)
+def test_a_thread_is_lent_while_it_waits_without_a_lock_of_the_c_library(what: str) -> None:
+    call, second, may_be = LENT[what]
+    assert may_be_lent(call, second, is_gil=False) is may_be
 
 
-def test_another_call_is_no_wait_in_a_lock() -> None:
-    assert not some_registers(orig_rax=7, rsi=9).waits_in_python_lock
+@pytest.mark.parametrize("what", [what for what in LENT if LENT[what][0] in (FUTEX, RESTART)])
+def test_a_thread_that_waits_for_the_gil_is_never_lent(what: str) -> None:
+    call, second, _ = LENT[what]
+    assert not may_be_lent(call, second, is_gil=True)
+
+
+SLEEPS = {
+    "poll(fds, 1, -1)": (POINTER, 1, False),
+    "futex(lock, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG)": (POINTER, 137, False),
+    "nanosleep(time, NULL)": (POINTER, 0, True),
+    "nanosleep(time, rest)": (POINTER, POINTER + 16, True),
+    "clock_nanosleep(CLOCK_REALTIME, 0, time)": (0, 0, True),
+    "clock_nanosleep(CLOCK_MONOTONIC, 0, time)": (1, 0, True),
+}
+
+
+@pytest.mark.parametrize("what", SLEEPS)
+def test_of_calls_that_went_on_after_a_stop_sleeps_are_told_apart(what: str) -> None:
+    first, second, is_sleep = SLEEPS[what]
+    registers = some_registers(orig_rax=RESTART, rax=SIGNED - 516, rdi=first, rsi=second)
+    assert registers.sleeps_on is is_sleep
+    assert not registers.but(orig_rax=7).sleeps_on
+
+
+def test_a_call_that_went_on_after_a_stop_is_interrupted() -> None:
+    registers = some_registers(orig_rax=RESTART, rax=SIGNED - 516, rip=0x5002, rdi=POINTER, rsi=1)
+    resumed = registers.resumed()
+    assert (resumed["rip"], resumed["rax"], resumed.system_call) == (0x5002, SIGNED - EINTR, None)
 
 
 @pytest.mark.parametrize(("segment", "is_64_bit"), [(0x33, True), (0x23, False), (0x10, False)])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execd.attach import process
+from execd.errors import ExecdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,8 @@ def _cgroups(pid: int) -> Iterator[int]:
             continue
         group = controller.folder / path.lstrip("/")
         while group.is_relative_to(controller.folder):
-            limit, used = _number(group / controller.limit), _number(group / controller.used)
+            limit = _number(group / controller.limit)
+            used = None if limit is None else _number(group / controller.used)
             if limit is not None and used is not None:
                 yield limit - used
             group = group.parent
@@ -68,7 +70,7 @@ def _cgroups(pid: int) -> Iterator[int]:
 def _number(path: Path) -> int | None:
     """Return the number in a file, None for "max", for what v1 says instead of it, and where there is no such file."""
     try:
-        text = path.read_text().strip()
-    except OSError:
+        text = process.read_file(path).strip()
+    except (OSError, ExecdError):
         return None
     return int(text) if text.isdigit() and int(text) < 1 << 60 else None

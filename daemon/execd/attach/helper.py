@@ -37,6 +37,10 @@ _MESSAGE_LIMIT = 1 << 20
 _RETRY_S = 0.002
 _NICENESS = -10
 _TAKE_BACK_S = 0.2
+# While what the daemon does with an answer must not wait for the processor.
+_COLLECT_AFTER_S = 0.2
+# Orders, each of which leaves some cycles.
+_UNCOLLECTED_LIMIT = 32
 _Result = TypeVar("_Result")
 
 
@@ -82,6 +86,7 @@ class Kit:
 
 def serve(control: socket.socket, kit: Kit) -> None:
     """Answer requests until the daemon is gone. The fault tests bring a kit of their own."""
+    uncollected = 0
     while message := control.recv(_MESSAGE_LIMIT):
         request = json.loads(message)
         if request["op"] == "cancel":
@@ -95,10 +100,13 @@ def serve(control: socket.socket, kit: Kit) -> None:
         socket.send_fds(control, [json.dumps(reply).encode()], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        gc.collect()
         if kit.ptrace.stuck:
             # A thread did not stop in time and will stop when it can; only our end makes the kernel let go of it.
             os._exit(1)
+        uncollected += 1
+        if uncollected >= _UNCOLLECTED_LIMIT or not _is_readable(control, _COLLECT_AFTER_S):
+            gc.collect()
+            uncollected = 0
 
 
 def _answer(request: dict[str, object], control: socket.socket, kit: Kit) -> tuple[dict[str, object], list[int]]:
@@ -301,12 +309,18 @@ def _retry(attempt: Callable[[], _Result], deadline: float, cancelled: Callable[
 
 def _has_news(control: socket.socket) -> bool:
     """The daemon speaks while an attach goes on only to cancel it, or ends."""
-    return bool(select.select([control], [], [], 0)[0])
+    return _is_readable(control, 0)
+
+
+def _is_readable(control: socket.socket, seconds: float) -> bool:
+    return bool(select.select([control], [], [], seconds)[0])
 
 
 def _be_quick() -> None:
     """Keep what holds us up from holding up a stopped target: garbage collections, and other processes' turns."""
     gc.disable()
+    # What is there from the start stays, and need not be looked at again.
+    gc.freeze()
     with contextlib.suppress(PermissionError):  # root and CAP_SYS_NICE only
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
 
@@ -318,9 +332,10 @@ def _error_reply(error: ExecdError) -> dict[str, object]:
 def main() -> None:
     """Serve on the socket that is our standard input. Signals for the daemon's terminal are not for us."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _be_quick()
     control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
-    serve(control, Kit(Finder(), text.read_agent(), Ptrace()))
+    kit = Kit(Finder(), text.read_agent(), Ptrace())
+    _be_quick()
+    serve(control, kit)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _IMAGES_LIMIT = 1024
 _COPIES_LIMIT = 4
 _KNOWN_LIMIT = 4096
+# What is looked at lies close together; a page of memory is there as a whole, or not at all.
+_BLOCK = 4096
+_BLOCKS_LIMIT = 256
 
 
 class ImageReader:
@@ -36,15 +39,8 @@ class ImageReader:
 
     def loaded(self, memory: Memory, rows: list[Mapping]) -> elf.Image | None:
         """Read an image as it lies in a process's memory, None where it is none. Raises TargetGone, NotPermitted."""
-
-        def read(address: int, length: int) -> bytes:
-            try:
-                return memory.read(address, length)
-            except Unmapped:
-                return b""
-
         try:
-            return elf.read_loaded(read, rows[0].start, self._symbols, self._constants)
+            return elf.read_loaded(_Blocks(memory).read, rows[0].start, self._symbols, self._constants)
         except elf.NotAnElf:
             return None
 
@@ -84,6 +80,36 @@ class ImageReader:
             return elf.read_image(descriptor, self._symbols, self._constants)
         except elf.NotAnElf:
             return None
+
+
+class _Blocks:
+    """A process's memory read page by page, each once. It lives for one image: what is there changes."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._blocks: dict[int, bytes] = {}
+
+    def read(self, address: int, length: int) -> bytes:
+        """Return so many bytes, or less than that where not all of them are there."""
+        first = address // _BLOCK
+        last = (address + length - 1) // _BLOCK
+        if first == last:
+            return self._block(first)[address % _BLOCK :][:length]
+        return self._read(address, length)
+
+    def _block(self, number: int) -> bytes:
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._read(number * _BLOCK, _BLOCK)
+            if len(self._blocks) < _BLOCKS_LIMIT:
+                self._blocks[number] = block
+        return block
+
+    def _read(self, address: int, length: int) -> bytes:
+        try:
+            return self._memory.read(address, length)
+        except Unmapped:
+            return b""
 
 
 def candidates(mappings: list[Mapping], likely: tuple[str, ...]) -> list[list[Mapping]]:

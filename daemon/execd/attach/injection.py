@@ -135,8 +135,7 @@ class Injection:
             return False
         if not call or not call[0].isdigit():
             return False
-        number = int(call[0])
-        return number in x86_64.BLOCKING_CALLS or (number == x86_64.FUTEX and not gil.contains(int(call[1], 16)))
+        return x86_64.may_be_lent(int(call[0]), int(call[2], 16), is_gil=gil.contains(int(call[1], 16)))
 
     def _borrow(self, tid: int) -> bool:
         """Lend the text to a thread that idles. With something queued, that is taken out first."""
@@ -172,11 +171,8 @@ class Injection:
         gil = self._found.gil()
         if number is None or state is None or gil.holder == state.address or not self._found.takes_gilstate(state):
             return False
-        if number == x86_64.FUTEX:
-            waits = registers.waits_in_python_lock and not gil.contains(registers["rdi"])
-        else:
-            waits = number in x86_64.BLOCKING_CALLS
-        return waits and self._found.recursion_left(state) >= _FRAMES_LEFT
+        waits = x86_64.may_be_lent(number, registers["rsi"], is_gil=gil.contains(registers["rdi"]))
+        return waits and not registers.sleeps_on and self._found.recursion_left(state) >= _FRAMES_LEFT
 
     def _require_frames(self) -> None:
         """Refuse while a thread that may take the text up has no room for it: on 3.12 and 3.13 that is any of them."""

@@ -6,8 +6,9 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from execd.errors import NotPermitted, NotSupported, TargetGone
 from execd.model.target import TargetKey
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _READ_LIMIT = 16 << 20
+_PIECE = 64 << 10
 _COMMAND_LINE_LIMIT = 128 << 10
 # A process has at most 65,530 mappings (vm.max_map_count) where nobody has raised that; a path takes up to 16 KiB.
 _MAPPINGS_LIMIT = 1 << 17
@@ -63,24 +65,35 @@ def read_file(path: str | Path, limit: int = _READ_LIMIT) -> bytes:
         TargetGone: the process has ended.
         NotPermitted: this user may not read it.
     """
-    with _opened(path) as file:
-        return file.read(limit)
+    content = b""
+    with _opened(path) as descriptor:
+        while len(content) < limit and (part := os.read(descriptor, min(_PIECE, limit - len(content)))):
+            content += part
+    return content
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    pid = str(path).split("/")[2] if str(path).startswith("/proc/") else ""
+def _opened(path: str | Path) -> Iterator[int]:
     try:
-        with open(path, "rb") as file:
-            yield file
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, ProcessLookupError):
+        pid = _pid_in(path)
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
+        pid = _pid_in(path)
         raise NotPermitted(
             f"this user may not look into process {pid}",
             remedy="run execd as the user that the process runs as",
             pid=pid,
         ) from None
+
+
+def _pid_in(path: str | Path) -> str:
+    return str(path).split("/")[2] if str(path).startswith("/proc/") else ""
 
 
 def boot_id() -> str:
@@ -169,8 +182,8 @@ def _unreadable(pid: int) -> TargetGone:
 
 def mappings(pid: int) -> list[Mapping]:
     """Return the memory map, by address. Raises TargetGone, NotPermitted, NotSupported as parse_mappings does."""
-    with _opened(f"/proc/{pid}/maps") as file:
-        return parse_mappings(iter(lambda: file.readline(_LINE_LIMIT), b""))
+    with _opened(f"/proc/{pid}/maps") as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        return parse_mappings(iter(partial(file.readline, _LINE_LIMIT), b""))
 
 
 def parse_mappings(lines: Iterable[bytes]) -> list[Mapping]:
@@ -196,10 +209,8 @@ def parse_mappings(lines: Iterable[bytes]) -> list[Mapping]:
             raise NotSupported(
                 f"a memory map of more than {_MAPPINGS_LIMIT} entries or {_PATHS_LIMIT >> 20} MiB of names is not read"
             )
-        numbers = int(start, 16), int(end, 16), int(offset, 16)
-        found.append(
-            Mapping(numbers[0], numbers[1], texts[permissions], numbers[2], texts[device], int(inode), texts[path])
-        )
+        place = int(start, 16), int(end, 16), texts[permissions], int(offset, 16)
+        found.append(Mapping(*place, texts[device], int(inode), texts[path]))
     return found
 
 

@@ -144,6 +144,8 @@ class Stopper:
         self._require_stack(tid, registers["rsp"], room)
         state = self.ptrace.extended_state(tid)
         mask = self.ptrace.signal_mask(tid)
+        if registers.sleeps_on:
+            raise AttachBusy(f"thread {tid} is in a sleep that went on after a stop", tid=tid)
         goes_on = self._goes_on(registers)
         if goes_on != registers:
             self._refuse_pending_signal(tid, mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class Agent:
         launch, handback, bootstrap: the files that are injected, stripped.
         sources: the text of all other modules by name, stripped.
         bytecode: both compiled, by minor version; see bytecode.py.
+        sources_literal: the sources as they are sent.
     """
 
     launch: str
@@ -38,6 +39,10 @@ class Agent:
     bootstrap: str
     sources: Mapping[str, str]
     bytecode: Mapping[tuple[int, int], bytecode.Compiled]
+    sources_literal: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources_literal", repr(dict(self.sources)).encode())
 
 
 def read_agent() -> Agent:
@@ -54,8 +59,8 @@ def bundle(agent: Agent, version: tuple[int, int]) -> bytes:
     another one: that of a pre-release.
     """
     found = agent.bytecode.get(version)
-    compiled, sources = found.modules if found else b"", repr(dict(agent.sources)).encode()
-    return b"%08x%08x" % (len(compiled), len(sources)) + compiled + sources
+    compiled = found.modules if found else b""
+    return b"%08x%08x" % (len(compiled), len(agent.sources_literal)) + compiled + agent.sources_literal
 
 
 def injected_text(agent: Agent, version: tuple[int, int], settings: Mapping[str, object]) -> bytes:

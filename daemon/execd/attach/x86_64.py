@@ -73,12 +73,17 @@ FUTEX = 202
 # read, poll, select, pause, nanosleep, recvfrom, recvmsg, accept, wait4, rt_sigtimedwait, rt_sigsuspend,
 # clock_nanosleep, epoll_wait, waitid, pselect6, ppoll, epoll_pwait, accept4, epoll_pwait2.
 BLOCKING_CALLS = {0, 7, 23, 34, 35, 43, 45, 47, 61, 128, 130, 230, 247, 270, 271, 288} | EPOLL_CALLS
+# What a poll, nanosleep, clock_nanosleep and a futex wait with a time limit become when they go on after a stop, by a
+# SIGSTOP, a tracer or a freezer (ERESTART_RESTARTBLOCK); their arguments stay.
+RESTART_SYSCALL = 219
 # Calls whose time limit counts from their start, and where it is: poll, nanosleep, clock_nanosleep.
 _POLL, _NANOSLEEP, _CLOCK_NANOSLEEP = 7, 35, 230
 TIMED_CALLS = {_POLL, _NANOSLEEP, _CLOCK_NANOSLEEP}
 _TIMER_ABSTIME = 1
-_FUTEX_WAIT_BITSET = 9
+_FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
 _FUTEX_COMMAND_MASK = 0x7F
+# What a program may map begins above it (vm.mmap_min_addr is 4096 or more), and no poll has more descriptors.
+_LEAST_POINTER, _POLL_LIMIT = 4096, 65536
 _EPOLL_TIMEOUT = 0xFFFFFFFF
 _EPOLL_PWAIT2 = 441
 
@@ -117,23 +122,27 @@ class Registers:
         return self["orig_rax"] if self["orig_rax"] < 1 << 31 and interrupted else None
 
     @property
-    def waits_in_python_lock(self) -> bool:
-        """Whether a futex wait is one of semaphores and condition variables.
+    def sleeps_on(self) -> bool:
+        """Whether it is in a sleep that went on after a stop: what would be left of it only the kernel knows.
 
-        glibc waits there with FUTEX_WAIT_BITSET, and in the locks of malloc, stdio and the loader with FUTEX_WAIT
-        (sysdeps/nptl/futex-internal.c, lowlevellock.c): those must never be lent.
+        Of the others a poll has descriptors, and a futex wait an operation: a small number that is not 0.
         """
-        return self["orig_rax"] == FUTEX and self["rsi"] & _FUTEX_COMMAND_MASK == _FUTEX_WAIT_BITSET
+        others = self["rdi"] >= _LEAST_POINTER and 0 < self["rsi"] < _POLL_LIMIT
+        return self.system_call == RESTART_SYSCALL and not others
 
     def resumed(self) -> Registers:
         """Return the registers with which the thread goes on as if it had not been stopped.
 
         A call that the kernel would run again is run again from its `syscall` instruction. epoll_wait is not restarted
-        by the kernel; without a time limit it can be, with one it returns EINTR as after every stop.
+        by the kernel; without a time limit it can be, with one it returns EINTR as after every stop. So does a call
+        that was stopped before: which one it was is not known any more.
         """
         again = self["rax"] in _RESTART_RESULTS or (self["rax"] == _EINTR_RESULT and self._waits_forever)
         if self.system_call is None or not again:
             return self
+        if self.system_call == RESTART_SYSCALL:
+            # A signal frame ends what the kernel would go on with; the caller counts the time that is left.
+            return self.but(rax=_EINTR_RESULT, orig_rax=NO_SYSTEM_CALL)
         return self.but(rip=self["rip"] - _SYSCALL_LENGTH, rax=self["orig_rax"])
 
     @property
@@ -191,6 +200,26 @@ class Chain:
     address: int
     block: bytes
     start: Registers
+
+
+def may_be_lent(call: int, second: int, *, is_gil: bool) -> bool:
+    """Return whether a thread waits in a call with no lock of the C library held, so that it can run Python code.
+
+    glibc waits for semaphores and condition variables with FUTEX_WAIT_BITSET, and in the locks of malloc, stdio and the
+    loader with FUTEX_WAIT (sysdeps/nptl/futex-internal.c, lowlevellock.c): those must never be lent.
+
+    Args:
+        call: its number.
+        second: of its arguments.
+        is_gil: whether the first of them is an address within the GIL.
+    """
+    command = second & _FUTEX_COMMAND_MASK
+    if call == FUTEX:
+        return command == _FUTEX_WAIT_BITSET and not is_gil
+    if call == RESTART_SYSCALL:
+        # A poll or a futex wait: so it must be good as either.
+        return command != _FUTEX_WAIT and not is_gil
+    return call in BLOCKING_CALLS
 
 
 def system_call(gadgets: Gadgets, number: int, *arguments: int) -> Step:
