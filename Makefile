@@ -1,8 +1,10 @@
 # Each target works on a fresh clone: it makes .venv first, from Python 3.11 or newer (PYTHON) and a C compiler.
 # EXTRAS names what is installed beside the package; `dev,conformance` adds the readers of other tools' formats.
+# WORKERS is how many processes `make test` uses.
 
 PYTHON ?= python3
 EXTRAS ?= dev
+WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(EXTRAS)
@@ -20,8 +22,10 @@ export PATH := $(CURDIR)/$(RUN):$(PATH)
 demo: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python tests/demo.py
 
+# Most tests wait for a target or for time, so that several go side by side; a file's share programs and stay together.
 test: $(INSTALLED) $(BYTECODE)
-	$(RUN)/python -m pytest -q -m "not soak"
+	$(RUN)/python -m pytest -q -m "alone and not soak"
+	$(RUN)/python -m pytest -q -m "not alone and not soak" -n $(WORKERS) --dist loadscope
 
 # Takes hours, and goes on where it was ended; tests/soak/__main__.py tells of its variables.
 soak: $(INSTALLED) $(BYTECODE)

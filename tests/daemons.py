@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import grpc
 from execd.rpc import peer
@@ -38,7 +38,13 @@ CALLS = sessions_pb2.SessionSpec(collector="calls", options_json='{"builtins": t
 
 
 class Daemon:
-    """`execd start --foreground` as a process, and a channel to it. Its end removes what it stored."""
+    """`execd start --foreground` as a process, and a channel to it. Its end removes what it stored.
+
+    Attributes:
+        program: what Python runs.
+    """
+
+    program: ClassVar[tuple[str, ...]] = ("-m", "execd")
 
     def __init__(self) -> None:
         # pytest's own directories have paths that are too long for a socket.
@@ -64,7 +70,7 @@ class Daemon:
     def start(self) -> None:
         """Starts it, or starts the next one in the same place, and waits until it serves."""
         flags = ["--data-dir", os.fspath(self.data_dir), "--socket", os.fspath(self._socket)]
-        command = [sys.executable, "-m", "execd", "start", "--foreground", *flags]
+        command = [sys.executable, *self.program, "start", "--foreground", *flags]
         self.process = subprocess.Popen(command, env=self._environment)
         assert peer.serving(self._socket, START_TIMEOUT_S) == self.process.pid
         self._channel = grpc.insecure_channel(f"unix:{self._socket}")

@@ -14,6 +14,8 @@ from execctl.exits import ExitCode
 
 # `execd start` returns once its health says SERVING, which takes well under a second.
 START_TIMEOUT_S = 30.0
+# Of what execd says of itself on stderr.
+PREFIX = "execd: "
 
 
 def start_daemon(socket: str, data_dir: str | None) -> None:
@@ -38,6 +40,10 @@ def start_daemon(socket: str, data_dir: str | None) -> None:
         words = said.read().decode("utf-8", "backslashreplace").strip()
     if status != 0:
         raise _not_started(socket, status, words)
+    for line in words.splitlines():
+        # Beside "execd runs: ..." it tells what the user must know: of a store that was damaged.
+        if line.startswith(PREFIX):
+            output.note(line.removeprefix(PREFIX))
 
 
 def _run(command: list[str], said: IO[bytes]) -> int | None:
@@ -51,7 +57,7 @@ def _run(command: list[str], said: IO[bytes]) -> int | None:
 
 def _not_started(socket: str, status: int | None, words: str) -> ClientError:
     # What happened, then what to do: the two lines that every command of execd's ends with when it fails.
-    reason, *remedies = words.removeprefix("execd: ").splitlines() or ["it said nothing"]
+    reason, *remedies = words.removeprefix(PREFIX).splitlines() or ["it said nothing"]
     what = f"was not ready after {START_TIMEOUT_S:.0f} s" if status is None else f"ended with status {status}"
     return ClientError(
         f"execd {what}: {reason}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from errno import EBADF, EIO, ENOSPC
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -107,18 +108,33 @@ def main() -> NoReturn:
 
 def _run(command: Any, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
     try:
-        return command(args, **extra) or ExitCode.DONE
+        return _unprinted(command, args, extra)
     except click.Abort:
         output.error("interrupted")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        output.error(error.format_message(), _usage_remedy(error))
+        # click breaks a list of choices into lines.
+        output.error(" ".join(error.format_message().split()), _usage_remedy(error))
         return ExitCode.USAGE
     except ClientError as error:
         output.error(error.message, error.remedy, _candidates(error))
         return error.exit_code
     except Exception:  # noqa: BLE001 - the edge: a bug must not end in Python's exit code 1, which has a meaning here
         return _bug()
+
+
+def _unprinted(command: Any, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
+    """Run a command; help and version are printed by click itself, which knows less than output.py."""
+    try:
+        return command(args, **extra) or ExitCode.DONE
+    except OSError as error:
+        if sys.stdout is None or error.filename is not None or error.errno not in {ENOSPC, EIO, EBADF}:
+            raise
+        output.mute(sys.stdout)
+        raise output.not_written(error.strerror) from error
+    except SystemExit:
+        # Of click's alone, for a reader that went away.
+        return ExitCode.DONE
 
 
 def _candidates(error: ClientError) -> dict[str, str]:

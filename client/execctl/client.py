@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import grpc
@@ -16,13 +16,18 @@ from execd_api.v1.reports_pb2_grpc import ReportsStub
 from execd_api.v1.sessions_pb2_grpc import SessionsStub
 from execd_api.v1.targets_pb2_grpc import TargetsStub
 
+from execctl.answers import answer, stream
 from execctl.errors import ClientError
 from execctl.failure import client_error
+from execctl.interrupts import held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from execctl.query import ReportQuery, SessionSpec
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 # A daemon that does not answer must not hold a terminal for ever; storing a big profile takes seconds.
 CALL_TIMEOUT_S = 120.0
@@ -50,31 +55,31 @@ class Client:
         """Open a channel to the unix socket at this absolute path; nothing is sent yet."""
         options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
         self._socket = socket
-        # The address is a URI, and grpc decodes it.
-        self._channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(socket))}", options=options)
-        self._targets = TargetsStub(self._channel)
-        self._sessions = SessionsStub(self._channel)
-        self._profiles = ProfilesStub(self._channel)
-        self._reports = ReportsStub(self._channel)
+        with held():
+            # The address is a URI, and grpc decodes it.
+            self._channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(socket))}", options=options)
+            self._targets = TargetsStub(self._channel)
+            self._sessions = SessionsStub(self._channel)
+            self._profiles = ProfilesStub(self._channel)
+            self._reports = ReportsStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._channel.close()
+        with held():
+            self._channel.close()
 
     def list_targets(self) -> Sequence[targets_pb2.Candidate]:
         """Return the CPython processes that this user can see, by PID."""
-        with self._translated():
-            return self._targets.List(targets_pb2.ListTargetsRequest(), timeout=CALL_TIMEOUT_S).candidates
+        return self._ask(self._targets.List, targets_pb2.ListTargetsRequest()).candidates
 
     def inspect(
         self, target: str, *, every_check: bool = False, allow_seccomp: bool = False, timeout_s: float = CALL_TIMEOUT_S
     ) -> targets_pb2.Candidate:
         """Return one process and where it is; with every check of an attach, `allow_seccomp` among its terms."""
         request = targets_pb2.InspectRequest(target=target, every_check=every_check, allow_seccomp=allow_seccomp)
-        with self._translated():
-            return self._targets.Inspect(request, timeout=timeout_s)
+        return self._ask(self._targets.Inspect, request, timeout_s)
 
     def attach(
         self,
@@ -107,16 +112,12 @@ class Client:
             allow_seccomp=allow_seccomp,
             duration_ms=duration_ms,
         )
-        call = self._targets.Attach.future(request, timeout=timeout_ms / 1000 + ATTACH_MARGIN_S)
-        try:
-            with self._translated():
-                while True:
-                    try:
-                        return call.result(timeout=ATTACH_PATIENCE_S)
-                    except grpc.FutureTimeoutError:
-                        on_wait(self._place(target))
-        finally:
-            call.cancel()
+        with self._translated():
+            return answer(
+                lambda: self._targets.Attach.future(request, timeout=timeout_ms / 1000 + ATTACH_MARGIN_S),
+                patience_s=ATTACH_PATIENCE_S,
+                on_wait=lambda: on_wait(self._place(target)),
+            )
 
     def _place(self, target: str) -> str:
         try:
@@ -130,52 +131,57 @@ class Client:
         With `unless_used` nothing is done where sessions run.
         """
         request = targets_pb2.DetachRequest(target=target, unless_used=unless_used)
-        with self._translated():
-            return self._targets.Detach(request, timeout=CALL_TIMEOUT_S)
+        return self._ask(self._targets.Detach, request)
 
     def list_sessions(self, *, running_only: bool, limit: int) -> Sequence[sessions_pb2.Session]:
         """Return at most `limit` sessions, newest first."""
         request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit)
-        with self._translated():
-            return self._sessions.List(request, timeout=CALL_TIMEOUT_S).sessions
+        return self._ask(self._sessions.List, request).sessions
 
     def stop(self, session: str) -> Sequence[sessions_pb2.Session]:
         """End sessions and return them as they are now; "" is the only running one."""
         request = sessions_pb2.StopRequest(session=session)
-        with self._translated():
-            return self._sessions.Stop(request, timeout=CALL_TIMEOUT_S).sessions
+        return self._ask(self._sessions.Stop, request).sessions
 
     def snapshot(self, session: str, name: str) -> Sequence[profiles_pb2.Profile]:
         """Store a profile of sessions that go on, and return these profiles."""
         request = sessions_pb2.SnapshotRequest(session=session, name=name)
-        with self._translated():
-            return self._sessions.Snapshot(request, timeout=CALL_TIMEOUT_S).profiles
+        return self._ask(self._sessions.Snapshot, request).profiles
 
-    def watch(self, session: str, duration_s: float) -> Iterator[sessions_pb2.Session]:
-        """Yield the session each time the daemon tells of it, until it ends or the duration is over."""
-        # The deadline of the call is the clock: no thread and no polling here.
-        call = self._sessions.Watch(sessions_pb2.WatchRequest(session=session), timeout=duration_s)
+    def watch(self, session: str, duration_s: float) -> Generator[sessions_pb2.Session]:
+        """Yield the session each time the daemon tells of it, until it ends or the duration is over.
+
+        To be closed by who does not read to the end.
+        """
+        request = sessions_pb2.WatchRequest(session=session)
         try:
-            yield from call
+            # The deadline of the call is the clock: no polling here.
+            yield from stream(lambda: self._sessions.Watch(request, timeout=duration_s))
         except grpc.RpcError as error:
-            if call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise client_error(error, self._socket) from error
-        finally:
-            call.cancel()
 
     def list_profiles(self, session: str, limit: int) -> Sequence[profiles_pb2.Profile]:
         """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
         request = profiles_pb2.ListProfilesRequest(session=session, limit=limit)
-        with self._translated():
-            return self._profiles.List(request, timeout=CALL_TIMEOUT_S).profiles
+        return self._ask(self._profiles.List, request).profiles
 
     def render(self, query: ReportQuery) -> Rendering:
         """Return a rendering of a profile, all its pieces put together."""
         request = _render_request(query)
         with self._translated():
-            chunks = list(self._reports.Render(request, timeout=CALL_TIMEOUT_S))
+            chunks = list(stream(lambda: self._reports.Render(request, timeout=CALL_TIMEOUT_S)))
         data = b"".join(chunk.data for chunk in chunks)
         return Rendering(data, chunks[0].profile, tuple(chunks[0].notes)) if chunks else Rendering(data, "", ())
+
+    def _ask(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> Response:
+        with self._translated():
+            return answer(lambda: method.future(request, timeout=timeout_s))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

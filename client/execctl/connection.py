@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
+from execctl.interrupts import held
 from execctl.paths import socket_path
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Connection:
         path = str(socket_path(self.socket, os.environ))
         if not listens(path):
             self._start(path)
-        from execctl.client import Client  # noqa: PLC0415 - imports grpc, which costs more than all the rest
-
+        with held():
+            from execctl.client import Client  # noqa: PLC0415 - imports grpc, which costs more than all the rest
         return Client(path)
 
     def _start(self, path: str) -> None:

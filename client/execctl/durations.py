@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import click
-
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 # They travel as uint32 milliseconds: 49 days.
@@ -35,15 +33,3 @@ def format_duration(duration_ms: int) -> str:
         return f"{duration_ms / 1000:.1f} s"
     minutes, rest_ms = divmod(duration_ms, _UNIT_MS["m"])
     return f"{minutes} min {rest_ms // 1000} s"
-
-
-def duration_option(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Turn the value of an option into milliseconds; a click callback.
-
-    Raises:
-        click.BadParameter: it is no duration.
-    """
-    try:
-        return None if value is None else parse_duration_ms(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx=ctx, param=param) from error

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ExitCode(IntEnum):
@@ -21,3 +25,15 @@ class ExitCode(IntEnum):
     NOT_FOUND = 9
     INTERNAL = 10
     INTERRUPTED = 130
+
+
+def code_of_ends(states: Iterable[str]) -> ExitCode:
+    """Return what a command ends with that ended sessions, or found them ended.
+
+    Args:
+        states: theirs, "target_gone".
+    """
+    found = set(states)
+    if "target_gone" in found:
+        return ExitCode.TARGET_GONE
+    return ExitCode.DONE if found <= {"stopped"} else ExitCode.PARTIAL_DATA

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
 from execctl.errors import ClientError
@@ -19,41 +20,50 @@ if TYPE_CHECKING:
 
 _BOLD = "1"
 _RED = "31"
+_PADDED = 60
+_INDENT = "    "
+# Below it, lines of sentences are left to the terminal.
+_NARROWEST = 20
 
 
 def write_lines(lines: Iterable[str]) -> None:
     """Print each text on a line of its own to stdout."""
-    _emit(sys.stdout, "".join(f"{escape(line)}\n" for line in lines))
+    _print("".join(f"{escape(line)}\n" for line in lines))
 
 
 def write_bytes(data: bytes) -> None:
     """Write bytes to stdout as they are: an export, already made harmless where it is text."""
-    _emit(sys.stdout, data)
+    _print(data)
 
 
 def write_json(value: object) -> None:
     """Print a JSON value to stdout; pure ASCII, so that nothing in it needs a second look."""
     import json  # noqa: PLC0415 - a tenth of the time of `execctl --help`
 
-    _emit(sys.stdout, json.dumps(value, indent=2) + "\n")
+    _print(json.dumps(value, indent=2) + "\n")
 
 
-def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout; on a terminal each line is cut to its width."""
-    cells = [[escape(cell) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(head, *cells, strict=True)]
-    lines = [_table_line(row, widths) for row in [head, *cells]]
-    if sys.stdout.isatty():
-        # A terminal that was not told its size says 0.
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns
-        lines = [_cut(line, columns) if columns else line for line in lines]
+def write_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, prose: int = 0) -> None:
+    """Print a table to stdout; a pipe gets every line whole, a terminal lines that fit it.
+
+    Args:
+        head: the names of the columns.
+        rows: the cells.
+        prose: how many columns at the end are sentences. On a terminal that is too narrow they stand below their
+            row, whole; everything else is cut.
+    """
+    cells = [list(head), *([escape(cell) for cell in row] for row in rows)]
+    lines = _table_lines(cells)
+    columns = _columns(sys.stdout)
+    if columns and any(_width(line) > columns for line in lines):
+        lines = _narrow_lines(cells, len(head) - prose, columns)
     lines[0] = _styled(lines[0], _BOLD, sys.stdout)
-    _emit(sys.stdout, "".join(f"{line}\n" for line in lines))
+    _print("".join(f"{line}\n" for line in lines))
 
 
 def note(text: str) -> None:
     """Tell the user something beside the data, on stderr."""
-    _emit(sys.stderr, f"{escape(text)}\n")
+    _tell(f"{escape(text)}\n")
 
 
 def suggest(*commands: str) -> None:
@@ -64,7 +74,7 @@ def suggest(*commands: str) -> None:
 
 def help_text(text: str) -> None:
     """Print help that was not asked for, on stderr."""
-    _emit(sys.stderr, f"{text}\n")
+    _tell(f"{text}\n")
 
 
 def error(message: str, remedy: str = "", facts: Mapping[str, str] | None = None) -> None:
@@ -73,17 +83,17 @@ def error(message: str, remedy: str = "", facts: Mapping[str, str] | None = None
     lines += [f"  {escape(name)}: {escape(value)}" for name, value in sorted((facts or {}).items())]
     if remedy:
         lines.append(escape_lines(remedy))
-    _emit(sys.stderr, "".join(f"{line}\n" for line in lines))
+    _tell("".join(f"{line}\n" for line in lines))
 
 
 def trace(text: str) -> None:
     """Print the traceback of a bug, on stderr."""
-    _emit(sys.stderr, escape_lines(text))
+    _tell(escape_lines(text))
 
 
 def stdout_is_terminal() -> bool:
     """Whether the data go to a terminal, which must not get bytes."""
-    return sys.stdout.isatty()
+    return _is_terminal(sys.stdout)
 
 
 def printable(data: bytes, form: str) -> bytes:
@@ -100,11 +110,25 @@ def printable(data: bytes, form: str) -> bytes:
     return data
 
 
+def not_written(why: str | None) -> ClientError:
+    """Return the error for data that standard output does not take.
+
+    Args:
+        why: as the system says it.
+    """
+    return ClientError(
+        f"cannot write to standard output: {why}",
+        kind="cannot_write",
+        exit_code=ExitCode.USAGE,
+        remedy="choose another place for the output",
+    )
+
+
 class Progress:
     """A line on stderr that is rewritten in place on a terminal; elsewhere only its first text is printed."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
         self._shown = False
 
     def __enter__(self) -> Self:
@@ -112,15 +136,47 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._live and self._shown:
-            _emit(sys.stderr, "\r\x1b[K")
+            _tell("\r\x1b[K")
 
     def show(self, text: str) -> None:
         """Put this text on the line."""
         if self._live:
-            _emit(sys.stderr, f"\r\x1b[K{escape(text)}")
+            _tell(f"\r\x1b[K{escape(text)}")
         elif not self._shown:
             note(text)
         self._shown = True
+
+
+def _columns(stream: TextIO | None) -> int:
+    """Return the width of a terminal; 0 where there is none, and for one that was not told its size."""
+    if stream is None or not stream.isatty():
+        return 0
+    return os.get_terminal_size(stream.fileno()).columns
+
+
+def _table_lines(cells: Sequence[Sequence[str]]) -> list[str]:
+    # A longer cell moves what stands after it on its own line alone.
+    widths = [min(max(map(_width, column)), _PADDED) for column in zip(*cells, strict=True)]
+    return [_table_line(row, widths) for row in cells]
+
+
+def _narrow_lines(cells: Sequence[Sequence[str]], kept: int, columns: int) -> list[str]:
+    """Return the lines of a table for a narrow terminal: the columns from `kept` on below a row that is too long."""
+    head, *whole = _table_lines(cells)
+    lines = [head[:columns].rstrip()]
+    for row, line, short in zip(cells[1:], whole, _table_lines([row[:kept] for row in cells])[1:], strict=True):
+        if _width(line) <= columns:
+            lines.append(line)
+        else:
+            lines.append(_cut(short, columns))
+            lines += [piece for sentence in row[kept:] for piece in _wrapped(sentence, columns)]
+    return lines
+
+
+def _wrapped(sentence: str, columns: int) -> list[str]:
+    from textwrap import wrap  # noqa: PLC0415 - for a narrow terminal alone
+
+    return wrap(sentence, max(columns, _NARROWEST), initial_indent=_INDENT, subsequent_indent=_INDENT)
 
 
 def _table_line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -144,30 +200,49 @@ def _cut(line: str, columns: int) -> str:
     return line + "..."
 
 
-def _styled(text: str, code: str, stream: TextIO) -> str:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+def _styled(text: str, code: str, stream: TextIO | None) -> str:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not _is_terminal(stream):
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
-def _emit(stream: TextIO, data: str | bytes) -> None:
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _print(data: str | bytes) -> None:
+    # A descriptor that was closed before the start (>&-) leaves no stream at all.
+    if sys.stdout is None:
+        raise not_written("it is closed")
+    try:
+        _write(sys.stdout, data)
+    except BrokenPipeError:
+        return
+    except OSError as failure:
+        raise not_written(failure.strerror) from failure
+
+
+def _tell(text: str) -> None:
+    # There is no place left to tell that stderr takes nothing.
+    if sys.stderr is not None:
+        with suppress(OSError):
+            _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, data: str | bytes) -> None:
     if isinstance(data, str):
         data = data.encode(stream.encoding, "backslashreplace")
     try:
         stream.flush()
         stream.buffer.write(data)
         stream.buffer.flush()
-    except OSError as failure:
-        _mute(stream)
-        if stream is sys.stdout and not isinstance(failure, BrokenPipeError):
-            raise ClientError(
-                f"cannot write to standard output: {failure.strerror}",
-                kind="cannot_write",
-                exit_code=ExitCode.USAGE,
-            ) from failure
+    except OSError:
+        mute(stream)
+        raise
 
 
-def _mute(stream: TextIO) -> None:
+def mute(stream: TextIO) -> None:
+    """Send what a stream still holds, and all that comes, to nowhere."""
     # What is left in the stream's buffer must go somewhere, or the interpreter complains when it ends.
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, stream.fileno())

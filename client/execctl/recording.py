@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from execctl import output
 from execctl.durations import format_duration
 from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.exits import ExitCode, code_of_ends
 from execctl.query import ReportQuery
 from execctl.records import state_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from execd_api.v1.sessions_pb2 import Session
     from execd_api.v1.targets_pb2 import AttachResponse
 
@@ -36,7 +35,7 @@ def record(client: Client, attached: AttachResponse, duration_ms: int) -> int:
     sessions = _end(client, attached)
     for session in sessions:
         _show(client, session)
-    return ExitCode.INTERRUPTED if interrupted else _outcome(sessions)
+    return ExitCode.INTERRUPTED if interrupted else code_of_ends(map(state_name, sessions))
 
 
 def _wait(client: Client, session: str, duration_ms: int) -> bool:
@@ -45,9 +44,10 @@ def _wait(client: Client, session: str, duration_ms: int) -> bool:
     try:
         with output.Progress() as progress:
             progress.show(f"{session}: recording for {whole}; Ctrl-C ends it early and keeps the data")
-            for now in client.watch(session, duration_ms / 1000):
-                past = format_duration(round((time.monotonic() - started) * 1000))
-                progress.show(f"{session}: {state_name(now)} for {past} of {whole}; Ctrl-C keeps the data")
+            with closing(client.watch(session, duration_ms / 1000)) as told:
+                for now in told:
+                    past = format_duration(round((time.monotonic() - started) * 1000))
+                    progress.show(f"{session}: {state_name(now)} for {past} of {whole}; Ctrl-C keeps the data")
     except KeyboardInterrupt:
         past = format_duration(round((time.monotonic() - started) * 1000))
         output.note(f"{session}: interrupted after {past}; the data are kept")
@@ -91,10 +91,3 @@ def _show(client: Client, session: Session) -> None:
     for sentence in rendering.notes:
         output.note(sentence)
     output.suggest(f"execctl report {session.latest_profile}")
-
-
-def _outcome(sessions: Sequence[Session]) -> int:
-    states = {state_name(session) for session in sessions}
-    if "target_gone" in states:
-        return ExitCode.TARGET_GONE
-    return ExitCode.DONE if states <= {"stopped"} else ExitCode.PARTIAL_DATA

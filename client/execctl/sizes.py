@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import click
-
 _UNIT_BYTES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(KB|MB|GB)", re.IGNORECASE)
 _LEAST_BYTES, _MOST_BYTES = 1 << 16, 1 << 40
@@ -24,15 +22,3 @@ def parse_size_bytes(text: str) -> int:
     if not _LEAST_BYTES <= size_bytes <= _MOST_BYTES:
         raise ValueError(f"{text!r} is not between 64KB and 1024GB")
     return size_bytes
-
-
-def size_option(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Turn the value of an option into bytes; a click callback.
-
-    Raises:
-        click.BadParameter: it is no size.
-    """
-    try:
-        return None if value is None else parse_size_bytes(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx=ctx, param=param) from error

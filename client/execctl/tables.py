@@ -25,12 +25,10 @@ SESSION_HEAD = (
     "LASTED",
     "PROFILE",
     "COMMAND",
+    "REASON",
 )
 ENDED_HEAD = ("SESSION", "PID", "COLLECTOR", "STATE", "LASTED", "PROFILE", "REASON")
 PROFILE_HEAD = ("PROFILE", "NAME", "SESSION", "PID", "COLLECTOR", "REASON", "ENDED", "SPAN", "NODES", "BYTES")
-
-# A longer command line would push what stands after it off every screen; --json has all of it.
-MAX_COMMAND_LENGTH = 60
 
 
 def candidate_row(candidate: targets_pb2.Candidate) -> tuple[str, ...]:
@@ -41,7 +39,7 @@ def candidate_row(candidate: targets_pb2.Candidate) -> tuple[str, ...]:
         candidate.user,
         target.python_version or "?",
         "yes" if candidate.attached else "no",
-        _command(list(target.command_line)),
+        shlex.join(target.command_line),
         candidate.reason,
     )
 
@@ -63,7 +61,8 @@ def session_row(session: sessions_pb2.Session) -> tuple[str, ...]:
         _time(session.started_at),
         _lasted(session),
         session.latest_profile,
-        _command(list(session.command_line)),
+        shlex.join(session.command_line),
+        session.reason,
     )
 
 
@@ -94,11 +93,6 @@ def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
         str(profile.nodes),
         str(profile.stored_bytes),
     )
-
-
-def _command(command_line: list[str]) -> str:
-    text = shlex.join(command_line)
-    return text if len(text) <= MAX_COMMAND_LENGTH else text[: MAX_COMMAND_LENGTH - 3] + "..."
 
 
 def _state(session: sessions_pb2.Session) -> str:

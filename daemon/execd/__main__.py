@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from execd import cli, logs
+from execd.endings import Endings
 from execd.errors import AlreadyRunning, DataDirectoryInUse, ExecdError
 from execd.instance import Instance
 
@@ -64,18 +64,17 @@ def serve(config: Config) -> None:
 
 def _serve_to_the_end(config: Config) -> None:
     os.umask(PRIVATE_UMASK)
-    # Not an Event: a handler that sets one can deadlock with the wait that it interrupts. put() is reentrant.
-    endings: SimpleQueue[str] = SimpleQueue()
     with ExitStack() as closing:
         closing.enter_context(Instance(config))
         log = logs.open_log(config.log)
         closing.callback(logs.close_log)
         threading.excepthook = logs.thread_crash_logger(log)
-        _put_signals(endings)
-        server = build(config, log, lambda: endings.put("Shutdown"), closing)
+        endings = Endings(END_SIGNALS)
+        closing.callback(endings.close)
+        server = build(config, log, endings.shut_down, closing)
         server.start()
         log.info("execd serves", extra={"facts": {"pid": os.getpid(), "socket": config.socket}})
-        cause = endings.get()
+        cause = endings.wait()
         # A C thread that needs no GIL: whatever hangs, its stack goes to stderr and the process ends.
         faulthandler.dump_traceback_later(END_DEADLINE_S, exit=True)
         log.info("execd ends", extra={"facts": {"cause": cause}})
@@ -121,11 +120,6 @@ def _open_store(data_dir: Path) -> Store:
     except AlreadyRunning as error:
         # To a start "runs already" is good news; a daemon on another socket is not what was asked for.
         raise DataDirectoryInUse(error.message, remedy=error.remedy, **error.facts) from error
-
-
-def _put_signals(endings: SimpleQueue[str]) -> None:
-    for number in END_SIGNALS:
-        signal.signal(number, lambda received, _frame: endings.put(signal.Signals(received).name))
 
 
 if __name__ == "__main__":

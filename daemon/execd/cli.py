@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,17 @@ import click
 
 from execd import __version__, instance, launcher
 from execd.config import Config, resolve
+from execd.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from execd.rpc.peer import DaemonInfo
 
 STATUS_TIMEOUT_S = 2.0
 NO_DAEMON = 3
+LISTED = 5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,7 +59,10 @@ def start(serve: Callable[[Config], None], *, foreground: bool, data_dir: str | 
         return
     launched = launcher.start(places, _serving)
     verb = "runs" if launched.is_new else "already runs"
-    click.echo(f"execd {verb}: PID {launched.pid}, socket {places.socket}")
+    _say(f"execd {verb}: PID {launched.pid}, socket {places.socket}")
+    if launched.quarantined:
+        # execctl passes on what begins like this.
+        click.echo(f"execd: the store was not whole: {_put_aside(places, launched.quarantined)}", err=True)
 
 
 @execd.command()
@@ -64,7 +70,7 @@ def start(serve: Callable[[Config], None], *, foreground: bool, data_dir: str | 
 def stop(*, data_dir: str | None, socket: str | None) -> None:
     """Stop and save every session, leave every target, and end the daemon."""
     pid = launcher.stop(resolve(os.environ, data_dir=data_dir, socket=socket))
-    click.echo("execd does not run" if pid is None else f"execd ended: PID {pid}")
+    _say("execd does not run" if pid is None else f"execd ended: PID {pid}")
 
 
 @execd.command()
@@ -77,7 +83,11 @@ def status(context: click.Context, *, as_json: bool, data_dir: str | None, socke
     pid = instance.holder(places.socket_lock)
     info = _info(places.socket) if pid is not None else None
     facts = _facts(places, pid, info)
-    click.echo(json.dumps(facts) if as_json else _lines(facts))
+    aside = launcher.quarantined(places)
+    if as_json:
+        _say(json.dumps(facts | {"quarantined": aside}))
+    else:
+        _say("\n".join([_lines(facts), *([f"quarantine: {_put_aside(places, aside)}"] if aside else [])]))
     if info is None:
         context.exit(NO_DAEMON)
 
@@ -95,6 +105,31 @@ def _lines(facts: dict[str, object]) -> str:
         shown["started_at"] = datetime.fromtimestamp(started_at).astimezone().isoformat(timespec="seconds")
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in shown.items() if value is not None]
     return "\n".join([f"execd {'serves' if facts['serving'] else silent}", *lines])
+
+
+def _put_aside(places: Config, names: Sequence[str]) -> str:
+    listed = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+    return (
+        f"what was damaged, or belongs to no session, was moved to {places.quarantine} and is not listed any more: "
+        f"{listed} (files: {len(names)}). Look at it, then remove it"
+    )
+
+
+def _say(text: str) -> None:
+    """Print to stdout. A reader that went away is no error; a disk that is full is one."""
+    # A descriptor that was closed before the start (>&-) leaves no stream at all.
+    if sys.stdout is None:
+        raise UsageError("cannot write to standard output: it is closed")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer must go somewhere, or the interpreter complains when it ends.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+        if not isinstance(error, BrokenPipeError):
+            raise UsageError(f"cannot write to standard output: {error.strerror}") from error
 
 
 # grpc is imported by these two alone: help stays quick, and `start` forks before gRPC has threads.

@@ -34,6 +34,11 @@ class Config:
         return self.data_dir / "execd.log"
 
     @property
+    def quarantine(self) -> Path:
+        """Where the store puts what it finds damaged when it is opened."""
+        return self.data_dir / "quarantine"
+
+    @property
     def socket_lock(self) -> Path:
         """The file whose lock says that a daemon serves, or is about to serve, on the socket."""
         return self.socket.with_name(f"{self.socket.name}.lock")

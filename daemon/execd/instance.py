@@ -96,6 +96,7 @@ def check_directories(config: Config) -> None:
 
 
 def _make_private(path: Path) -> None:
+    _refuse_links_of_others(path)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -120,6 +121,22 @@ def _make_private(path: Path) -> None:
             path=path,
             mode=f"{mode:04o}",
         )
+
+
+def _refuse_links_of_others(path: Path) -> None:
+    """Raise UnsafeDirectory where another user's symbolic link leads there: he can lead it elsewhere at any time."""
+    for place in (path, *path.parents):
+        try:
+            status = place.lstat()
+        except OSError:
+            continue  # it is made, or refused, with the directory
+        if stat.S_ISLNK(status.st_mode) and status.st_uid not in {0, os.geteuid()}:
+            raise UnsafeDirectory(
+                f"the way to the directory {path} is a symbolic link of user {status.st_uid}: {place}",
+                remedy="choose a directory of your own with --socket or --data-dir",
+                path=path,
+                uid=status.st_uid,
+            )
 
 
 def _claim(descriptor: int, path: Path) -> None:

@@ -6,6 +6,7 @@ a function that is passed in.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -14,13 +15,14 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from execd import instance, logs
-from execd.errors import DaemonFailed
+from execd.errors import DaemonFailed, ExecdError, StoreFull, UnsafeDirectory, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from execd.config import Config
@@ -32,6 +34,10 @@ PROBE_S = 0.25
 # The daemon's own deadline is 5 s.
 STOP_TIMEOUT_S = 10.0
 TAIL_LINES = 20
+# What a daemon ends with that says itself why it cannot start; with any other it has failed.
+REFUSALS: Mapping[int, type[ExecdError]] = MappingProxyType(
+    {kind.exit_code: kind for kind in (UsageError, UnsafeDirectory, StoreFull)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,12 @@ class Launched:
     Attributes:
         pid: its process.
         is_new: this start made it; False where it ran already.
+        quarantined: the files that it found damaged at its start, and moved to `Config.quarantine`.
     """
 
     pid: int
     is_new: bool
+    quarantined: tuple[str, ...]
 
 
 def start(config: Config, serving: Callable[[Path, float], int | None]) -> Launched:
@@ -56,9 +64,11 @@ def start(config: Config, serving: Callable[[Path, float], int | None]) -> Launc
 
     Raises:
         DaemonFailed: it ended, or did not serve within START_TIMEOUT_S; the message ends with the log's tail.
+        ExecdError: it said itself why it cannot start.
         UnsafeDirectory: one of the directories is not private.
     """
     instance.check_directories(config)
+    before = quarantined(config)
     offset = logs.size(config.log)
     deadline = time.monotonic() + START_TIMEOUT_S
     child: subprocess.Popen[bytes] | None = None
@@ -67,12 +77,18 @@ def start(config: Config, serving: Callable[[Path, float], int | None]) -> Launc
         if (child is None or child.poll() == 0) and instance.holder(config.socket_lock) is None:
             child = _spawn(config)
         if pid := serving(config.socket, PROBE_S):
-            return Launched(pid, is_new=child is not None and child.pid == pid)
+            is_new = child is not None and child.pid == pid
+            return Launched(pid, is_new, tuple(name for name in quarantined(config) if name not in before))
         if child is not None and child.poll():
-            raise _failure(config, offset, f"execd ended with exit code {child.returncode} at its start")
+            raise _refusal(config, offset, child.returncode)
     if child is not None and child.poll() is None:
         child.terminate()
     raise _failure(config, offset, f"execd does not serve after {START_TIMEOUT_S:.0f} s")
+
+
+def quarantined(config: Config) -> tuple[str, ...]:
+    """Return the names of the files in quarantine."""
+    return tuple(sorted(path.name for path in config.quarantine.glob("*")))
 
 
 def stop(config: Config) -> int | None:
@@ -139,6 +155,15 @@ def _environment() -> dict[str, str]:
     if places := environment.get("PYTHONPATH"):
         environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, places.split(os.pathsep)))
     return environment
+
+
+def _refusal(config: Config, offset: int, status: int) -> ExecdError:
+    """Return why a daemon ended at its start: in its own words, where it explained itself in the log."""
+    try:
+        told = json.loads(logs.tail(config.log, offset=offset, max_lines=1)[0])
+        return REFUSALS.get(status, DaemonFailed)(told["message"], remedy=told["facts"]["remedy"], log=config.log)
+    except (IndexError, ValueError, KeyError, TypeError):
+        return _failure(config, offset, f"execd ended with exit code {status} at its start")
 
 
 def _failure(config: Config, offset: int, what: str) -> DaemonFailed:

@@ -4,7 +4,7 @@ Executed with `frozen` and `settings` as globals (see launch.py). Where its byte
 the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 close (closes one of them, or all), stub and forget (what a forked child calls); silence (of
-os.fork's warning); hurry (shortens the switch interval, see
+os.fork's warning, which a fork begins with); hurry (shortens the switch interval, see
 haste.py); turn (empty where another thread of the same launch is the agent's).
 """
 
@@ -75,7 +75,7 @@ def main() -> None:
     except IndexError:
         return
     importer = None
-    namespace = {"__builtins__": frozen["__builtins__"]}
+    namespace: dict[str, Any] = {"__builtins__": __builtins__}
     try:
         settings["close"](settings["peer"])
         modules, decode = read_modules(settings["descriptor"])
@@ -93,6 +93,8 @@ def main() -> None:
         namespace.clear()
         # From here on a fork waits until this thread is gone.
         settings["stub"].leaving = frozen["_thread"].get_native_id()
+        if settings["silence"] in settings["stub"].silences:
+            settings["stub"].silences.remove(settings["silence"])
         settings["silence"](on=False)
         # When the daemon sees it closed, nothing of ours is open any more.
         settings["close"]()

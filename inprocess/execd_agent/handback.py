@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     settings: dict[str, Any]
     launch: str
 
+# Events of the text and of what it loads, of which a hook may refuse one.
+_AUDITED = ("marshal.loads", "compile", "exec", "object.__getattr__")
+
 
 def hand_back(error: BaseException) -> None:
     """Raise an exception of the target's signal handler again, in the interrupted thread, once we are out of it."""
@@ -86,5 +89,19 @@ def make_up(error: BaseException) -> None:
         builtins["exec"]("", names)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Tell an exception of something that the text did: an audit hook of the target has the event's name in it.
+
+    One of a signal handler comes with the handler's frame; that of Ctrl-C, or of another thread's, has none.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == "<string>":
+        trace = trace.tb_next
+    return trace is not None and any(
+        type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values()
+    )
+
+
 make_up(frozen["sys"].exc_info()[1])
-hand_back(frozen["sys"].exc_info()[1])
+if not is_refusal(frozen["sys"].exc_info()[1]):
+    hand_back(frozen["sys"].exc_info()[1])

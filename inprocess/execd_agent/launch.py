@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 
 # What a signal handler that raises may spoil; it is called again after each.
 _ATTEMPTS = 20
-_STUB_NAME, _STUB_MODULE = "ExecdForkStub", "execd_agent.launch"
+# Another name for each form of the stub: that of an agent of an earlier version stays, and does nothing any more.
+_STUB_NAME, _STUB_MODULE = "ExecdForkStub2", "execd_agent.launch"
 _STACK_BYTES = 1 << 20
 # Events of what is done here, of which a hook may refuse one (3.12+ has the first).
 _AUDITED = ("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork")
-# A frame of the protocol (wire.py): FAILURE, of no request. The agent that would say it does not come to be.
-_NO_THREAD = b'{"refused":true,"message":"it cannot start a thread: a limit is reached, or a hook forbids it"}'
-_FAILURE = len(_NO_THREAD).to_bytes(4, "little") + b"\4\0\0\0" + _NO_THREAD
+_NO_THREAD = "it cannot start a thread: a limit is reached, or a hook forbids it"
+_REPLACED = "the program has replaced functions that all code uses: "
+# What the agent calls; functions of a program's in their place would be told of it, or break it.
+_FUNCTIONS = (
+    *("__build_class__", "all", "any", "compile", "delattr", "eval", "exec", "getattr", "globals", "hasattr", "id"),
+    *("isinstance", "issubclass", "len", "locals", "max", "min", "ord", "repr", "setattr", "sorted", "vars"),
+)
+# A program that replaces some later must not be told of what stays here, in the list of the stub, until we leave.
+(lambda: None).__globals__["__builtins__"] = {**frozen["__builtins__"]}
 
 
 def original(module: ModuleType, name: str) -> Any:
@@ -58,15 +65,22 @@ def find_stub(posix: Any, failed: Any) -> Any:
     """Return the one stub of the process: a class that says what a fork has to mind.
 
     A forked child calls what is in its list `disarms`: of several, for one agent may be on its way out while another
-    comes. For the thread `leaving`, unless 0, a fork waits to be gone: until then it counts for the warning.
+    comes. A fork begins with what is in `silences`. For the thread `leaving`, unless 0, it waits to be gone: until then
+    it counts for the warning. `launched` is the nonce of the latest agent: a text that is run twice starts one.
     os.register_at_fork cannot be undone, so that it is called once; a later attach finds the class.
     """
     for candidate in type.__subclasses__(object):
         if candidate.__name__ == _STUB_NAME and candidate.__module__ == _STUB_MODULE:
             return candidate
-    stub: Any = type(_STUB_NAME, (), {"__module__": _STUB_MODULE, "disarms": [], "leaving": 0})
+    state: dict[str, Any] = {"disarms": [], "silences": [], "leaving": 0, "launched": ""}
+    stub: Any = type(_STUB_NAME, (), {"__module__": _STUB_MODULE, **state})
 
-    def await_leaving() -> None:
+    def prepare() -> None:
+        for silence in stub.silences[:]:
+            silence(on=True)
+            # Its agent has left meanwhile, and taken out what was there then.
+            if silence not in stub.silences:
+                silence(on=False)
         # Bounded: the number may have become another thread's. No global name, see `closer`.
         turns = 10000
         while stub.leaving and turns:
@@ -79,10 +93,11 @@ def find_stub(posix: Any, failed: Any) -> Any:
         stub.leaving = 0
 
     def disarm() -> None:
+        stub.silences.clear()
         while stub.disarms:
             stub.disarms.pop(0)()
 
-    posix.register_at_fork(before=await_leaving, after_in_child=disarm)
+    posix.register_at_fork(before=prepare, after_in_child=disarm)
     return stub
 
 
@@ -90,7 +105,8 @@ def silencer(sys: Any, posix: Any, machinery: Any) -> Any:
     """Return what keeps os.fork from warning of our thread (3.12+), or lets it again.
 
     Its entries match that one message of this one process and stand first in warnings.filters: under -W error the
-    warning would be raised in the parent after the child exists.
+    warning would be raised in the parent after the child exists. They are put there at each fork: the program may have
+    put others before them, or another list in place.
     """
     if sys.version_info < (3, 12):
         return lambda on: None  # noqa: ARG005 - called by that name
@@ -103,16 +119,19 @@ def silencer(sys: Any, posix: Any, machinery: Any) -> Any:
         # Inside of a warnings.catch_warnings of the target the list is another one than the module's.
         module = sys.modules.get("warnings")
         lists = [machinery.filters]
-        if getattr(module, "filters", lists[0]) is not lists[0]:
-            lists.append(module.filters)
+        present = getattr(module, "filters", lists[0])
+        # What is none the interpreter does not take for filters either.
+        if present is not lists[0] and type(present) is list:
+            lists.append(present)
+        if on and all(filters[: len(entries)] == entries for filters in lists):
+            return
         # In single steps: an agent that is on its way out changes the lists too; its entries equal ours.
         for filters in lists:
-            if on:
-                filters[0:0] = entries
-                continue
             for entry in entries:
                 if entry in filters:
                     filters.remove(entry)
+            if on:
+                filters[0:0] = entries
         # The name and the lock differ from 3.14 on.
         if hasattr(machinery, "_filters_mutated"):
             machinery._filters_mutated()
@@ -158,15 +177,19 @@ def start(sys: Any, posix: Any) -> None:
 
     May be called again after a signal handler of the target has raised somewhere in here.
     """
-    settings["stub"] = find_stub(posix, OSError)
+    stub = settings["stub"] = find_stub(posix, OSError)
     if "forget" not in settings:
+        if stub.launched == settings["nonce"]:
+            return
         settings["intervals"] = []
         settings["hurry"] = hurrier(sys, settings["intervals"])
         settings["forget"] = forgetter(settings["close"], settings["silence"], settings["hurry"])
-        settings["stub"].disarms.append(settings["forget"])
-        settings["silence"](on=True)
+    stub.launched = settings["nonce"]
+    for listed, action in ((stub.disarms, settings["forget"]), (stub.silences, settings["silence"])):
+        if action not in listed:
+            listed.append(action)
     signal = sys.modules.get("_signal")
-    arguments = (bootstrap, {"__builtins__": frozen["__builtins__"], "frozen": frozen, "settings": settings})
+    arguments = (bootstrap, {"__builtins__": __builtins__, "frozen": frozen, "settings": settings})
     # Asked for before it is changed: the call that changes it may run a signal handler and return nothing.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if signal else None
     usual_s = settings.setdefault("usual_s", sys.getswitchinterval())
@@ -180,7 +203,7 @@ def start(sys: Any, posix: Any) -> None:
         # The new thread must not wait 5 ms for its first turn; bootstrap.py puts it back.
         sys.setswitchinterval(min(usual_s, 0.0001))
         settings["intervals"][:] = [usual_s, sys.getswitchinterval()]
-        original(frozen["_thread"], "start_new_thread")(frozen["__builtins__"]["exec"], arguments)
+        original(frozen["_thread"], "start_new_thread")(exec, arguments)
     finally:
         stack_size(usual_stack)
         if signal:
@@ -200,15 +223,26 @@ def is_ours(error: BaseException) -> bool:
     return any(type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values())
 
 
-def refuse() -> None:
+def replaced_functions() -> list[str]:
+    """Return the names of the functions in builtins that are not the interpreter's; it calls none of them."""
+    kind = "".join.__class__
+    return [name for name in _FUNCTIONS if frozen["__builtins__"].get(name).__class__ is not kind]
+
+
+def refuse(reason: str) -> None:
     """Tell the daemon that there will be no agent, and leave nothing."""
     if settings["turn"]:
         settings["turn"].clear()
-        frozen["_bootstrap_external"]._os.write(settings["descriptor"], _FAILURE)
+        # A frame of the protocol (wire.py): FAILURE, of no request. The agent that would say it does not come to be.
+        text = b'{"refused":true,"message":"%s"}' % reason.encode()
+        frame = text.__len__().to_bytes(4, "little") + b"\4\0\0\0" + text
+        frozen["_bootstrap_external"]._os.write(settings["descriptor"], frame)
         # It may have come to an end before there was a stub.
         forget = settings.get("forget", settings["close"])
         if "forget" in settings and forget in settings["stub"].disarms:
             settings["stub"].disarms.remove(forget)
+        if "stub" in settings and settings["silence"] in settings["stub"].silences:
+            settings["stub"].silences.remove(settings["silence"])
         forget()
 
 
@@ -223,13 +257,17 @@ def launch() -> None:
     settings["silence"] = silencer(sys, posix, frozen["_warnings"])
     # Of two threads the second finds nothing to take, and ends.
     settings["turn"] = [True]
+    replaced = replaced_functions()
+    if replaced:
+        refuse(_REPLACED + ", ".join(replaced))
+        return
     for _ in range(_ATTEMPTS):
         try:
             start(sys, posix)
             break
         except BaseException as error:  # noqa: BLE001 - the target's, and it gets it below
             if is_ours(error):
-                refuse()
+                refuse(_NO_THREAD)
                 break
             handlers = handlers or error
     try:
@@ -240,7 +278,14 @@ def launch() -> None:
         handlers = None
 
 
+def wipe(names: dict[str, Any]) -> None:
+    """Empty this namespace."""
+    for name in [*names]:
+        if name != "__builtins__":
+            del names[name]
+
+
 launch()
 # Functions and the namespace that they are defined in are a cycle. What stays for forked children keeps its builtins:
 # C code of the target's that runs within it, as a remote debugger's script does, could else import nothing (import.c).
-[globals().pop(name) for name in list(globals()) if name != "__builtins__"]
+wipe(launch.__globals__)

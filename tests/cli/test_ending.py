@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.fake_daemon import STOPPED, make_session, make_target
-from execd_api.v1 import targets_pb2
+from execd_api.v1 import sessions_pb2, targets_pb2
 
 if TYPE_CHECKING:
     from cli.conftest import Run
@@ -19,6 +19,32 @@ def test_stop_passes_its_selector_on(run: Run, daemon: FakeDaemon, selector: str
     assert daemon.script.request("Sessions.Stop").session == selector
     assert result.stdout.splitlines()[1].split() == ["s1", "4711", "calls", "stopped", "3.0", "s", "p7"]
     assert "next: execctl report p7" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("states", "exit_code"),
+    [
+        (["STOPPED"], 0),
+        (["STOPPED", "FAILED"], 8),
+        (["INTERRUPTED"], 8),
+        (["FAILED", "TARGET_GONE"], 4),
+    ],
+)
+@pytest.mark.parametrize("command", ["stop", "detach"])
+def test_the_exit_code_says_how_the_sessions_ended(
+    run: Run, daemon: FakeDaemon, command: str, states: list[str], exit_code: int
+) -> None:
+    ended = [
+        make_session(state=sessions_pb2.SessionState.Value(f"SESSION_STATE_{state}"), reason="the store is full")
+        for state in states
+    ]
+    daemon.script.answers["Sessions.Stop"] = sessions_pb2.StopResponse(sessions=ended)
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(
+        target=make_target(), sessions=ended, was_attached=True
+    )
+    result = run(command, "4711")
+    assert result.exit_code == exit_code
+    assert result.stdout.splitlines()[1].endswith("the store is full")
 
 
 def test_detach_lists_what_it_ended_and_what_stays(run: Run, daemon: FakeDaemon) -> None:

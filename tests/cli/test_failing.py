@@ -153,3 +153,11 @@ def test_a_bug_exits_with_10_and_shows_where(run: Run, monkeypatch: pytest.Monke
     assert result.exit_code == 10
     assert "ZeroDivisionError: evil\\x1b[2J" in result.stderr
     assert "this is a bug in execctl" in result.stderr
+
+
+def test_a_missing_choice_is_told_on_one_line(run: Run) -> None:
+    result = run("export")
+    assert result.exit_code == 2
+    first, remedy = result.stderr.splitlines()
+    assert first.endswith("Missing option '--format'. Choose from: pstats, pprof, collapsed")
+    assert remedy == "see `execctl export --help`"

@@ -61,6 +61,14 @@ def test_sessions_all_asks_for_those_that_ended_too(run: Run, daemon: FakeDaemon
     assert not daemon.script.request("Sessions.List").running_only
 
 
+def test_sessions_says_why_one_ended(run: Run, daemon: FakeDaemon) -> None:
+    ended = make_session(state=sessions_pb2.SESSION_STATE_TARGET_GONE, reason="process 4711 has ended")
+    daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(sessions=[ended])
+    head, line = run("sessions", "--all").stdout.splitlines()
+    assert head.endswith("REASON")
+    assert line.endswith("process 4711 has ended")
+
+
 def test_sessions_json_gives_options_as_values_and_no_end_as_null(run: Run) -> None:
     (record,) = json.loads(run("sessions", "--json").stdout)["sessions"]
     assert record["options"] == {"builtins": True}

@@ -168,6 +168,16 @@ def test_a_daemon_is_started_where_none_runs_and_stays(start: Start, fake_execd:
     assert "starting" not in again
 
 
+def test_what_a_start_says_of_a_damaged_store_is_passed_on(start: Start, fake_execd: Path, tmp_path: Path) -> None:
+    program = tmp_path / "fakes" / "execd" / "__main__.py"
+    say = "import sys; print('execd runs: PID 1'); print('execd: the store was not whole', file=sys.stderr)\n"
+    program.write_text(say + program.read_text())
+    _, stderr = start("--socket", str(tmp_path / "d.sock"), "ps").communicate(timeout=30)
+    assert "\nthe store was not whole\n" in stderr
+    assert "execd runs" not in stderr
+    assert fake_execd.exists()
+
+
 def test_a_folder_named_execd_where_the_user_stands_is_not_run(
     start: Start, fake_execd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

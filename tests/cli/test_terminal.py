@@ -6,12 +6,13 @@ import json
 import os
 import pty
 import subprocess
+import sys
 import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.fake_daemon import HOSTILE, STOPPED, error_detail, make_profile, make_session, make_target
+from cli.fake_daemon import HOSTILE, REPORT, STOPPED, error_detail, make_profile, make_session, make_target
 from execctl.escape import escape, escape_json, escape_lines
 from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
 from hypothesis import given
@@ -161,6 +162,39 @@ def test_a_terminal_gets_lines_that_fit_it(start: Start, daemon: FakeDaemon) -> 
     assert shown.splitlines()[1] == "4711  www   3.11.7  no        python ..."
 
 
+def test_a_narrow_terminal_gets_the_whole_reason_below_its_process(start: Start, daemon: FakeDaemon) -> None:
+    reason = "process 4711 belongs to user 33, and this daemon runs as user 1000"
+    refused = targets_pb2.Candidate(target=make_target(), user="www", reason=reason)
+    free = targets_pb2.Candidate(target=make_target(4712), user="www")
+    daemon.script.answers["Targets.List"] = targets_pb2.ListTargetsResponse(candidates=[refused, free])
+    shown = on_terminal(start, "--socket", str(daemon.socket), "ps", columns=60).splitlines()
+    assert [line[:4] for line in shown[1:]] == ["4711", "    ", "    ", "4712"]
+    assert " ".join(" ".join(shown[2:4]).split()) == reason
+    assert max(map(len, shown[1:])) <= 60
+
+
+def test_a_narrow_terminal_gets_what_a_check_found_and_the_remedy(start: Start, daemon: FakeDaemon) -> None:
+    found, remedy = "it is being traced by process 99", "end that debugger or strace first"
+    check = targets_pb2.Check(name="not traced", outcome=targets_pb2.OUTCOME_FAILED, detail=found, remedy=remedy)
+    daemon.script.answers["Targets.Inspect"] = targets_pb2.Candidate(target=make_target(), checks=[check])
+    shown = on_terminal(start, "--socket", str(daemon.socket), "doctor", "4711", columns=50).splitlines()
+    assert shown[1:] == ["not traced  fail", f"    {found}", f"    {remedy}"]
+
+
+@pytest.mark.parametrize("command", ["ps", "sessions"])
+def test_a_pipe_gets_command_lines_whole(run: Run, daemon: FakeDaemon, command: str) -> None:
+    long = ["python", "x" * 500, "last"]
+    plain, wide = make_target(4712), make_target(4711, *long)
+    rows = [targets_pb2.Candidate(target=target, user="www", reason="no") for target in (wide, plain)]
+    daemon.script.answers["Targets.List"] = targets_pb2.ListTargetsResponse(candidates=rows)
+    daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(
+        sessions=[make_session(command_line=long), make_session()]
+    )
+    _, first, second = run(command).stdout.splitlines()
+    assert " ".join(long) in first
+    assert len(second) < 200
+
+
 def test_no_color_is_obeyed(start: Start, daemon: FakeDaemon, process_environment: dict[str, str]) -> None:
     process_environment |= {"NO_COLOR": "1", "TERM": "xterm"}
     assert "\x1b" not in on_terminal(start, "--socket", str(daemon.socket), "ps")
@@ -176,6 +210,53 @@ def test_a_reader_that_goes_away_is_no_error(start: Start, daemon: FakeDaemon) -
     assert process.stderr is not None
     assert process.stderr.read() == "since attach\n"
     assert process.wait(20) == 0
+
+
+PRINTING = [
+    ["--help"],
+    ["--version"],
+    ["completion", "bash"],
+    ["ps", "--json"],
+    ["doctor", "4711"],
+    ["sessions"],
+    ["stop"],
+    ["export", "--format", "collapsed"],
+]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "exit_code", "said"),
+    [
+        (">/dev/full", 2, "cannot write to standard output: No space left on device"),
+        (">&-", 2, "cannot write to standard output: it is closed"),
+        ("| true", 0, ""),
+    ],
+)
+def test_no_command_minds_where_its_output_goes(
+    daemon: FakeDaemon, process_environment: dict[str, str], redirection: str, exit_code: int, said: str
+) -> None:
+    # A pipe whose reader has gone away: `true` ends before execctl prints.
+    shell = f'set -o pipefail; "$0" "$@" {redirection}'
+    execctl = [sys.executable, "-m", "execctl", "--socket", str(daemon.socket)]
+    started = [
+        subprocess.Popen(
+            ["bash", "-c", shell, *execctl, *command], stderr=subprocess.PIPE, text=True, env=process_environment
+        )
+        for command in PRINTING
+    ]
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
+    # What click prints itself goes nowhere, and says so nowhere, where there is no stream.
+    by_click = 2 if redirection == ">&-" else 0
+    assert [code for _, code in ends] == [0] * by_click + [exit_code] * (len(PRINTING) - by_click)
+    assert all(said in text for text, _ in ends[by_click:])
+    assert not [text for text, _ in ends if "Traceback" in text or "Exception" in text or "bug" in text]
+
+
+def test_a_closed_stderr_is_no_error(daemon: FakeDaemon, process_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "execctl", "--socket", str(daemon.socket), "report"]
+    shell = ["bash", "-c", '"$0" "$@" 2>&-', *command]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, env=process_environment, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, REPORT)
 
 
 def test_a_full_disk_behind_stdout_is_told(start: Start, daemon: FakeDaemon) -> None:

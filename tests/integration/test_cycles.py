@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from interpreters import Interpreter
     from programs import ProgramFolders
 
+pytestmark = pytest.mark.alone
+
 LEAST_PER_S = 200
 CYCLES = 50
 PROFILE_S = 0.05

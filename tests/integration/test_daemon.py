@@ -144,6 +144,7 @@ def test_a_start_returns_when_the_daemon_serves(place: Place) -> None:
         "running_sessions": 0,
         "stored_profiles": 0,
         "store_bytes": 0,
+        "quarantined": [],
     }
 
 
@@ -210,7 +211,42 @@ def test_a_daemon_on_another_socket_does_not_get_the_data_directory(place: Place
     refused = other.run("start", "--foreground")
     assert refused.returncode == 2
     assert str(place.pid()) in refused.stderr
-    assert other.run("start").returncode != 0
+    in_background = other.run("start")
+    assert in_background.returncode == 2
+    assert in_background.stderr == refused.stderr
+
+
+def test_a_damaged_store_is_told_at_the_start_and_by_status(place: Place) -> None:
+    place.run("start")
+    place.run("stop")
+    (place.config.data_dir / "execd.db").write_bytes(b"no database " * 1000)
+    (place.config.data_dir / "profiles" / "of-nobody").write_bytes(b"?")
+    started = place.run("start")
+    assert (started.returncode, len(started.stdout.splitlines())) == (0, 1)
+    assert "the store was not whole" in started.stderr
+    assert "execd.db, of-nobody (files: 2)" in started.stderr
+    assert place.status()["quarantined"] == ["execd.db", "of-nobody"]
+    assert f"was moved to {place.config.quarantine} and is not listed" in place.run("status").stdout
+    (told,) = [line for line in place.log() if "store was not whole" in line["message"]]
+    assert told["facts"]["files"] == ["execd.db", "of-nobody"]
+    assert place.run("start").stderr == ""
+
+
+@pytest.mark.parametrize("words", [["start"], ["status"], ["stop"]])
+def test_a_full_disk_behind_stdout_is_told(place: Place, words: list[str]) -> None:
+    place.run("start")
+    with Path("/dev/full").open("w") as full:
+        command = place.command(*words)
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=place.environment(),
+            timeout=WAIT_S,
+        )
+    assert (done.returncode, done.stderr) == (2, "execd: cannot write to standard output: No space left on device\n")
 
 
 def test_stop_returns_when_the_process_is_gone(place: Place) -> None:

@@ -28,7 +28,11 @@ TIMEOUT_S = 3.0
 
 @pytest.mark.parametrize(
     ("limit", "message", "remedy"),
-    [("descriptors", "at most 64 files open", "--nofile=69"), ("memory", "limit of address space", "--as=")],
+    [
+        ("descriptors", "at most 64 files open", "--nofile=69"),
+        ("memory", "limit of address space", "--as="),
+        ("cpu", "limit of 1 s of CPU time", "--cpu=61"),
+    ],
 )
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_a_target_at_a_limit_is_refused_before_anything_is_touched(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
+import socket
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +17,7 @@ import pytest
 from activities import ACTIVITIES, Activity, commands_read
 from attachments import attach, attached, detach
 from execd.attach.attacher import Attacher
+from execd.attach.helper_process import HELPER_COMMAND
 from execd.attach.link import find_markers
 from execd.errors import AttachTimeout
 from footprint import becomes, footprint, state_letters, system_call
@@ -33,6 +38,9 @@ MOST_CALLS = 200
 SLEEPING_CALLS = {"23", "270", "230"}
 HELD = {"T", "t", "X", "Z"}
 BACK_TIMEOUT_S = 2.0
+END_TIMEOUT_S = 20.0
+# PID_MAX_LIMIT of include/linux/threads.h.
+MOST_PIDS = 1 << 22
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES, ids=lambda activity: activity.program)
@@ -55,6 +63,21 @@ def test_the_target_outlives_the_helper_whenever_that_dies(
         detach(link)
     activity.progress(program)
     assert program.stderr() == ""
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_helper_whose_daemon_was_killed_ends_without_a_word(*, answered: bool) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # A PID that none has: the helper answers at once that it has ended.
+    order = {"op": "attach", "pid": MOST_PIDS, "start_ticks": 1, "timeout_s": 1.0, "marker": "m", "dead_man_s": 30}
+    ours.send(json.dumps({**order, "allow_seccomp": False}).encode())
+    with subprocess.Popen(HELPER_COMMAND, stdin=theirs, stderr=subprocess.PIPE, text=True) as helper:
+        theirs.close()
+        if answered:
+            assert select.select([ours], [], [], END_TIMEOUT_S)[0]
+        ours.close()
+        assert helper.communicate(timeout=END_TIMEOUT_S)[1] == ""
+    assert helper.returncode == 0
 
 
 def die_after_each_call(program: Program, activity: Activity) -> int:

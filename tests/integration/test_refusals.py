@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import commands_read
 from attachments import attach, attached, detach
-from execd.attach import helper, process
+from execd.attach import helper, process, scan
 from execd.attach.attacher import Attacher
 from execd.attach.interpreter import Finder
 from execd.attach.link import marker_name
@@ -120,10 +120,15 @@ def test_the_process_of_another_user_is_refused_with_the_remedy(local_interprete
     try:
         with pytest.raises(NotPermitted) as caught:
             helper.attach(order, kit, lambda: False)
+        # As the daemon looks at it before that.
+        with pytest.raises(NotPermitted, match="belongs to user root, and this daemon runs as user nobody"):
+            scan.look_at(program.pid)
+        seen = scan.closed(program.pid)
     finally:
         os.seteuid(0)
     assert str(program.pid) in caught.value.message
-    assert caught.value.remedy.startswith("run execd as ")
+    assert (seen.target.key, seen.user, seen.reason) == (key, "root", "belongs to user root")
+    assert caught.value.remedy == "run execctl as that user, or as root: sudo execctl ..."
     assert footprint(program.pid) == before
     assert commands_read(program) == 1
 

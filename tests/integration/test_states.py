@@ -56,6 +56,8 @@ WAITS = {
     "pipe": "hello",
     "asyncio": "hello",
 }
+# The C library gives up after 30 s: it is not started with the others.
+SHORT_WAIT = "getaddrinfo"
 # Those whose time limit counts from their start come first: they are visited while they have most of it behind them.
 TIMED_WAITS = {
     "poll-timed": "[]",
@@ -130,8 +132,8 @@ class Programs:
     """Programs of one interpreter, one for each state, started together; what works does so when it is told."""
 
     def __init__(self, interpreter: Interpreter, folders: ProgramFolders, logs: Path, running: ExitStack) -> None:
-        self._programs = {}
-        arguments = {state: ("waiting", state, "1") for state in (*WAITS, *TIMED_WAITS)}
+        self._programs: dict[str, Program] = {}
+        arguments = {state: ("waiting", state, "1") for state in {*WAITS, *TIMED_WAITS} - {SHORT_WAIT}}
         arguments |= {state: ("working", state) for state in WORKS}
         for state, (program, *rest) in arguments.items():
             command = folders.command(interpreter, program, tuple(rest))
@@ -220,8 +222,11 @@ def require_unharmed_work(attacher: Attacher, program: Program, tries: int) -> N
 
 @pytest.mark.parametrize("interpreter", QUICK_VERSIONS, indirect=True)
 @pytest.mark.parametrize("state", WAITS)
-def test_a_wait_goes_on_and_ends_as_it_would_have(attacher: Attacher, programs: Programs, state: str) -> None:
-    require_unharmed_wait(attacher, programs[state], state, 1)
+def test_a_wait_goes_on_and_ends_as_it_would_have(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher, programs: Programs, state: str
+) -> None:
+    program = spawn(interpreter, "waiting", state, "1") if state == SHORT_WAIT else programs[state]
+    require_unharmed_wait(attacher, program, state, 1)
 
 
 @pytest.mark.parametrize("interpreter", ["3.12"], indirect=True)

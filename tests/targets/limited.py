@@ -1,9 +1,9 @@
 """A main thread that reads, in a process that is at a limit of its own.
 
 The first argument says which: "descriptors" (RLIMIT_NOFILE, all numbers below it in use), "memory" (RLIMIT_AS, next to
-nothing left), "threads" (RLIMIT_NPROC, as another user where it is root's), "none". A second argument is how many
-descriptors are left. Known: "count" answers how many commands it has read, "state" what it holds. Nothing is written
-to stderr.
+nothing left), "threads" (RLIMIT_NPROC, as another user where it is root's), "cpu" (RLIMIT_CPU, less than a second
+left), "none". A second argument is how many descriptors are left. Known: "count" answers how many commands it has read,
+"state" what it holds. Nothing is written to stderr.
 """
 
 import ctypes
@@ -64,6 +64,7 @@ def main():
         "descriptors": lambda: use_up_descriptors(left),
         "memory": lambda: leave_address_space(LEFT_BYTES),
         "threads": allow_no_thread,
+        "cpu": lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 2)),
         "none": lambda: None,
     }
     # What answering needs is there before.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from call_trees import header
-from execd.attach.calltable import read_calls
+from execd.attach.calltable import TABLE_BYTES, read_calls, table_limit
 from execd.errors import ProfileCorrupt
 from execd.model.codec import decode, encode
 from execd.model.profile import ROOT, Function, Label, Profile, check
@@ -73,7 +74,7 @@ def test_a_table_is_read_as_it_was_sent() -> None:
     assert profile.header == replace(HEADER, ended_at=HEADER.started_at + 600e-9)
 
 
-@pytest.mark.parametrize("span", [None, "long", -1, 11 * 10**9, 1 << 80])
+@pytest.mark.parametrize("span", [None, "long", -1, 11 * 10**9, 1 << 80, 10**400, True])
 def test_a_span_that_cannot_be_is_not_believed(span: object) -> None:
     assert read(table(span_ns=span)).header.ended_at == HEADER.ended_at
 
@@ -134,6 +135,7 @@ BROKEN = {
     "a label of a negative thread": table(labels=[{"thread_id": -1, "thread_name": ""}]),
     "a label of a thread beyond 64 bits": table(labels=[{"thread_id": 1 << 64, "thread_name": ""}]),
     "a label with a number for a name": table(labels=[{"thread_id": 1, "thread_name": 3}]),
+    "a label of a thread that is true": table(labels=[{"thread_id": True, "thread_name": ""}]),
     "labels that are an object": table(labels={"thread_id": 1}),
     "caveats that are a text": table(caveats="none"),
 }
@@ -152,15 +154,42 @@ def test_a_directory_that_does_not_fit_is_refused(length: object) -> None:
         read(len(text).to_bytes(4, "little") + text)
 
 
-@pytest.mark.parametrize("lost", [7, [1], {"a": -1}, {"a": "many"}, {"a": 1 << 70}, None])
+@pytest.mark.parametrize("lost", [7, [1], {"a": -1}, {"a": "many"}, {"a": 1 << 70}, {"a": True}, None])
 def test_losses_that_are_none_are_left_out(lost: object) -> None:
     assert read(table(lost=lost)).header.lost == {"known": 1}
 
 
 def test_what_an_agent_says_in_words_is_cut_short() -> None:
-    profile = read(table(caveats=["x" * 5000] + [f"caveat {n}" for n in range(100)], lost={"y" * 5000: 1}))
+    losses = {"y" * 5000: 1} | {f"reason {n}": n for n in range(1000)}
+    profile = read(table(caveats=["x" * 5000] + [f"caveat {n}" for n in range(100)], lost=losses))
     assert len(profile.header.caveats) <= 21
+    assert len(profile.header.lost) <= 101
     assert max(map(len, (*profile.header.caveats, *profile.header.lost))) <= 1000
+
+
+LARGE = {
+    "functions": {"functions": i4(*(0, 0, 0, 1) * 1000)},
+    "texts": {"text_lengths": i4(*[0] * 2000, 29)},
+    "nodes": {name: i4(*[0] * 2000) for name in ("parents", "node_functions", "node_labels")},
+    "labels": {"labels": [{"thread_id": 1, "thread_name": ""}] * 500},
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_a_table_that_would_take_more_memory_than_it_may_is_refused_before_it_does(what: str) -> None:
+    data = table(**LARGE[what])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProfileCorrupt, match="MiB of memory"):
+            read_calls(data, HEADER, PID, limit_bytes=len(data) * 2)
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_table_of_a_collector_that_may_take_more_may_take_more() -> None:
+    assert table_limit(0) == TABLE_BYTES == 48 << 20
+    assert table_limit(100 << 20) == 200 << 20
 
 
 WHOLE = table()

@@ -207,16 +207,20 @@ def test_an_agent_that_does_not_read_costs_the_time_limit() -> None:
         assert_closed(channel)
 
 
-def test_bulk_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_BULK", 1000)
+@pytest.mark.parametrize("limit", ["of the channel", "of the protocol"])
+def test_bulk_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    if limit == "of the protocol":
+        monkeypatch.setattr(wire, "MAX_BULK", 1000)
     part = bytes(400)
 
     def too_much(number: int) -> bytes:
         return reply({"bulk": True})(number) + wire.encode_frame(wire.BULK, number, part, wire.MORE) * 3
 
     with agent(answering(too_much)) as channel:
+        channel.bulk_limit = 1000 if limit == "of the channel" else 1 << 30
         with pytest.raises(AgentFailed, match="larger than"):
             channel.request("snapshot", timeout_s=LIMIT_S * SLACK)
+        assert "larger than" in channel.breach
         assert_closed(channel)
 
 

@@ -75,3 +75,11 @@ def test_a_group_that_cannot_be_seen_limits_nothing(groups: Path, monkeypatch: p
     in_groups(monkeypatch, "0::/../other\n3:memory:/gone\n")
     assert groups.is_dir()
     assert memory_headroom(1) is None
+
+
+def test_cached_files_leave_room(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They fill the limit of every container that reads files; the kernel lets go of them first."""
+    in_groups(monkeypatch, "0::/a\n")
+    stat = "anon 300\ninactive_anon 7\nactive_file 20\ninactive_file 650"
+    write(groups / "a", max="1000", current="990", **{"memory.stat": stat})
+    assert memory_headroom(1) == 660

@@ -106,7 +106,10 @@ NAMES_OF_FILES = (
 
 
 def test_a_process_that_maps_files_of_strange_names_is_what_it_is(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in NAMES_OF_FILES]
+    # Nearly as long as a path can be, 4,095 bytes.
+    deep = tmp_path.joinpath(*[" \u202e\n" + "d" * 240] * 15)
+    deep.mkdir(parents=True)
+    paths = [*(tmp_path / name for name in NAMES_OF_FILES), deep / "libpython3.so"]
     for number, path in enumerate(paths):
         path.write_bytes((list(LIES.values())[number % len(LIES)]() if number % 2 else WHOLE).ljust(4096, b"\0"))
     with running(sys.executable, "-c", MAPPING + WAITING, *map(str, paths)) as pid:

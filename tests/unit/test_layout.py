@@ -14,6 +14,7 @@ from execd.attach import process
 from execd.attach.interpreter import Finder, check
 from execd.attach.layout import DEBUG_OFFSETS_SIZE, SUPPORTED, layout_for
 from execd.errors import ExecdError, NotSupported, TargetGone
+from footprint import becomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from interpreters import Interpreter
 
 THREADS = 5
+HOLDS_S = 5.0
 # Frames that the driver's main thread has open: itself and its module, on some versions more of the start.
 FRAMES = 20
 
@@ -78,9 +80,9 @@ def test_of_waiting_threads_none_holds_the_gil(drivers: Drivers, interpreter: In
 def test_a_computing_thread_holds_the_gil(drivers: Drivers, interpreter: Interpreter) -> None:
     with onlooker(drivers, interpreter, THREADS, "busy") as seen:
         (main,) = (state for state in seen.found.thread_states() if state.thread_id == seen.facts["main"])
-        holders = {seen.found.gil().holder for _ in range(100)}
-        assert holders <= {main.address, 0}
-        assert main.address in holders
+        # It may wait for the processor in an instant without the lock.
+        assert becomes(lambda: seen.found.gil().holder == main.address, HOLDS_S)
+        assert {seen.found.gil().holder for _ in range(100)} <= {main.address, 0}
 
 
 def test_what_is_left_of_the_recursion_limit_is_nearly_all(drivers: Drivers, interpreter: Interpreter) -> None:

@@ -103,8 +103,9 @@ def test_a_process_that_is_traced_already_is_refused_with_its_tracer(monkeypatch
 def test_another_users_process_is_refused_with_both_users(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as pid:
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
-        with pytest.raises(NotPermitted, match=f"this daemon runs as user {NOBODY}"):
+        with pytest.raises(NotPermitted, match=r"belongs to user .*, and this daemon runs as user nobody") as caught:
             look(pid)
+    assert caught.value.remedy.startswith("run execctl as that user, or as root: sudo ")
 
 
 def test_a_shadow_stack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

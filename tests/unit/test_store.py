@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from execd.errors import Ambiguous, NotFound, ProfileCorrupt, UsageError
+from execd.errors import NotFound, ProfileCorrupt, UsageError
 from execd.model.session import ENDED, State
 from execd.model.stored import Totals
 from execd.store.store import Store
@@ -118,12 +118,44 @@ def test_a_session_is_found_by_its_name(store: Store) -> None:
     assert store.session("before the release") == named
 
 
-def test_a_name_that_two_sessions_have_is_ambiguous(store: Store) -> None:
-    add_session(store, name="twice")
-    add_session(store, name="twice")
-    with pytest.raises(Ambiguous) as caught:
-        store.session("twice")
-    assert caught.value.facts["candidates"] == "s2, s1"
+def test_the_name_of_a_session_that_goes_on_is_taken(store: Store) -> None:
+    holder = add_session(store, name="twice")
+    for again in (lambda: add_session(store, name="twice"), lambda: store.check_session_name("twice")):
+        with pytest.raises(UsageError, match="'twice' is taken by session s1, which goes on") as caught:
+            again()
+        assert caught.value.facts["holder"] == holder.id
+    assert len(store.sessions()) == 1
+
+
+def test_the_name_of_a_session_that_ended_means_the_newest_one(store: Store) -> None:
+    store.save_session(replace(add_session(store, name="nightly"), state=State.STOPPED))
+    store.check_session_name("nightly")
+    assert store.session("nightly").id == "s1"
+    add_session(store, name="nightly")
+    assert store.session("nightly").id == "s2"
+
+
+def test_sessions_without_a_name_do_not_take_it(store: Store) -> None:
+    add_session(store)
+    store.check_session_name("")
+    assert add_session(store).id == "s2"
+
+
+def test_a_name_is_taken_by_one_profile_of_a_session(store: Store) -> None:
+    first, second = add_session(store), add_session(store)
+    store.add_profile(a_profile(), session=first.id, reason="snapshot", name="before")
+    with pytest.raises(UsageError, match="'before' is taken by profile p1, of the same session") as caught:
+        store.add_profile(a_profile(), session=first.id, reason="snapshot", name="before")
+    assert caught.value.facts["holder"] == "p1"
+    assert store.add_profile(a_profile(), session=second.id, reason="snapshot", name="before").id == "p2"
+    assert store.stored("before").id == "p2"
+    assert store.totals().profiles == 2
+
+
+def test_a_name_is_known_where_a_session_or_a_profile_has_it(store: Store) -> None:
+    session = add_session(store, name="nightly")
+    store.add_profile(a_profile(), session=session.id, reason="snapshot", name="before")
+    assert [store.knows(name) for name in ("nightly", "before", "after")] == [True, True, False]
 
 
 @pytest.mark.parametrize("reference", ["", "s2", "p1", "nothing", "\udcff", "a\nb", "s" + "9" * 30, "s" + "9" * 10_000])

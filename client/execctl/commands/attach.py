@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
-from execctl.durations import duration_option
+from execctl.durations import parse_duration_ms
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
 from execctl.modes import PROFILE, mode_list
+from execctl.quantities import quantity
 from execctl.query import SessionSpec
 from execctl.recording import record
-from execctl.sizes import size_option
+from execctl.sizes import parse_size_bytes
 from execctl.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--duration",
     metavar="DURATION",
-    callback=duration_option,
+    callback=quantity(parse_duration_ms),
     help="Record for so long (30s, 5m), show the top, stop and leave.",
 )
 @click.option("--no-builtins", is_flag=True, help="With --profile: leave C functions out, and their cost.")
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
 @click.option(
     "--max-memory",
     metavar="SIZE",
-    callback=size_option,
+    callback=quantity(parse_size_bytes),
     help="Memory that the recording may take in the target: 32MB; never over a quarter of what its limits leave.",
 )
 @click.option(
     "--attach-timeout",
     metavar="DURATION",
-    callback=duration_option,
+    callback=quantity(parse_duration_ms),
     default="10s",
     show_default=True,
     help="How long the target may take to reach a point at which it can be attached to.",

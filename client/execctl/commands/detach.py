@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
+from execctl.exits import code_of_ends
+from execctl.records import state_name
 from execctl.tables import ENDED_HEAD, ended_row
 
 if TYPE_CHECKING:
@@ -14,23 +16,26 @@ if TYPE_CHECKING:
 
 
 @click.command("detach")
-@click.argument("target", default="", metavar="[PID]")
-@click.pass_obj
-def command(connection: Connection, *, target: str) -> None:
+@click.argument("target", default="", metavar="[PID|NAME]")
+@click.pass_context
+def command(ctx: click.Context, *, target: str) -> None:
     """End all sessions on a process and leave it.
 
-    Nothing means the only process that is attached to. Detaching from one without an agent is no error.
+    Nothing means the only process that is attached to. Detaching from one without an agent is no error; a
+    session that failed gives exit code 8, one whose process is gone 4.
     """
+    connection: Connection = ctx.obj
     with connection.open() as client:
         left = client.detach(target)
     if not left.was_attached:
         output.note(f"process {left.target.pid} was not attached to")
         return
     if left.sessions:
-        output.write_table(ENDED_HEAD, map(ended_row, left.sessions))
+        output.write_table(ENDED_HEAD, map(ended_row, left.sessions), prose=1)
     output.note(f"detached from process {left.target.pid}")
     for sentence in left.residue:
         output.note(f"left in it: {sentence}")
     for session in left.sessions:
         if session.latest_profile:
             output.suggest(f"execctl report {session.latest_profile}")
+    ctx.exit(code_of_ends(map(state_name, left.sessions)))

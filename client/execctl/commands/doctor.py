@@ -45,8 +45,9 @@ def command(ctx: click.Context, *, target: str, allow_seccomp: bool, as_json: bo
 
 
 def _show(candidate: Candidate, code: int) -> None:
-    output.note(f"process {candidate.target.pid}: its main thread is {candidate.place}")
-    output.write_table(CHECK_HEAD, map(check_row, candidate.checks))
+    if candidate.place:
+        output.note(f"process {candidate.target.pid}: its main thread is {candidate.place}")
+    output.write_table(CHECK_HEAD, map(check_row, candidate.checks), prose=2)
     if code == ExitCode.DONE:
         output.suggest(f"execctl attach {candidate.target.pid} --profile")
     else:

@@ -27,6 +27,6 @@ def command(connection: Connection, *, as_json: bool) -> None:
     if as_json:
         output.write_json({"targets": [candidate_record(candidate) for candidate in candidates]})
         return
-    output.write_table(CANDIDATE_HEAD, map(candidate_row, candidates))
+    output.write_table(CANDIDATE_HEAD, map(candidate_row, candidates), prose=1)
     if any(not candidate.reason for candidate in candidates):
         output.suggest("execctl attach PID --profile")

@@ -29,7 +29,7 @@ def command(connection: Connection, *, with_ended: bool, limit: int, as_json: bo
     if as_json:
         output.write_json({"sessions": [session_record(session) for session in sessions]})
     else:
-        output.write_table(SESSION_HEAD, map(session_row, sessions))
+        output.write_table(SESSION_HEAD, map(session_row, sessions), prose=1)
     if len(sessions) == limit:
         output.note(f"these are the newest {limit}; --limit shows more")
     elif not sessions and not with_ended:

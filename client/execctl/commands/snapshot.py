@@ -24,15 +24,15 @@ POSITIONS = frozenset({"prev", "first"})
 
 
 @click.command("snapshot", cls=CompareCommand)
-@click.argument("session", default="", metavar="[PID|SESSION]")
+@click.argument("session", default="", metavar="[PID|SESSION|NAME]")
 @click.option("--name", default="", help="What to call the snapshot.")
 @compare_option
 @click.pass_obj
 def command(connection: Connection, *, session: str, name: str, compare: str) -> None:
     """Store a profile of sessions that go on.
 
-    A PID means every session on it, nothing the only session that goes on. With --compare it also shows what
-    changed; digits after --compare are the PID, not what to compare with.
+    A PID or the name of a process means every session on it, nothing the only session that goes on. With
+    --compare it also shows what changed; digits after --compare are the PID, not what to compare with.
     """
     with connection.open() as client:
         profiles = client.snapshot(session, name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
+from execctl.exits import code_of_ends
 from execctl.records import state_name
 from execctl.tables import ENDED_HEAD, ended_row
 
@@ -15,19 +16,22 @@ if TYPE_CHECKING:
 
 
 @click.command("stop")
-@click.argument("session", default="", metavar="[SESSION|PID]")
-@click.pass_obj
-def command(connection: Connection, *, session: str) -> None:
+@click.argument("session", default="", metavar="[SESSION|PID|NAME]")
+@click.pass_context
+def command(ctx: click.Context, *, session: str) -> None:
     """End sessions and store their last profile.
 
-    A PID means every session on it, nothing the only session that goes on. The agent stays in the process, so
-    that the next attach is quick; `execctl detach` takes it out. Stopping a session that ended is no error.
+    A PID or the name of a process means every session on it, nothing the only session that goes on. The agent
+    stays in the process, so that the next attach is quick; `execctl detach` takes it out. A session that was
+    stopped before is no error; one that failed, or whose process is gone, gives exit code 8 or 4.
     """
+    connection: Connection = ctx.obj
     with connection.open() as client:
         stopped = client.stop(session)
-    output.write_table(ENDED_HEAD, map(ended_row, stopped))
+    output.write_table(ENDED_HEAD, map(ended_row, stopped), prose=1)
     for one in stopped:
         if one.latest_profile:
             output.suggest(f"execctl report {one.latest_profile}")
     for pid in sorted({one.pid for one in stopped if state_name(one) == "stopped"}):
         output.suggest(f"execctl detach {pid}")
+    ctx.exit(code_of_ends(map(state_name, stopped)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 from execd.errors import NotPermitted, TargetGone
@@ -26,6 +27,35 @@ def yama_scope(path: Path = _YAMA_SCOPE) -> int:
         return int(path.read_text())
     except (FileNotFoundError, ValueError):
         return 0
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def require_user(pid: int, uid: int) -> None:
+    """Raise where a process is another user's: the kernel lets root trace everybody's, others their own.
+
+    Args:
+        pid: the process.
+        uid: its real user.
+
+    Raises:
+        NotPermitted: it is another user's, and this one is not root.
+    """
+    ours = os.geteuid()
+    if ours not in (0, uid):
+        whose = user_name(uid)
+        raise NotPermitted(
+            f"process {pid} belongs to user {whose}, and this daemon runs as user {user_name(ours)}",
+            remedy=f"run execctl as that user, or as root: sudo {'' if uid == 0 else f'-u {whose} '}execctl ...",
+            pid=pid,
+            uid=uid,
+        )
 
 
 def require_access(pid: int, scope: int) -> None:

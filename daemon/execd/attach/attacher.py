@@ -7,10 +7,10 @@ import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from execd.attach.channel import Channel, Hello
-from execd.attach.helper_process import HELPER_COMMAND, HelperProcess
+from execd.attach.helper_process import HELPER_COMMAND, HelperProcess, Unread
 from execd.attach.link import marker_name
 from execd.model.target import Check, Outcome
 
@@ -85,8 +85,7 @@ class Attacher:
             TargetGone, NotPermitted, NotSupported, AttachTimeout, AgentFailed: the target goes on as before.
         """
         order = self._order("attach", key, timeout_s, allow_seccomp=allow_seccomp)
-        with self._helper() as helper:
-            facts, descriptors = helper.order(order, timeout_s, cancelled)
+        facts, descriptors = self._carry_out(order, timeout_s, cancelled)
         connection, pidfd = socket.socket(fileno=descriptors[0]), descriptors[1]
         channel = Channel(connection, key.pid)
         try:
@@ -104,8 +103,7 @@ class Attacher:
             TargetGone, AttachTimeout: it could not be looked at.
         """
         order = self._order("examine", key, _EXAMINE_S, allow_seccomp=allow_seccomp)
-        with self._helper() as helper:
-            facts, _ = helper.order(order, _EXAMINE_S, lambda: False)
+        facts, _ = self._carry_out(order, _EXAMINE_S, lambda: False)
         return tuple(Check(**{**row, "outcome": Outcome(row["outcome"])}) for row in facts["checks"])
 
     def _order(self, operation: str, key: TargetKey, timeout_s: float, *, allow_seccomp: bool) -> dict[str, object]:
@@ -118,6 +116,17 @@ class Attacher:
             "dead_man_s": self._dead_man_s,
             "allow_seccomp": allow_seccomp,
         }
+
+    def _carry_out(
+        self, order: dict[str, object], timeout_s: float, cancelled: Callable[[], bool]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Have a helper carry an order out: where it dies before it has read it, one more."""
+        try:
+            with self._helper() as helper:
+                return helper.order(order, timeout_s, cancelled)
+        except Unread:
+            with self._helper() as helper:
+                return helper.order(order, timeout_s, cancelled)
 
     def close(self) -> None:
         """End the idle helpers; those at work end with their orders."""

@@ -28,7 +28,7 @@ _OPERATIONS: Mapping[int, Callable[[int, int], int]] = MappingProxyType(
         0x00: lambda a, b: a + b,
         0x10: lambda a, b: a - b,
         0x20: lambda a, b: a * b,
-        0x30: lambda a, b: a // b if b else 0,
+        0x30: lambda a, b: a // b,
         0x40: lambda a, b: a | b,
         0x50: lambda a, b: a & b,
         0x60: lambda a, b: a << (b & 31),
@@ -36,6 +36,10 @@ _OPERATIONS: Mapping[int, Callable[[int, int], int]] = MappingProxyType(
         0xA0: lambda a, b: a ^ b,
     }
 )
+_DIVIDE = 0x30
+# A division by X where that is 0 ends a program like this one (bpf_convert_filter), which stands behind the last.
+_NOTHING_RETURNED = (_RETURN, 0, 0, 0)
+_DIVIDED_BY_ZERO = -1
 _ALWAYS, _EQUAL = 0x00, 0x10
 _CONDITIONS: Mapping[int, Callable[[int, int], bool]] = MappingProxyType(
     {
@@ -70,7 +74,7 @@ def outcomes(program: bytes, data: Mapping[int, int]) -> set[int | None]:
     Raises:
         NotAFilter: what it does is not known.
     """
-    instructions = list(INSTRUCTION.iter_unpack(program))
+    instructions = [*INSTRUCTION.iter_unpack(program), _NOTHING_RETURNED]
     results: set[int | None] = set()
     todo, seen = [State()], {State()}
     while todo:
@@ -90,17 +94,20 @@ def outcomes(program: bytes, data: Mapping[int, int]) -> set[int | None]:
 
 def _at(instructions: list[tuple[int, ...]], place: int) -> tuple[int, ...]:
     # Jumps lead forward only, so that every way through a program comes to a return, or here.
-    if place >= len(instructions):
+    if place >= len(instructions) - 1:
         raise NotAFilter
     return instructions[place]
 
 
 def _next(state: State, instruction: tuple[int, ...], data: Mapping[int, int]) -> tuple[State, ...]:
-    """Return the state after an instruction: two of them where an unknown value decides a jump."""
+    """Return the state after an instruction: two of them where an unknown value decides a jump, or divides."""
     code, if_true, if_false, operand = instruction
     kind = code & 7
     if kind == _JUMP:
         return _jump(state, code, operand, if_true, if_false)
+    if kind == _ALU and code & 0xF0 == _DIVIDE and not (divisor := state.pointer if code & _BY_INDEX else operand):
+        ended = state._replace(place=_DIVIDED_BY_ZERO)
+        return (ended,) if divisor == 0 else (ended, state._replace(place=state.place + 1, accumulator=None))
     place, accumulator, index, scratch = state.place + 1, state.accumulator, state.pointer, state.scratch
     if kind == _LOAD:
         accumulator = _loaded(state, code & 0xE0, operand, data)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from array import array
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from execd.errors import ProfileCorrupt
 from execd.model.profile import Column, Function, Header, Label, Location, Profile, check
@@ -13,19 +14,28 @@ from execd.model.profile import Column, Function, Header, Label, Location, Profi
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    _Arrays = Mapping[str, tuple[str, memoryview]]
+
+_NOTHING = memoryview(b"")
 _TYPECODES = {"u1": "B", "i4": "i", "i8": "q"}
 _FUNCTION_WORDS = 4
 _SIZE_BYTES = 4
-# 10,000 threads take a tenth; JSON that is parsed takes twenty times its text.
-_HEADER_LIMIT = 4 << 20
+# 10,000 threads take half of it.
+_HEADER_LIMIT = 1 << 20
+# What a table may come to in the daemon, its bytes as they came among it: a table of the default budget takes a fifth.
+TABLE_BYTES = 48 << 20
+# What comes of a byte of a header ("{},{},..."), of a function with its location, of a text, and at most of a byte of
+# its characters, of which a single one beyond the 16 bits makes all of them wide.
+_HEADER_WEIGHT, _FUNCTION_WEIGHT, _TEXT_WEIGHT, _WIDE = 25, 160, 90, 4
 _COLUMNS = (("calls", "count"), ("self_ns", "ns"), ("open", "count"))
 _CAVEATS_LIMIT = 20
+_REASONS_LIMIT = 100
 _TEXT_LIMIT = 1000
 _THREAD_ID_LIMIT = 1 << 64
 _SUM_LIMIT = 1 << 62
 
 
-def read_calls(data: bytes, header: Header, command_pid: int) -> Profile:
+def read_calls(data: bytes | bytearray, header: Header, command_pid: int, limit_bytes: int = TABLE_BYTES) -> Profile:
     """Return the profile in a bulk payload.
 
     Args:
@@ -33,12 +43,14 @@ def read_calls(data: bytes, header: Header, command_pid: int) -> Profile:
         header: what the daemon knows, from the start of the collector until now; the agent's own span is taken
             where it is shorter, and its losses and caveats are added.
         command_pid: the PID for the labels.
+        limit_bytes: how much memory it may come to, see `table_limit`.
 
     Raises:
-        ProfileCorrupt: it breaks the rules of the format.
+        ProfileCorrupt: it breaks the rules of the format, or would take more memory.
     """
     facts, arrays = _split(data)
-    texts = _texts(_array(arrays, "text_bytes", "u1"), _array(arrays, "text_lengths", "i4"))
+    _require_room(data, arrays, limit_bytes)
+    texts = _texts(arrays.get("text_bytes", ("", _NOTHING)), _array(arrays, "text_lengths", "i4"))
     functions = _functions(_array(arrays, "functions", "i4"), texts)
     columns = tuple(Column(name, unit, _array(arrays, name, "i8")) for name, unit in _COLUMNS)
     profile = Profile(
@@ -60,29 +72,56 @@ def read_calls(data: bytes, header: Header, command_pid: int) -> Profile:
     return check(profile)
 
 
-def _split(data: bytes) -> tuple[dict[str, Any], dict[str, tuple[str, bytes]]]:
+def table_limit(memory_bytes: int) -> int:
+    """Return how much memory a table may come to in the daemon.
+
+    Args:
+        memory_bytes: what the collector may take in the target, where a node takes ten times what it takes here.
+    """
+    return max(TABLE_BYTES, 2 * memory_bytes)
+
+
+def _split(data: bytes | bytearray) -> tuple[dict[str, Any], _Arrays]:
     size = int.from_bytes(data[:_SIZE_BYTES], "little")
     if not data or size > min(len(data) - _SIZE_BYTES, _HEADER_LIMIT):
         raise ProfileCorrupt("a table without its header")
     try:
-        facts = json.loads(data[_SIZE_BYTES : _SIZE_BYTES + size])
+        facts = json.loads(bytes(data[_SIZE_BYTES : _SIZE_BYTES + size]))
     except (ValueError, RecursionError):
         raise ProfileCorrupt("a table whose header is not JSON") from None
     if not isinstance(facts, dict):
         raise ProfileCorrupt("a table whose header is not an object")
-    arrays, position = {}, _SIZE_BYTES + size
+    arrays, position, view = {}, _SIZE_BYTES + size, memoryview(data).toreadonly()
     for entry in _list(facts, "arrays"):
         match entry:
             case [str(name), str(kind), int(length)] if kind in _TYPECODES and 0 <= length <= len(data) - position:
-                arrays[name] = (kind, data[position : position + length])
+                arrays[name] = (kind, view[position : position + length])
                 position += length
             case _:
                 raise ProfileCorrupt("a table whose directory does not fit")
     return facts, arrays
 
 
-def _array(arrays: Mapping[str, tuple[str, bytes]], name: str, kind: str) -> array[int]:
-    found_kind, data = arrays.get(name, ("", b""))
+def _require_room(data: bytes | bytearray, arrays: _Arrays, limit_bytes: int) -> None:
+    """Raise ProfileCorrupt where a table would come to more than it may: what it says in 7 bytes may take 90."""
+    sizes = {name: len(view) for name, (_, view) in arrays.items()}
+    wide = 1 if data.isascii() else _WIDE
+    weight = (
+        len(data)
+        + sum(sizes.values())
+        + _HEADER_WEIGHT * int.from_bytes(data[:_SIZE_BYTES], "little")
+        + wide * sizes.get("text_bytes", 0)
+        + _TEXT_WEIGHT * sizes.get("text_lengths", 0) // 4
+        + _FUNCTION_WEIGHT * sizes.get("functions", 0) // (4 * _FUNCTION_WORDS)
+    )
+    if weight > limit_bytes:
+        raise ProfileCorrupt(
+            f"a table that would take {weight >> 20} MiB of memory, where {limit_bytes >> 20} are allowed"
+        )
+
+
+def _array(arrays: _Arrays, name: str, kind: str) -> array[int]:
+    found_kind, data = arrays.get(name, ("", _NOTHING))
     values = array(_TYPECODES[kind])
     if found_kind != kind or len(data) % values.itemsize:
         raise ProfileCorrupt(f"a table without a proper array {name}")
@@ -90,13 +129,16 @@ def _array(arrays: Mapping[str, tuple[str, bytes]], name: str, kind: str) -> arr
     return values
 
 
-def _texts(data: array[int], lengths: array[int]) -> list[str]:
+def _texts(found: tuple[str, memoryview], lengths: array[int]) -> list[str]:
+    kind, data = found
+    if kind != "u1":
+        raise ProfileCorrupt("a table without a proper array text_bytes")
     if lengths and (min(lengths) < 0 or sum(lengths) != len(data)):
         raise ProfileCorrupt("texts whose lengths do not fit")
-    raw, position, texts = data.tobytes(), 0, []
+    position, texts = 0, []
     for length in lengths:
         try:
-            texts.append(raw[position : position + length].decode("utf-8", "surrogatepass"))
+            texts.append(str(data[position : position + length], "utf-8", "surrogatepass"))
         except UnicodeDecodeError:
             raise ProfileCorrupt("a text that is not UTF-8") from None
         position += length
@@ -117,7 +159,7 @@ def _functions(words: array[int], texts: list[str]) -> tuple[Function, ...]:
 
 def _label(item: object, pid: int) -> Label:
     match item:
-        case {"thread_id": int(thread_id), "thread_name": str(name)} if 0 <= thread_id < _THREAD_ID_LIMIT:
+        case {"thread_id": thread_id, "thread_name": str(name)} if _is_count(thread_id, _THREAD_ID_LIMIT):
             return Label(thread_id, name[:_TEXT_LIMIT], pid)
         case _:
             raise ProfileCorrupt("a label that is none")
@@ -127,8 +169,8 @@ def _completed(header: Header, facts: dict[str, Any]) -> Header:
     lost = facts.get("lost")
     losses = {
         str(reason)[:_TEXT_LIMIT]: count
-        for reason, count in (lost.items() if isinstance(lost, dict) else ())
-        if isinstance(count, int) and 0 <= count < 1 << 63
+        for reason, count in (islice(lost.items(), _REASONS_LIMIT) if isinstance(lost, dict) else ())
+        if _is_count(count, 1 << 63)
     }
     said = [item[:_TEXT_LIMIT] for item in _list(facts, "caveats")[:_CAVEATS_LIMIT] if isinstance(item, str)]
     caveats = tuple(dict.fromkeys((*header.caveats, *said)))
@@ -138,9 +180,14 @@ def _completed(header: Header, facts: dict[str, Any]) -> Header:
 def _end(header: Header, facts: dict[str, Any]) -> float:
     """Return when the agent read its clock: it may have had to wait for its turn after that, or before."""
     span_ns = facts.get("span_ns")
-    if not isinstance(span_ns, int) or span_ns < 0:
+    if not _is_count(span_ns, 1 << 63):
         return header.ended_at
     return min(header.started_at + span_ns / 1e9, header.ended_at)
+
+
+def _is_count(value: Any, limit: int) -> TypeGuard[int]:
+    # Not isinstance: True is no count.
+    return type(value) is int and 0 <= value < limit
 
 
 def _list(facts: dict[str, Any], name: str) -> list[Any]:

@@ -10,6 +10,7 @@ import json
 import select
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ _NAME_LIMIT = 64
 _LIST_LIMIT = 1000
 _ABANDONED_LIMIT = 1000
 _REASON_LIMIT = 500
+_BULK_LIMIT = 24 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Reply:
     """An agent's answer: a JSON object, and bulk bytes where the object announced them."""
 
     facts: dict[str, Any]
-    bulk: bytes
+    bulk: bytes | bytearray
 
 
 class Channel:
@@ -57,6 +59,10 @@ class Channel:
     Args:
         connection: the daemon's end, taken over; closed by `close`.
         pid: of the target, for messages.
+
+    Attributes:
+        bulk_limit: how many bytes of bulk an answer may carry.
+        breach: how the agent broke the protocol, "" while it has not.
     """
 
     def __init__(self, connection: socket.socket, pid: int) -> None:
@@ -64,7 +70,9 @@ class Channel:
         self._connection = connection
         self._pid = pid
         self._decoder = wire.Decoder()
-        self._frames: list[wire.Frame] = []
+        self._frames: deque[wire.Frame] = deque()
+        self.bulk_limit = _BULK_LIMIT
+        self.breach = ""
         self._lock = threading.Lock()
         self._next_request = 0
         # Requests that nobody waits for any more; their answers may still come, before that of any later one.
@@ -166,23 +174,22 @@ class Channel:
             self._whole = True
             raise failure
         facts = self._object(frame, wire.REPLY)
-        bulk = self._receive_bulk(number, deadline) if facts.get("bulk") is True else b""
+        bulk: bytes | bytearray = self._receive_bulk(number, deadline) if facts.get("bulk") is True else b""
         self._whole = True
         return Reply(facts, bulk)
 
-    def _receive_bulk(self, number: int, deadline: float) -> bytes:
-        parts: list[bytes] = []
-        size = 0
+    def _receive_bulk(self, number: int, deadline: float) -> bytearray:
+        bulk = bytearray()
+        limit = min(self.bulk_limit, wire.MAX_BULK)
         while True:
             frame = self._receive(deadline)
             if frame.kind != wire.BULK or frame.request != number:
                 raise self._broken("it sent something else than the bulk it announced")
-            size += len(frame.payload)
-            if size > wire.MAX_BULK:
-                raise self._broken(f"its answer is larger than {wire.MAX_BULK >> 20} MiB")
-            parts.append(frame.payload)
+            if len(bulk) + len(frame.payload) > limit:
+                raise self._broken(f"its answer is larger than {limit >> 20} MiB")
+            bulk += frame.payload
             if not frame.flags & wire.MORE:
-                return b"".join(parts)
+                return bulk
 
     def _receive(self, deadline: float) -> wire.Frame:
         while not self._frames:
@@ -201,7 +208,7 @@ class Channel:
             if not data:
                 raise TargetGone(f"the agent in process {self._pid} is gone", pid=self._pid)
             self._frames += self._decoder.feed(data)
-        return self._frames.pop(0)
+        return self._frames.popleft()
 
     def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)
@@ -242,11 +249,8 @@ class Channel:
         )
 
     def _broken(self, what: str) -> AgentFailed:
-        return AgentFailed(
-            f"the agent in process {self._pid} broke the protocol: {what}",
-            remedy=f"detach from it: execctl detach {self._pid}",
-            pid=self._pid,
-        )
+        self.breach = f"the agent in process {self._pid} broke the protocol: {what}"
+        return AgentFailed(self.breach, remedy=f"detach from it: execctl detach {self._pid}", pid=self._pid)
 
 
 def _text(value: object, limit: int = _NAME_LIMIT) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execd.attach import process, x86_64
-from execd.attach.link import identity, run_in_any_thread
+from execd.attach.link import identity
 from execd.attach.ptrace import Ptrace
-from execd.attach.stopped import StopClock, Stopper
+from execd.attach.stopped import CHAIN_STACK, StopClock, Stopper
 from execd.errors import AttachBusy, ExecdError
 
 if TYPE_CHECKING:
@@ -43,18 +43,25 @@ def close_in_children(pid: int, ptrace: Ptrace, found: Interpreter, link: Link) 
 
 
 def _close_in(child: int, parent: int, ptrace: Ptrace, found: Interpreter, link: Link) -> None:
-    numbers = [number for number, *facts in link.files if identity(child, number) == tuple(facts)]
     # A child of vfork stands on its parent's stack, and executes a program in a moment.
-    if not numbers or _share_memory(child, parent):
+    if not _held(child, link) or _share_memory(child, parent):
         return
     own = Ptrace()
     stopper = Stopper(child, own, StopClock(), process.mappings(child))
-    steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in numbers]
     try:
-        run_in_any_thread(stopper, found, steps, b"")
+        # A fork leaves it one thread. While that is held a number does not become that of a file of the child's own.
+        with stopper.one(child):
+            steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in _held(child, link)]
+            if steps:
+                stopper.run_chain(child, steps, found.gadgets, b"", CHAIN_STACK)
     finally:
         # A child that has ended meanwhile, and was not waited for yet, is not one that cannot be let go.
         ptrace.stuck = ptrace.stuck or (own.stuck and process.status(child).state not in "ZX")
+
+
+def _held(pid: int, link: Link) -> list[int]:
+    """Return the numbers of the files of a link that a process has under them."""
+    return [number for number, *facts in link.files if identity(pid, number) == tuple(facts)]
 
 
 def _children(pid: int) -> list[int]:

@@ -46,11 +46,7 @@ def queue(found: Interpreter, state: ThreadState, script_path: str) -> Request:
     require_enabled(found)
     if memory.read_u32(state.address + support.pending_call):
         raise AttachBusy("another debugger's script is pending in the target", remedy="try again when it has run")
-    path = script_path.encode() + b"\0"
-    before = memory.read(state.address + support.script_path, len(path))
-    memory.write(state.address + support.script_path, path)
-    memory.write_u32(state.address + support.pending_call, 1)
-    return Request(state, path, before, _set_flag(found, state))
+    return _written(found, state, script_path.encode() + b"\0")
 
 
 def require_enabled(found: Interpreter) -> None:
@@ -64,25 +60,33 @@ def require_enabled(found: Interpreter) -> None:
 
 
 def is_queued(found: Interpreter, request: Request) -> bool:
-    """Return whether the script still waits. Reads only; the target may run meanwhile."""
-    return found.memory.read_u32(request.state.address + _support(found).pending_call) != 0
+    """Return whether the script still waits, or another was written over it. Reads only; the target may run meanwhile.
+
+    The interpreter leaves the path of a script that it has taken up where it is.
+    """
+    return _is_pending(found, request) or not _is_in_place(found, request)
 
 
 def is_awake(found: Interpreter, request: Request) -> bool:
-    """Return whether the thread has been told to look at its pending script. Reads only."""
-    return bool(found.memory.read_u32(request.state.address + found.layout.eval_breaker) & PLEASE_STOP_BIT)
+    """Return whether the script is there, and the thread has been told to look at it. Reads only."""
+    flag = found.memory.read_u32(request.state.address + found.layout.eval_breaker)
+    return bool(flag & PLEASE_STOP_BIT) and not _is_lost(found, request)
 
 
 def wake(found: Interpreter, request: Request) -> Request:
-    """Make the thread look at its script again. All threads must be stopped. Returns the request as it is now."""
+    """Make the thread look at its script again. All threads must be stopped. Returns the request as it is now.
+
+    A script that was lost to another is queued anew; launch.py does nothing where it has run already.
+    """
+    if _is_lost(found, request):
+        return _written(found, request.state, request.path)
     return replace(request, flag_is_ours=_set_flag(found, request.state) or request.flag_is_ours)
 
 
 def cancel(found: Interpreter, request: Request) -> bool:
     """Take the script out again if it has not run. All threads must be stopped. Returns False where it has run."""
     support, memory, state = _support(found), found.memory, request.state
-    pending = memory.read_u32(state.address + support.pending_call)
-    if not pending or memory.read(state.address + support.script_path, len(request.path)) != request.path:
+    if not _is_pending(found, request) or not _is_in_place(found, request):
         return False
     memory.write_u32(state.address + support.pending_call, 0)
     memory.write(state.address + support.script_path, request.before)
@@ -90,6 +94,29 @@ def cancel(found: Interpreter, request: Request) -> bool:
         flag = state.address + found.layout.eval_breaker
         memory.write_u64(flag, memory.read_u64(flag) & ~PLEASE_STOP_BIT)
     return True
+
+
+def _written(found: Interpreter, state: ThreadState, path: bytes) -> Request:
+    """Write a request into fields that are free."""
+    support, memory = _support(found), found.memory
+    before = memory.read(state.address + support.script_path, len(path))
+    memory.write(state.address + support.script_path, path)
+    memory.write_u32(state.address + support.pending_call, 1)
+    return Request(state, path, before, _set_flag(found, state))
+
+
+def _is_pending(found: Interpreter, request: Request) -> bool:
+    return found.memory.read_u32(request.state.address + _support(found).pending_call) != 0
+
+
+def _is_in_place(found: Interpreter, request: Request) -> bool:
+    place = request.state.address + _support(found).script_path
+    return found.memory.read(place, len(request.path)) == request.path
+
+
+def _is_lost(found: Interpreter, request: Request) -> bool:
+    """Whether another tool's script was written over ours, and has run."""
+    return not _is_in_place(found, request) and not _is_pending(found, request)
 
 
 def _set_flag(found: Interpreter, state: ThreadState) -> bool:

@@ -7,6 +7,7 @@ every thread that it held, and the target goes on by itself: that is the last of
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -20,7 +21,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from execd.attach import checks, process, text
+from execd.attach import checks, late_signals, process, refusals, text
 from execd.attach import link as links
 from execd.attach.children import close_in_children
 from execd.attach.injection import BORROWED, Injection
@@ -31,7 +32,7 @@ from execd.attach.subject import Subject
 from execd.errors import AgentFailed, AttachBusy, AttachTimeout, ExecdError, TargetGone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _MESSAGE_LIMIT = 1 << 20
 _RETRY_S = 0.002
@@ -87,7 +88,7 @@ class Kit:
 def serve(control: socket.socket, kit: Kit) -> None:
     """Answer requests until the daemon is gone. The fault tests bring a kit of their own."""
     uncollected = 0
-    while message := control.recv(_MESSAGE_LIMIT):
+    while message := _next(control):
         request = json.loads(message)
         if request["op"] == "cancel":
             continue  # of an order that had come to its end by itself
@@ -97,7 +98,10 @@ def serve(control: socket.socket, kit: Kit) -> None:
             reply, descriptors = _error_reply(error), []
         except ProcessLookupError:
             reply, descriptors = _error_reply(TargetGone(f"process {request.get('pid')} has ended")), []
-        socket.send_fds(control, [json.dumps(reply).encode()], descriptors)
+        try:
+            socket.send_fds(control, [json.dumps(reply).encode()], descriptors)
+        except BrokenPipeError:
+            return  # the daemon was killed: nobody is left to tell, and our end closes the descriptors
         for descriptor in descriptors:
             os.close(descriptor)
         if kit.ptrace.stuck:
@@ -107,6 +111,14 @@ def serve(control: socket.socket, kit: Kit) -> None:
         if uncollected >= _UNCOLLECTED_LIMIT or not _is_readable(control, _COLLECT_AFTER_S):
             gc.collect()
             uncollected = 0
+
+
+def _next(control: socket.socket) -> bytes:
+    """Return the next message, nothing once the daemon is gone."""
+    try:
+        return control.recv(_MESSAGE_LIMIT)
+    except ConnectionResetError:
+        return b""  # it was killed before it had read an answer
 
 
 def _answer(request: dict[str, object], control: socket.socket, kit: Kit) -> tuple[dict[str, object], list[int]]:
@@ -132,16 +144,25 @@ def attach(order: AttachOrder, kit: Kit, cancelled: Callable[[], bool]) -> Attac
     deadline = time.monotonic() + order.timeout_s
     pidfd = _open_pidfd(order)
     try:
-        # The target's threads come and go while we read.
-        subject, found = _retry(lambda: _accepted(order, kit), deadline, cancelled)
-        clock = subject.clock
-        stopper = Stopper(order.pid, kit.ptrace, clock, subject.mappings)
-        opening = links.Opening(stopper, found, order.marker, subject.mappings)
-        link = _retry(opening.attempt, deadline, cancelled)
-        channel, method, nonce = _inject(order, kit, stopper, found, link, pidfd, deadline, cancelled)
+        with _claimed(order, kit, deadline, cancelled):
+            return _attach(order, kit, pidfd, deadline, cancelled)
     except BaseException:
         os.close(pidfd)
         raise
+
+
+def _attach(order: AttachOrder, kit: Kit, pidfd: int, deadline: float, cancelled: Callable[[], bool]) -> Attached:
+    # The target's threads come and go while we read.
+    subject, found = _retry(lambda: _accepted(order, kit), deadline, cancelled)
+    clock = subject.clock
+    stopper = Stopper(order.pid, kit.ptrace, clock, subject.mappings)
+    opening = links.Opening(stopper, found, order.marker, subject.mappings)
+    try:
+        link = _retry(opening.attempt, deadline, cancelled)
+        late_signals.hand_on(stopper, found)
+        channel, method, nonce = _inject(order, kit, stopper, found, link, pidfd, deadline, cancelled)
+    finally:
+        late_signals.hand_on(stopper, found)
     return Attached(channel, pidfd, method, clock.held_ns // 1000, nonce)
 
 
@@ -161,7 +182,37 @@ def _subject(order: AttachOrder, kit: Kit) -> Subject:
 
 def _accepted(order: AttachOrder, kit: Kit) -> tuple[Subject, Interpreter]:
     subject = _subject(order, kit)
-    return subject, checks.refuse(subject)
+    found = checks.refuse(subject)
+    if not found.started():
+        raise AttachBusy(f"the interpreter of process {order.pid} is still starting", remedy="try again")
+    return subject, found
+
+
+@contextlib.contextmanager
+def _claimed(order: AttachOrder, kit: Kit, deadline: float, cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Keep other daemons from the process meanwhile: none would find the other's agent when it looks for one.
+
+    A lock of a file that only those may open who may trace the process; our end, however it comes, lets go of it.
+    """
+    try:
+        memory = os.open(f"/proc/{order.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield  # whatever forbids that is what the checks will tell
+        return
+    try:
+        _retry(lambda: _claim(memory, order, kit), deadline, cancelled)
+        yield
+    finally:
+        os.close(memory)
+
+
+def _claim(memory: int, order: AttachOrder, kit: Kit) -> None:
+    try:
+        fcntl.flock(memory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # It has marked the process, or will in an instant.
+        refusals.check_agent(_subject(order, kit))
+        raise AttachBusy(f"another daemon attaches to process {order.pid} at this instant") from None
 
 
 def _inject(

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from execd import errors
@@ -23,6 +22,10 @@ _POLL_S = 0.05
 # Beyond its own limit the helper gets this long to take back what it queued; then it is killed, which is safe always.
 _GRACE_S = 2.0
 _STOP_S = 1.0
+
+
+class Unread(AttachTimeout):
+    """A helper ended before it had read its order: nothing has been touched, and another one may have it."""
 
 
 class HelperProcess:
@@ -59,11 +62,12 @@ class HelperProcess:
             cancelled: asked from time to time whether the operator has given up.
 
         Raises:
-            AttachTimeout: it overstayed, or ended; either way it is no more.
+            AttachTimeout: it overstayed, or ended; either way it is no more. As Unread: it knew nothing of the order.
             ExecdError: its answer is that error.
         """
         control = self._control
-        _tell(control, order)
+        if not _tell(control, order):
+            raise self._ended(order, unread=True)
         deadline = time.monotonic() + timeout_s + _GRACE_S
         told = False
         while not select.select([control], [], [], _POLL_S)[0]:
@@ -78,18 +82,23 @@ class HelperProcess:
                     remedy="the process goes on as before; try again",
                     pid=order["pid"],
                 )
-        data, descriptors = _answer(control)
+        data, descriptors, unread = _answer(control)
         if not data:
-            self.end()
-            raise AttachTimeout(
-                f"the helper that attached to process {order['pid']} ended",
-                remedy="the process goes on as before; try again",
-                pid=order["pid"],
-            )
+            # What it has not read may be the cancellation alone.
+            raise self._ended(order, unread=unread and not told)
         facts = json.loads(data)
         if "error" in facts:
             raise _error(facts)
         return facts, descriptors
+
+    def _ended(self, order: dict[str, object], *, unread: bool) -> AttachTimeout:
+        """Bury it, and return the error that says so."""
+        self.end()
+        return (Unread if unread else AttachTimeout)(
+            f"the helper that attached to process {order['pid']} ended",
+            remedy="the process goes on as before; try again",
+            pid=order["pid"],
+        )
 
     def end(self) -> None:
         """End it; at once where it does not go by itself."""
@@ -101,18 +110,22 @@ class HelperProcess:
             self._process.wait()
 
 
-def _tell(control: socket.socket, message: dict[str, object]) -> None:
-    with suppress(ConnectionError):  # a helper that has ended is seen when its answer is waited for
+def _tell(control: socket.socket, message: dict[str, object]) -> bool:
+    """Send a message to a helper. Returns False where it has ended."""
+    try:
         control.send(json.dumps(message).encode())
+    except ConnectionError:
+        return False
+    return True
 
 
-def _answer(control: socket.socket) -> tuple[bytes, list[int]]:
-    """Return the helper's answer and descriptors, nothing where it has ended: before it read all, that is a reset."""
+def _answer(control: socket.socket) -> tuple[bytes, list[int], bool]:
+    """Return the helper's answer and descriptors, nothing where it has ended, and whether it left something unread."""
     try:
         data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_LIMIT, 2, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
-        return b"", []
-    return data, descriptors
+        return b"", [], True
+    return data, descriptors, False
 
 
 def _error(facts: dict[str, Any]) -> ExecdError:

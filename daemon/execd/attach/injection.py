@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.attach import debugger, pending, process, rootfs, x86_64
+from execd.attach import debugger, late_signals, pending, process, rootfs, x86_64
 from execd.attach.link import unmap_step
 from execd.attach.place import where
 from execd.attach.stopped import PYTHON_STACK
@@ -88,7 +88,7 @@ class Injection:
         """
         method, wait_s = "", _FIRST_LOOK_S
         while True:
-            method = self._attempt(everywhere=bool(method)) or method
+            method = self._attempt(everywhere=wait_s > _FIRST_LOOK_S) or method
             try:
                 if self._arrived(min(wait_s, max(deadline - time.monotonic(), 0.001))):
                     return method
@@ -140,6 +140,9 @@ class Injection:
     def _borrow(self, tid: int) -> bool:
         """Lend the text to a thread that idles. With something queued, that is taken out first."""
         states = self._found.thread_states()
+        if tid == self._stopper.pid and late_signals.waits(self._found, states):
+            late_signals.hand_on(self._stopper, self._found)
+            raise AttachBusy("a signal of the target waits for its handler", remedy="try again")
         with self._stopper.one(tid):
             if not self._lendable(self._stopper.registers(tid), states):
                 return False
@@ -170,6 +173,9 @@ class Injection:
         state = _state_of(states, registers["fs_base"])
         gil = self._found.gil()
         if number is None or state is None or gil.holder == state.address or not self._found.takes_gilstate(state):
+            return False
+        # The handler would run within the text, before that can catch what it raises.
+        if late_signals.waits(self._found, [state]):
             return False
         waits = x86_64.may_be_lent(number, registers["rsi"], is_gil=gil.contains(registers["rdi"]))
         return waits and not registers.sleeps_on and self._found.recursion_left(state) >= _FRAMES_LEFT

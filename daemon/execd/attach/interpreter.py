@@ -43,6 +43,7 @@ _RECURSION_BOUND = 1 << 31
 _CHECK_PAUSES_S = (0.001, 0.002, 0.005, 0.01, 0.02)
 # A thread state begins with the one before, the one after and its interpreter, in this order in every version.
 _LINKS = struct.Struct("<QQQ")
+_PADDED_SINCE = (3, 11)
 _GIL_LOCKED_VALUES = (0, 1, 0xFFFFFFFF)
 
 
@@ -151,6 +152,12 @@ class Interpreter:
     def finalizing(self) -> bool:
         """Return whether the interpreter is on its way out."""
         return self.memory.read_u64(self.runtime + self.layout.finalizing) != 0
+
+    def started(self) -> bool:
+        """Return whether it can run what is given to it: not before its import system is there (`initialized`)."""
+        # Up to 3.10 the int before `finalizing`, from 3.11 with four bytes between the two (pycore_runtime.h).
+        distance = 4 if self.version < _PADDED_SINCE else 8
+        return self.memory.read_u32(self.runtime + self.layout.finalizing - distance) != 0
 
 
 class Finder:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execd.attach import process, x86_64
+from execd.attach.headroom import require_headroom
 from execd.attach.memory import Unmapped
 from execd.attach.stopped import CHAIN_STACK
 from execd.errors import AttachBusy, ExecdError, NotSupported
@@ -224,6 +225,7 @@ def require_room(pid: int, mappings: list[process.Mapping]) -> None:
 
 def _require_room(pid: int) -> None:
     """Refuse a process whose own limits a link would reach, before anything is touched."""
+    require_headroom(pid)
     limit = process.limit(pid, "Max open files")
     below = [number for number in process.open_files(pid) if limit is not None and number < limit]
     if limit is not None and limit - len(below) < _DESCRIPTORS_NEEDED:

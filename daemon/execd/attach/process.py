@@ -120,6 +120,15 @@ def parse_start_ticks(pid: int, data: bytes) -> int:
         raise _unreadable(pid) from None
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken, of all its threads. Raises TargetGone."""
+    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    try:
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (IndexError, ValueError):
+        raise _unreadable(pid) from None
+
+
 def command_line(pid: int) -> tuple[str, ...]:
     """Return argv, undecodable bytes as surrogate escapes; () for a zombie or a kernel thread.
 

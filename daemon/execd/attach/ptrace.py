@@ -21,6 +21,7 @@ _DETACH = 17
 _GETREGSET = 0x4204
 _SETREGSET = 0x4205
 _GETSIGMASK = 0x420A
+_SETSIGMASK = 0x420B
 _GET_RSEQ_CONFIGURATION = 0x420F
 _NT_PRSTATUS = 1
 _NT_X86_XSTATE = 0x202
@@ -119,6 +120,11 @@ class Ptrace:
         self.call(_GETSIGMASK, tid, 8, ctypes.addressof(buffer))
         return int(buffer.value)
 
+    def set_signal_mask(self, tid: int, mask: int) -> None:
+        """Replace the thread's lasting signal mask."""
+        buffer = ctypes.c_uint64(mask)
+        self.call(_SETSIGMASK, tid, 8, ctypes.addressof(buffer))
+
     def rseq(self, tid: int) -> int:
         """Return the address of the thread's struct rseq, 0 where it has registered none (or before Linux 5.13)."""
         if self._libc.ptrace(_GET_RSEQ_CONFIGURATION, tid, 24, ctypes.addressof(self._words)) < 0:
@@ -133,7 +139,8 @@ class Ptrace:
         try:
             self.call(_DETACH, tid, 0, 0)
         except TargetGone:
-            self.stuck = self.stuck or os.path.exists(f"/proc/{tid}/stat")
+            # One that has ended and that its parent has not buried yet is there still.
+            self.stuck = self.stuck or not _has_ended(tid)
 
     def _regset(self, tid: int, kind: int, limit: int) -> bytes:
         vector = _Iovec(ctypes.addressof(self._buffer), limit)

@@ -73,15 +73,9 @@ def check_running(subject: Subject) -> str:
 
 def check_user(subject: Subject) -> str:
     """The kernel lets root trace everybody's processes, others their own."""
-    pid, uid, ours = subject.pid, subject.status.uid, os.geteuid()
-    if ours not in (0, uid):
-        raise NotPermitted(
-            f"process {pid} belongs to user {uid}, and this daemon runs as user {ours}",
-            remedy="run execd as that user, or as root",
-            pid=pid,
-            uid=uid,
-        )
-    return f"it belongs to user {uid}, execd runs as user {ours}"
+    uid = subject.status.uid
+    access.require_user(subject.pid, uid)
+    return f"it belongs to user {access.user_name(uid)}, execd runs as user {access.user_name(os.geteuid())}"
 
 
 def check_access(subject: Subject) -> str:

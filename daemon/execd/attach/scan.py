@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.attach import process, rootfs
+from execd.attach.access import require_user, user_name
 from execd.attach.checks import refuse
 from execd.attach.subject import Subject
 from execd.errors import AttachBusy, ExecdError, NotPermitted, NotSupported, TargetGone
@@ -36,14 +36,29 @@ def look_at(pid: int) -> Target:
     facts = process.status(pid)
     if facts.state in "ZX":
         raise TargetGone(f"process {pid} has ended (it is a zombie)", pid=pid)
-    return Target(
-        key=key,
-        uid=facts.uid,
-        command_line=process.command_line(pid),
-        executable=rootfs.executable_path(pid),
-        python_version="",
-        in_other_root=rootfs.in_other_root(pid),
-    )
+    try:
+        return Target(
+            key=key,
+            uid=facts.uid,
+            command_line=process.command_line(pid),
+            executable=rootfs.executable_path(pid),
+            python_version="",
+            in_other_root=rootfs.in_other_root(pid),
+        )
+    except NotPermitted:
+        require_user(pid, facts.uid)
+        raise
+
+
+def closed(pid: int) -> Candidate:
+    """Return a process that this user may not look into, with what everybody can see. Raises TargetGone."""
+    key, uid = process.target_key(pid), process.status(pid).uid
+    command_line = process.command_line(pid)
+    target = Target(key, uid, command_line, command_line[0] if command_line else "", "")
+    reason = f"belongs to user {user_name(uid)}"
+    if uid == os.geteuid():
+        reason = "the kernel does not let this user trace it (kernel.yama.ptrace_scope, or a process that forbids it)"
+    return Candidate(target, user_name(uid), attached=False, reason=reason)
 
 
 def candidate(pid: int, finder: Finder, marker: str, attached: Collection[TargetKey]) -> Candidate:
@@ -94,25 +109,10 @@ def _reason(subject: Subject) -> str:
     return ""
 
 
-def user_name(uid: int) -> str:
-    """Return a user's name, or the number where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def _closed_to_us(pid: int) -> Candidate | None:
     """Return another user's process whose name says python: more is not to be seen."""
     try:
-        command_line = process.command_line(pid)
-        if not command_line or "python" not in os.path.basename(command_line[0]):
-            return None
-        key, uid = process.target_key(pid), process.status(pid).uid
+        row = closed(pid)
     except ExecdError:
         return None
-    target = Target(key, uid, command_line, command_line[0], "")
-    reason = f"belongs to user {user_name(uid)}"
-    if uid == os.geteuid():
-        reason = "the kernel does not let this user trace it (kernel.yama.ptrace_scope, or a process that forbids it)"
-    return Candidate(target, user_name(uid), attached=False, reason=reason)
+    return row if "python" in os.path.basename(row.target.executable) else None

@@ -54,13 +54,26 @@ class Stopper:
         self._memory = Memory(pid)
         # Taken before anything is stopped: reading the map of a large process takes longer than all else together.
         self._stacks = None if mappings is None else _stack_ranges(pid, mappings)
+        # Threads that were given a chain, and their own signal masks.
+        self.lent: dict[int, int] = {}
         # Of the thread that is held alone: when it began the wait that it was found in.
         self._began_ns: int | None = None
 
     @contextmanager
     def one(self, tid: int) -> Iterator[None]:
-        """Hold one thread."""
+        """Hold one thread. Raises AttachBusy where it cannot be held now, or has ended, TargetGone of the main one."""
+        self._refuse_unstoppable([tid])
         self._began_ns = waiting.began_ns(self.pid, tid)
+        try:
+            with self._held(tid):
+                yield
+        except TargetGone as error:
+            if tid == self.pid:
+                raise
+            raise AttachBusy(error.message, remedy="try again", tid=tid) from None
+
+    @contextmanager
+    def _held(self, tid: int) -> Iterator[None]:
         self.ptrace.seize(tid)
         began = time.perf_counter_ns()
         try:
@@ -79,7 +92,7 @@ class Stopper:
         All are asked to stop before the first is waited for: they come to it side by side.
         """
         held: dict[int, int] = {}
-        self._refuse_uninterruptible()
+        self._refuse_unstoppable(process.threads(self.pid))
         try:
             while new := [tid for tid in process.threads(self.pid) if tid not in held]:
                 self._hold(new, held)
@@ -87,11 +100,25 @@ class Stopper:
         finally:
             self._release(held)
 
-    def _refuse_uninterruptible(self) -> None:
-        """A thread in such a call does not stop before its end, and all others would be held until we give up."""
-        for tid in process.threads(self.pid):
-            if process.state(self.pid, tid) == "D":
+    def _refuse_unstoppable(self, tids: list[int]) -> None:
+        """Some threads do not stop before the end of what they are in: all others would be held until then."""
+        if waiting.is_frozen(self.pid):
+            message = f"process {self.pid} is frozen by its cgroup"
+            raise AttachBusy(message, remedy="thaw it: resume its container", tid=self.pid)
+        for tid in tids:
+            state = process.state(self.pid, tid)
+            if state == "D":
                 raise AttachBusy(f"thread {tid} is in an uninterruptible system call", remedy="try again", tid=tid)
+            self._refuse_write(tid, state)
+
+    def _refuse_write(self, tid: int, state: str) -> None:
+        """A write that waits for room ends at a stop with what it has written: a program may not expect that.
+
+        CPython's own sys.stdout loses the rest where it is unbuffered (TextIOWrapper over FileIO).
+        """
+        if state == "S" and waiting.call_number(self.pid, tid) in waiting.WRITING_CALLS:
+            message = f"thread {tid} is in the midst of a write that waits for its reader"
+            raise AttachBusy(message, remedy="try again when it is written", tid=tid)
 
     def _hold(self, new: list[int], held: dict[int, int]) -> None:
         seized = [tid for tid in new if self._try(self.ptrace.seize, tid)]
@@ -158,6 +185,9 @@ class Stopper:
             raise AttachBusy(f"the stack of thread {tid} ends below its stack pointer", tid=tid) from None
         # From here on nothing of ours is needed: the thread restores itself.
         self.ptrace.set_registers(tid, chain.start.pack())
+        # A signal must not be taken before the first step blocks it. Not done earlier: the chain gives the mask back.
+        self.ptrace.set_signal_mask(tid, x86_64.CHAIN_MASK)
+        self.lent[tid] = mask
 
     def _goes_on(self, registers: x86_64.Registers) -> x86_64.Registers:
         """Return the registers to go on with: a wait whose time limit is in a register ends when it would have.

@@ -13,8 +13,14 @@ import time
 
 from execd.attach import process
 from execd.attach.x86_64 import TIMED_CALLS
-from execd.errors import ExecdError
+from execd.errors import ExecdError, TargetGone
 
+# Calls that return what they have written so far where a signal, or a stop, ends their wait for room: write, writev,
+# sendfile, splice, tee, vmsplice, pwritev, copy_file_range, pwritev2. Those of sockets do too, as their callers know,
+# and a server always has a thread that waits for a slow client.
+WRITING_CALLS = {1, 20, 40, 275, 276, 278, 296, 326, 328}
+# Where the kernel holds what is frozen, by cgroups of version 1 and 2 (kernel/freezer.c, kernel/signal.c).
+_FREEZERS = {b"__refrigerator", b"do_freezer_trap"}
 _LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*([0-9]+)\.([0-9]{6})$", re.MULTILINE)
 _PROCESSOR_FIELD = 36
 
@@ -22,8 +28,7 @@ _PROCESSOR_FIELD = 36
 def began_ns(pid: int, tid: int) -> int | None:
     """Return when a thread began to wait, on CLOCK_MONOTONIC; None where it is in no such call, or nothing is known."""
     try:
-        call = process.read_file(f"/proc/{pid}/task/{tid}/syscall").split()
-        if not call or not call[0].isdigit() or int(call[0]) not in TIMED_CALLS:
+        if call_number(pid, tid) not in TIMED_CALLS:
             return None
         fields = process.read_file(f"/proc/{pid}/task/{tid}/stat").rpartition(b")")[2].split()
         last_ran = _last_ran_ns(f"/proc/{pid}/task/{tid}/sched")
@@ -31,6 +36,23 @@ def began_ns(pid: int, tid: int) -> int | None:
     except ExecdError:
         return None
     return None if last_ran is None or ahead is None else last_ran + ahead
+
+
+def call_number(pid: int, tid: int) -> int | None:
+    """Return the number of the system call that a thread waits in, None where it is in none. Raises NotPermitted."""
+    try:
+        call = process.read_file(f"/proc/{pid}/task/{tid}/syscall").split()
+    except TargetGone:
+        return None
+    return int(call[0]) if call and call[0].isdigit() else None
+
+
+def is_frozen(pid: int) -> bool:
+    """Return whether a process is held by the freezer of its cgroup, if the kernel tells. Raises NotPermitted."""
+    try:
+        return process.read_file(f"/proc/{pid}/wchan") in _FREEZERS
+    except TargetGone:
+        return False
 
 
 def _last_ran_ns(path: str) -> int | None:

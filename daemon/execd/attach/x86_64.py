@@ -49,7 +49,7 @@ _HEAD = (_UC_FP_XSTATE | _UC_SIGCONTEXT_SS | _UC_STRICT_RESTORE_SS, 0, 0, _KEEP_
 _NO_ARGUMENTS = (0, 0, 0, 0, 0, 0)
 # All signals but 32 and 33: with those glibc reaches every thread in pthread_cancel and setuid, and the agent's thread
 # inherits this mask.
-_ALL_SIGNALS = NO_SYSTEM_CALL & ~(0b11 << 31)
+CHAIN_MASK = NO_SYSTEM_CALL & ~(0b11 << 31)
 # Stands for the address of the text among the arguments of a step.
 TEXT = -1
 _CLEAR_FLAGS = 0x202
@@ -293,7 +293,7 @@ def _step_frame(registers: Registers, step: Step, stack: int, text_address: int)
         *(first, second, 0, 0, third, step.system_call or 0, fourth, stack, step.function, _CLEAR_FLAGS),
         *(registers["cs"], 0, 0, registers["ss"]),
         0,
-        _ALL_SIGNALS,
+        CHAIN_MASK,
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-# The health service answers without a thread of the pool, in a way that a wrapped handler would lose.
+# The health service, which bounds its watches itself, has no errors of execd's.
 OWN_SERVICES = "/execd.v1."
 
 

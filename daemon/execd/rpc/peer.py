@@ -73,8 +73,7 @@ def _comes_to_serve(channel: grpc.Channel, timeout_s: float) -> bool:
     question = health_pb2.HealthCheckRequest(service=SERVICE)
     health = health_pb2_grpc.HealthStub(channel)
     deadline = time.monotonic() + timeout_s
-    # Not Watch: its servicer (grpcio-health-checking 1.81) sends the first answer under its lock, and a probe that ends
-    # just then has the thread that sends wait for the lock: the daemon answers nobody any more.
+    # Not Watch: it keeps one of the daemon's threads, of which it has few to spare.
     while health.Check(question, timeout=timeout_s, wait_for_ready=True).status != SERVING:
         if time.monotonic() > deadline:
             return False

@@ -13,11 +13,11 @@ from execd_api.v1 import (
     sessions_pb2_grpc,
     targets_pb2_grpc,
 )
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import HealthServicer
+from grpc_health.v1 import health_pb2_grpc
 
 from execd.rpc.address import address
 from execd.rpc.daemon import DaemonServicer
+from execd.rpc.health import HealthServicer
 from execd.rpc.interceptor import ErrorTranslator
 from execd.rpc.profiles import ProfilesServicer
 from execd.rpc.reports import ReportsServicer
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from execd.store.store import Store
 
 # A call keeps a thread while it waits: an attach for its target, a stream for its client. Threads are made
-# when they are needed, so the number costs nothing at rest; streams leave a quarter of them to other calls.
+# when they are needed, so the number costs nothing at rest; streams, and watches of the health, leave some of them to
+# other calls.
 MAX_THREADS = 32
 MAX_STREAMS = 24
 # Calls beyond this are refused by gRPC (RESOURCE_EXHAUSTED); the queue for a thread has an end.
@@ -41,6 +42,10 @@ MAX_CALLS = 4 * MAX_THREADS
 # A stopped client (Ctrl-Z) of a stream is found by pings, which only connections with a call get.
 KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
+# A client says at once that it speaks HTTP/2. One that does not, or has no call for long, keeps a descriptor of ours;
+# gRPC's own limits are 120 s and none.
+HANDSHAKE_MS = 5_000
+IDLE_MS = 300_000
 # Requests are a few hundred bytes.
 MAX_REQUEST_BYTES = 1024 * 1024
 # What calls that still run get to end by themselves at a stop.
@@ -72,7 +77,7 @@ class Server:
             shut_down: what the call Shutdown does.
             log: gets the failed calls.
         """
-        self._health = HealthServicer()
+        self._health = HealthServicer(HEALTH_NAMES)
         self._server = grpc.server(
             ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="rpc"),
             interceptors=[ErrorTranslator(log, max_streams=MAX_STREAMS)],
@@ -93,12 +98,11 @@ class Server:
     def start(self) -> None:
         """Begin to answer, and say so."""
         self._server.start()
-        for name in HEALTH_NAMES:
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.tell(serving=True)
 
     def refuse(self) -> None:
         """Say NOT_SERVING from now on, to those who watch too; calls are still answered."""
-        self._health.enter_graceful_shutdown()
+        self._health.tell(serving=False)
 
     def close(self) -> None:
         """Take no more calls, give those that run GRACE_S, and remove the socket."""
@@ -112,6 +116,8 @@ def _options() -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         # Measured with grpcio 1.85: this one, whose default is 60 s, is what ends the connection.
         ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
         # Pings must go on while a client takes no data: that is when they are needed.
         ("grpc.http2.max_pings_without_data", 0),
     ]

@@ -25,7 +25,7 @@ def newest(store: Store, subject: str) -> StoredProfile:
 
     Raises:
         NotFound: there is none.
-        Ambiguous: several sessions or profiles have the name.
+        Ambiguous: several processes have the name.
     """
     if subject and not selection.is_pid(subject):
         return _by_name(store, subject)
@@ -48,9 +48,10 @@ def earlier(store: Store, profile: StoredProfile, compare: str) -> StoredProfile
     Raises:
         NotFound: there is no such profile.
     """
-    if compare not in ("prev", "first"):
-        return store.stored(compare)
     rows = store.stored_profiles(session=profile.session, limit=_ALL)
+    if compare not in ("prev", "first"):
+        # Another session may have given the name too.
+        return next((row for row in rows if row.name == compare), None) or store.stored(compare)
     # A checkpoint is nobody's: the next one takes its place.
     older = [row for row in rows if int(row.id[1:]) < int(profile.id[1:]) and row.reason != "checkpoint"]
     if not older:
@@ -81,7 +82,20 @@ def _by_name(store: Store, name: str) -> StoredProfile:
     except NotFound:
         if selection.is_session(name):
             raise
-        return store.stored(name)
+        return store.stored(name) if store.knows(name) else _of_process(store, name)
     if not session.latest_profile:
         raise NotFound(f"session {session.id} has no profile ({session.state.value})", remedy=session.reason)
     return store.stored(session.latest_profile)
+
+
+def _of_process(store: Store, name: str) -> StoredProfile:
+    """Return the newest profile of the one process with a name that anything is stored of."""
+    rows = [row for row in store.sessions(limit=_ALL) if row.latest_profile]
+    targets = [row.target for row in rows]
+    key = selection.only_called(name, selection.called(name, targets) or selection.called_partly(name, targets))
+    if key is None:
+        raise NotFound(
+            f"there is no profile, session or process {name!r}", remedy="`execctl profiles` lists what is stored"
+        )
+    newest_id = max((row.latest_profile for row in rows if row.target.key == key), key=lambda found: int(found[1:]))
+    return store.stored(newest_id)

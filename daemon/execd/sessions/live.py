@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from execd.attach.calltable import read_calls
+from execd.attach.calltable import read_calls, table_limit
 from execd.attach.headroom import memory_headroom
+from execd.attach.program import RunningProgram
 from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
 from execd.model.difference import subtract
 from execd.model.profile import Header, Profile
@@ -87,11 +88,14 @@ class LiveTarget:
         self.silent = False
         # The agent came for sessions of a limited time, and nobody has asked for more since.
         self.leaves_when_unused = False
+        self._unused_since = math.inf
         # When the last collector was armed, time.perf_counter_ns(); without one, when the agent answered.
         self.armed_ns = time.perf_counter_ns()
         self._clock = clock
         self._armed: dict[str, Armed] = {}
         self._cpu = CpuWindow(time.monotonic())
+        # Opened while the agent answers: it is the agent's program. All that follows is asked of that agent.
+        self._program = RunningProgram(target.key.pid)
 
     def arm(self, spec: SessionSpec) -> Armed:
         """Switch a collector on, or return what is on already with the same options.
@@ -137,6 +141,14 @@ class LiveTarget:
         if duration_s > 0:
             for session in sessions:
                 self.running[session.id].ends_at = time.monotonic() + duration_s + CLIENT_GRACE_S
+
+    def is_abandoned(self) -> bool:
+        """Whether the sessions that the agent came for have ended, and their client has not taken it out in time."""
+        if self.running or not self.leaves_when_unused:
+            self._unused_since = math.inf
+            return False
+        self._unused_since = min(self._unused_since, time.monotonic())
+        return time.monotonic() >= self._unused_since + CLIENT_GRACE_S
 
     def disarm_unused(self, armed: Armed) -> None:
         """Switch a collector off that no session came to stand on."""
@@ -195,15 +207,19 @@ class LiveTarget:
         """Let go of the link; the agent removes itself when it sees that."""
         self.gone = True
         self.link.close()
+        self._program.close()
 
     def ended(self) -> bool:
         """Whether the process is no more."""
         return bool(select.select([self.link.pidfd], [], [], _END_S)[0])
 
-    def left(self) -> AgentFailed:
-        """Return the error that says that the agent is gone from a process that goes on."""
+    def left(self) -> ExecdError:
+        """Return the error that says why the agent is gone from a process that goes on, as the same program or not."""
         pid = self.target.key.pid
-        return AgentFailed(f"the agent left process {pid}, which goes on", pid=pid)
+        if self._program.has_ended:
+            return TargetGone(f"process {pid} executes another program now", pid=pid)
+        why = self.link.channel.breach or f"the agent left process {pid}, which goes on"
+        return AgentFailed(why, pid=pid)
 
     def _request(self, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object) -> Reply:
         try:
@@ -255,8 +271,11 @@ class LiveTarget:
 
     def _read(self, running: Running, operation: str) -> Profile:
         """Return what the collector has recorded since it was armed, by whichever session that was."""
+        limit_bytes = table_limit(_count(running.armed.options.get("max_memory_bytes")))
+        # Read into arrays, it is there twice.
+        self.link.channel.bulk_limit = limit_bytes // 2
         reply = self._request(operation, session=running.armed.key)
-        return read_calls(reply.bulk, self._header(running), self.target.key.pid)
+        return read_calls(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
 
     def _header(self, running: Running) -> Header:
         session, armed = running.session, running.armed
@@ -294,4 +313,4 @@ def stopped(session: Session, now: float, reason: str = "") -> Session:
 
 def _count(value: object) -> int:
     """Return a number that a target, or a user, has sent, 0 where it is none."""
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < 1 << 63 else 0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from execd.attach.checks import first_failure
 from execd.attach.interpreter import Finder
 from execd.attach.place import where
-from execd.attach.scan import candidate, candidates, look_at
-from execd.errors import UsageError
+from execd.attach.scan import candidate, candidates, closed, look_at
+from execd.errors import NotPermitted, UsageError
 from execd.sessions import selection
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Processes:
         """
         found = self._one(selector)
         key = found.target.key
-        found = replace(found, place=str(where(key.pid)))
+        if found.target.python_version:
+            found = replace(found, place=str(where(key.pid)))
         if not every_check:
             return found
         checks = self._attacher.examine(key, allow_seccomp=allow_seccomp)
@@ -69,8 +70,12 @@ class Processes:
     def _one(self, selector: str) -> Candidate:
         if not selection.is_pid(selector):
             return selection.choose_candidate(selector, self.candidates())
-        with self._lock:
-            return candidate(int(selector), self._finder, self._attacher.marker, self._attached())
+        try:
+            with self._lock:
+                return candidate(int(selector), self._finder, self._attacher.marker, self._attached())
+        except NotPermitted:
+            # The checks tell what is in the way.
+            return closed(int(selector))
 
     def find(self, selector: str) -> Target:
         """Return one process as a target, by PID or name. Raises UsageError, TargetGone, NotFound, Ambiguous."""

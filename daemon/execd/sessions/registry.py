@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from execd.errors import AgentSilent, Ambiguous, AttachTimeout, ExecdError, NotFound, TargetGone, UsageError
+from execd.errors import AgentSilent, AttachTimeout, ExecdError, NotFound, TargetGone, UsageError
 from execd.sessions import archive, selection
 from execd.sessions.live import LiveTarget, Running
 from execd.sessions.processes import Processes
@@ -121,6 +121,7 @@ class Registry:
             ExecdError: the target goes on as before, and nothing runs that did not run before.
         """
         began = time.perf_counter_ns()
+        self._store.check_session_name(name)
         target = self._processes.find(selector)
         with self._attach_lock(target.key):
             live = self._answering(target.key)
@@ -169,8 +170,8 @@ class Registry:
         if live is None:
             return Detachment(self._processes.find(selector), (), was_attached=False, residue=())
         with live.lock:
-            if unless_used and live.running:
-                return Detachment(live.target, (), was_attached=True, residue=())
+            if live.gone or (unless_used and live.running):
+                return Detachment(live.target, (), was_attached=not live.gone, residue=())
             ended = [self._recorder.stop(live, running) for running in list(live.running.values())]
             residue = self._leave(live)
         self._store.audit(0, "detach", live.target.key.pid, "done")
@@ -190,12 +191,15 @@ class Registry:
 
     def stop(self, selector: str) -> list[Session]:
         """End sessions and store their last profiles. A session that has ended is no error."""
-        if selection.is_session(selector) or (selector and not selection.is_pid(selector)):
-            session = self.session(selector)
-            if session.ended:
-                return [session]
+        selector = self._meant(selector)
+        try:
+            chosen = self._select(selector)
+        except NotFound:
+            if not selector or selection.is_pid(selector):
+                raise
+            return [self.session(selector)]
         ended = []
-        for live, running in self._select(selector):
+        for live, running in chosen:
             with live.lock:
                 ended.append(self._recorder.stop(live, running))
         return ended
@@ -239,6 +243,7 @@ class Registry:
         """
         if selection.is_profile(subject):
             return self._store.stored(subject)
+        subject = self._meant(subject)
         return self._fresh(subject) or archive.newest(self._store, subject)
 
     def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
@@ -284,7 +289,7 @@ class Registry:
                 self._recorder.stop(live, running)
             else:
                 self._recorder.checkpoint(live, running)
-        if live.leaves_when_unused and not live.running:
+        if live.is_abandoned():
             self._leave(live)
 
     def lose(self, live: LiveTarget, error: ExecdError) -> None:
@@ -342,9 +347,13 @@ class Registry:
             self._attaching.pop(live.target.key, None)
         self._pulse.look_again()
 
+    def _meant(self, word: str) -> str:
+        running = [row.session for _, row in self._running()]
+        return selection.live_meaning(word, running, [live.target for live in self.live_targets()], self._store.knows)
+
     def _select(self, selector: str) -> list[tuple[LiveTarget, Running]]:
         """Return the running sessions that a word means."""
-        rows = self._running()
+        selector, rows = self._meant(selector), self._running()
         if selection.is_pid(selector):
             fitting = [(live, running) for live, running in rows if live.target.key.pid == int(selector)]
             if not fitting:
@@ -359,7 +368,7 @@ class Registry:
 
     def _attached(self, selector: str) -> LiveTarget | None:
         """Return the attached target that a word means, None for one without agent."""
-        lives = self.live_targets()
+        selector, lives = self._meant(selector), self.live_targets()
         if selection.is_session(selector):
             session = self._store.session(selector)
             return next((live for live in lives if live.target.key == session.target.key), None)
@@ -367,20 +376,11 @@ class Registry:
             return next((live for live in lives if live.target.key.pid == int(selector)), None)
         if selector:
             return self._live(self._processes.find(selector).key)
-        if len(lives) > 1:
-            pids = ", ".join(str(live.target.key.pid) for live in lives)
-            raise Ambiguous(f"{len(lives)} targets are attached: {pids}", remedy="name one by its PID")
-        if not lives:
-            raise NotFound("no target is attached", remedy="list processes: execctl ps")
-        return lives[0]
+        return selection.only_attached(lives)
 
     def _fresh(self, subject: str) -> StoredProfile | None:
         """Return a profile taken now of the running session that is meant, None where it has ended."""
-        rows = self._running()
-        if selection.is_pid(subject):
-            rows = [(live, running) for live, running in rows if live.target.key.pid == int(subject)]
-        elif subject:
-            rows = [(live, running) for live, running in rows if subject in (running.session.id, running.session.name)]
+        rows = [row for row in self._running() if subject in ("", row[1].session.id, str(row[0].target.key.pid))]
         if not rows:
             return None
         live, running = max(rows, key=lambda row: row[1].session.started_at)

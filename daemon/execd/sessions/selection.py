@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from execd.errors import Ambiguous, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from execd.model.session import Session
-    from execd.model.target import Candidate
+    from execd.model.target import Candidate, Target, TargetKey
+    from execd.sessions.live import LiveTarget
 
 _SESSION = re.compile(r"s\d+")
 _PROFILE = re.compile(r"p\d+")
@@ -62,16 +63,62 @@ def choose_candidate(name: str, candidates: Sequence[Candidate]) -> Candidate:
     Raises:
         NotFound, Ambiguous.
     """
-    fitting = [row for row in candidates if name in _names(row)]
-    fitting = fitting or [row for row in candidates if name in " ".join(row.target.command_line)]
-    if not fitting:
+    targets = [row.target for row in candidates]
+    key = only_called(name, called(name, targets) or called_partly(name, targets))
+    if key is None:
         raise NotFound(f"no CPython process is called {name!r}", remedy="list them: execctl ps", name=name)
-    if len(fitting) > 1:
-        pids = [str(row.target.key.pid) for row in fitting]
-        raise Ambiguous(
-            f"{len(pids)} processes are called {name!r}: {_listed(pids)}", remedy="name one by its PID", name=name
-        )
-    return fitting[0]
+    return next(row for row in candidates if row.target.key == key)
+
+
+def called(name: str, targets: Iterable[Target]) -> list[Target]:
+    """Return the processes that have this whole name, with or without its ".py"."""
+    return [target for target in targets if name in _names(target)]
+
+
+def called_partly(name: str, targets: Iterable[Target]) -> list[Target]:
+    """Return the processes with this text in their command line."""
+    return [target for target in targets if name in " ".join(target.command_line)]
+
+
+def only_called(name: str, fitting: Iterable[Target]) -> TargetKey | None:
+    """Return the only process that a name fits, None for no process.
+
+    Args:
+        name: for the message.
+        fitting: the processes; one may come several times.
+
+    Raises:
+        Ambiguous: there are several.
+    """
+    keys = list(dict.fromkeys(target.key for target in fitting))
+    if len(keys) > 1:
+        pids = _listed([str(key.pid) for key in keys])
+        raise Ambiguous(f"{len(keys)} processes are called {name!r}: {pids}", remedy="name one by its PID", name=name)
+    return keys[0] if keys else None
+
+
+def live_meaning(
+    word: str, sessions: Iterable[Session], targets: Sequence[Target], is_stored: Callable[[str], bool]
+) -> str:
+    """Return the session or the PID that a name means while that is live; any other word as it is.
+
+    Args:
+        word: what the user wrote.
+        sessions: those that run.
+        targets: those that have our agent.
+        is_stored: whether a stored session or profile has a name; then it is no part of a command line.
+
+    Raises:
+        Ambiguous: several processes are called so.
+    """
+    if not word or is_pid(word) or is_session(word) or is_profile(word):
+        return word
+    for session in sessions:
+        if session.name == word:
+            return session.id
+    fitting = called(word, targets) or ([] if is_stored(word) else called_partly(word, targets))
+    key = only_called(word, fitting)
+    return word if key is None else str(key.pid)
 
 
 def only(sessions: Sequence[Session], what: str) -> Session:
@@ -94,8 +141,22 @@ def only(sessions: Sequence[Session], what: str) -> Session:
     return sessions[0]
 
 
-def _names(row: Candidate) -> tuple[str, str]:
-    program = program_name(row.target.command_line)
+def only_attached(lives: Sequence[LiveTarget]) -> LiveTarget:
+    """Return the only one of the attached targets.
+
+    Raises:
+        NotFound, Ambiguous.
+    """
+    if not lives:
+        raise NotFound("no target is attached", remedy="list processes: execctl ps")
+    if len(lives) > 1:
+        pids = _listed([str(live.target.key.pid) for live in lives])
+        raise Ambiguous(f"{len(lives)} targets are attached: {pids}", remedy="name one by its PID")
+    return lives[0]
+
+
+def _names(target: Target) -> tuple[str, str]:
+    program = program_name(target.command_line)
     return program, program.removesuffix(".py")
 
 

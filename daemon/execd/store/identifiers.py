@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from execd.errors import Ambiguous, NotFound, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from execd.errors import NotFound, UsageError
 
 SESSION: Final = "s"
 PROFILE: Final = "p"
@@ -47,13 +44,21 @@ def not_found(kind: str, reference: str) -> NotFound:
     return NotFound(f"there is no {noun} {reference!r}", remedy=f"`execctl {noun}s` lists them", reference=reference)
 
 
-def ambiguous(kind: str, reference: str, numbers: Iterable[int]) -> Ambiguous:
-    """Return the error for a name that several rows have."""
-    candidates = ", ".join(spell(kind, number) for number in numbers)
-    return Ambiguous(
-        f"several {_NOUNS[kind]}s have the name {reference!r}: {candidates}",
-        remedy="name one by its id",
-        candidates=candidates,
+def taken(kind: str, name: str, number: int, which: str) -> UsageError:
+    """Return the error for a name that another row has.
+
+    Args:
+        kind: of both.
+        name: the user's.
+        number: the row that has it.
+        which: what makes that row keep the name, for the message.
+    """
+    holder = spell(kind, number)
+    return UsageError(
+        f"the name {name!r} is taken by {_NOUNS[kind]} {holder}, {which}",
+        remedy="choose another name",
+        name=name,
+        holder=holder,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from execd.model.stored import StoredProfile, Totals
 from execd.store.database import insert
-from execd.store.identifiers import PROFILE, SESSION, ambiguous, not_found, number_of, spell
+from execd.store.identifiers import PROFILE, SESSION, not_found, number_of, spell, taken
 from execd.store.sessions import STILL_RUNNING
 
 if TYPE_CHECKING:
@@ -52,14 +52,16 @@ class KeptFile:
 
 
 def add_profile(connection: sqlite3.Connection, profile: NewProfile) -> int:
-    """Insert a profile and return its number."""
+    """Insert a profile and return its number; its name must be free in its session."""
+    session = number_of(SESSION, profile.session)
+    check_free(connection, profile.name, session)
     return insert(
         connection,
         "INSERT INTO profiles (name, session, reason, started_at, ended_at, nodes, stored_bytes, crc32,"
         " stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             profile.name,
-            number_of(SESSION, profile.session),
+            session,
             profile.reason,
             profile.started_at,
             profile.ended_at,
@@ -89,7 +91,7 @@ def remove_profiles(connection: sqlite3.Connection, numbers: Sequence[int]) -> N
 
 
 def find_profile(connection: sqlite3.Connection, reference: str) -> StoredProfile:
-    """Return the one profile of an id or a name."""
+    """Return the profile of an id, or the newest of a name."""
     number = number_of(PROFILE, reference)
     where = "profiles.name = ?" if number is None else "profiles.id = ?"
     rows = connection.execute(
@@ -97,9 +99,20 @@ def find_profile(connection: sqlite3.Connection, reference: str) -> StoredProfil
     ).fetchall()
     if not rows:
         raise not_found(PROFILE, reference)
-    if len(rows) > 1:
-        raise ambiguous(PROFILE, reference, [row["id"] for row in rows])
     return _stored(rows[0])
+
+
+def check_free(connection: sqlite3.Connection, name: str, session: int | None) -> None:
+    """Raise where another profile of the session has a name; those of other sessions may have it.
+
+    Raises:
+        UsageError: one has.
+    """
+    row = connection.execute(
+        "SELECT id FROM profiles WHERE name = ? AND name <> '' AND session = ?", (name, session)
+    ).fetchone()
+    if row is not None:
+        raise taken(PROFILE, name, row["id"], "of the same session")
 
 
 def list_profiles(connection: sqlite3.Connection, *, session: str, limit: int) -> list[StoredProfile]:

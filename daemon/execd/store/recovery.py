@@ -6,6 +6,7 @@ Nothing is deleted here: what does not fit is moved to `quarantine`, where a per
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from execd.store.directory import DataDirectory
     from execd.store.migrations import Schema
     from execd.store.profiles import KeptFile
+
+_LOG = logging.getLogger("execd.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ def open_sound_database(place: DataDirectory, schema: Schema) -> tuple[Database,
     except BaseException:
         database.close()
         raise
+    if moved:
+        facts = {"directory": place.quarantine, "files": moved}
+        _LOG.warning(
+            "the store was not whole: what is damaged or of no session is in quarantine", extra={"facts": facts}
+        )
     return database, Recovery(quarantined=tuple(moved), interrupted=interrupted)
 
 

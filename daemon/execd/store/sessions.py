@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from execd.model.session import ENDED, Session, SessionSpec, State
 from execd.model.target import Target, TargetKey
 from execd.store.database import insert
-from execd.store.identifiers import GROUP, PROFILE, SESSION, ambiguous, not_found, number_of, spell
+from execd.store.identifiers import GROUP, PROFILE, SESSION, not_found, number_of, spell, taken
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,7 +39,8 @@ def add_session(
     group: str,
     started_at: float,
 ) -> Session:
-    """Insert a session that starts now and return it with its id."""
+    """Insert a session that starts now and return it with its id; its name must be free."""
+    check_free(connection, name)
     values = (
         name,
         _group_number(connection, group),
@@ -85,7 +86,7 @@ def save_session(connection: sqlite3.Connection, session: Session) -> None:
 
 
 def find_session(connection: sqlite3.Connection, reference: str) -> Session:
-    """Return the one session of an id or a name."""
+    """Return the session of an id, or the newest of a name."""
     number = number_of(SESSION, reference)
     where = "name = ?" if number is None else "sessions.id = ?"
     rows = connection.execute(
@@ -93,9 +94,21 @@ def find_session(connection: sqlite3.Connection, reference: str) -> Session:
     ).fetchall()
     if not rows:
         raise not_found(SESSION, reference)
-    if len(rows) > 1:
-        raise ambiguous(SESSION, reference, [row["id"] for row in rows])
     return _session(rows[0])
+
+
+def check_free(connection: sqlite3.Connection, name: str) -> None:
+    """Raise where a session that goes on has a name; the name of one that ended is free again.
+
+    Raises:
+        UsageError: it has.
+    """
+    row = connection.execute(
+        f"SELECT id FROM sessions WHERE name = ? AND name <> '' AND {STILL_RUNNING}",  # noqa: S608 - constants
+        (name,),
+    ).fetchone()
+    if row is not None:
+        raise taken(SESSION, name, row["id"], "which goes on")
 
 
 def list_sessions(connection: sqlite3.Connection, *, running_only: bool, limit: int) -> list[Session]:

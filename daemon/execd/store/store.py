@@ -9,10 +9,11 @@ import math
 import threading
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from execd.errors import ProfileCorrupt
+from execd.errors import NotFound, ProfileCorrupt
 from execd.model.codec import decode, encode
 from execd.store import audit, profiles, sessions
 from execd.store.directory import DataDirectory
@@ -112,12 +113,26 @@ class Store:
             started_at: seconds since the epoch.
 
         Raises:
-            UsageError: the name could be taken for something else.
+            UsageError: the name could be taken for something else, or a session that goes on has it.
             NotFound: there is no such group.
         """
         check_name(name)
         with self._database.write() as connection:
             return sessions.add_session(connection, target, spec, name=name, group=group, started_at=started_at)
+
+    def check_session_name(self, name: str) -> None:
+        """Raise what `add_session` would raise of a name, "" for none, before anything is done for the session."""
+        check_name(name)
+        with self._database.read() as connection:
+            sessions.check_free(connection, name)
+
+    def knows(self, name: str) -> bool:
+        """Return whether a session or profile has a name or an id."""
+        for find in (self.session, self.stored):
+            with suppress(NotFound):
+                find(name)
+                return True
+        return False
 
     def save_session(self, session: Session) -> None:
         """Store a session as it is now; its latest profile is the store's own knowledge and ignored.
@@ -131,11 +146,10 @@ class Store:
             sessions.save_session(connection, session)
 
     def session(self, reference: str) -> Session:
-        """Return a session by its id or name.
+        """Return a session by its id, or the newest of a name.
 
         Raises:
             NotFound: there is none.
-            Ambiguous: several have the name.
         """
         with self._database.read() as connection:
             return sessions.find_session(connection, reference)
@@ -155,7 +169,7 @@ class Store:
             name: the user's, or "".
 
         Raises:
-            UsageError: the name could be taken for something else.
+            UsageError: the name could be taken for something else, or another profile of the session has it.
             NotFound: there is no such session.
             ProfileCorrupt: its times are no times.
             StoreFull: the disk takes no more.
@@ -179,11 +193,10 @@ class Store:
             return self._publish(new, stage(self._place.profiles, data))
 
     def stored(self, reference: str) -> StoredProfile:
-        """Return what is known of a profile, by its id or name.
+        """Return what is known of a profile, by its id, or of the newest of a name.
 
         Raises:
             NotFound: there is none.
-            Ambiguous: several have the name.
         """
         with self._database.read() as connection:
             return profiles.find_profile(connection, reference)
@@ -193,7 +206,6 @@ class Store:
 
         Raises:
             NotFound: there is no such session.
-            Ambiguous: several have the name.
         """
         with self._database.read() as connection:
             owner = sessions.find_session(connection, session).id if session else ""
@@ -204,7 +216,6 @@ class Store:
 
         Raises:
             NotFound: there is none, or a newer checkpoint took its place meanwhile.
-            Ambiguous: several have the name.
             ProfileCorrupt: the file does not hold what was stored.
         """
         with self._database.read() as connection:
@@ -221,7 +232,6 @@ class Store:
 
         Raises:
             NotFound: there is none.
-            Ambiguous: several have the name.
         """
         stored = self.stored(reference)
         with self._database.read() as connection:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import time
+from time import perf_counter_ns
 
 from execd_agent import compat
 from execd_agent.collectors.calltree import CallTree
@@ -30,7 +30,7 @@ class Calls:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._builtins = bool(options.get("builtins", True))
-        self._calls = CallTree(time.perf_counter_ns, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES))
+        self._calls = CallTree(perf_counter_ns, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES))
         self._hooks: Any = None
         self._ended_ns = 0
 
@@ -67,7 +67,7 @@ class Calls:
 
     def snapshot(self) -> bytes:
         """Return the table of everything recorded until now."""
-        now_ns = self._ended_ns or time.perf_counter_ns()
+        now_ns = self._ended_ns or perf_counter_ns()
         lost = {"calls over the memory limit": self._calls.lost_calls} if self._calls.lost_calls else {}
         header = {"span_ns": now_ns - self._calls.started_ns, "lost": lost, "caveats": list(self._hooks.caveats)}
         return self._calls.table(now_ns, header)
@@ -76,7 +76,7 @@ class Calls:
         """Disarm. What was recorded stays until `free`."""
         if self._hooks is not None and not self._ended_ns:
             self._hooks.remove()
-            self._ended_ns = time.perf_counter_ns()
+            self._ended_ns = perf_counter_ns()
 
     def free(self) -> None:
         """Let go of what was recorded; after `stop`."""

@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-BUILTIN = type(len)
+# Not of len: a program may have a function of its own there.
+BUILTIN: Any = type("".join)
 METHOD_DESCRIPTOR = type(list.append)
 _FUNCTION = type(lambda: None)
 _MODULE = type(sys)

@@ -25,16 +25,16 @@ class GcHooks:
 
     def __init__(self, profile: Any) -> None:
         self.caveats = [_CAVEAT]
-        self._guarded, self._stop = _guarded(profile, sys.setprofile)
+        self._guarded, self._stop = _guarded(profile, sys.setprofile, sys.getprofile)
         self._own_ident = originals.current_thread_id()
         self._previous_hook: Any = None
 
     def install(self) -> list[str]:
         """Wait for collections. Returns caveats."""
-        threading = sys.modules.get("threading")
-        if threading is not None:
+        threading: Any = sys.modules.get("threading")
+        if hasattr(threading, "_profile_hook"):
             self._previous_hook = threading._profile_hook
-            threading.setprofile(self._guarded)
+            threading._profile_hook = self._guarded
         gc.callbacks.append(self._on_collection)
         return self.caveats
 
@@ -46,16 +46,18 @@ class GcHooks:
         self._stop()
         if self._on_collection in gc.callbacks:
             gc.callbacks.remove(self._on_collection)
-        threading = sys.modules.get("threading")
-        if threading is not None and threading._profile_hook is self._guarded:
-            threading.setprofile(self._previous_hook)
+        else:
+            self.caveats.append("the target took our callback out of gc.callbacks; threads met since are missing")
+        threading: Any = sys.modules.get("threading")
+        if getattr(threading, "_profile_hook", None) is self._guarded:
+            threading._profile_hook = self._previous_hook
 
     def _on_collection(self, _phase: str, _facts: dict[str, Any]) -> None:
         if originals.current_thread_id() != self._own_ident and sys.getprofile() is None:
             sys.setprofile(self._guarded)
 
 
-def _guarded(profile: Any, set_profile: Any) -> tuple[Any, Any]:
+def _guarded(profile: Any, set_profile: Any, get_profile: Any) -> tuple[Any, Any]:
     """Return a profile function that takes itself out once it is stopped, and what stops it.
 
     A thread may have its next event long after we are gone: it holds all that it needs.
@@ -63,9 +65,9 @@ def _guarded(profile: Any, set_profile: Any) -> tuple[Any, Any]:
     stopped: list[bool] = []
 
     def guarded(frame: FrameType, event: str, argument: Any) -> None:
-        if stopped:
-            set_profile(None)
-        else:
+        if not stopped:
             profile(frame, event, argument)
+        elif get_profile() is guarded:  # else the target's own function calls it
+            set_profile(None)
 
     return guarded, lambda: stopped.append(True)

@@ -25,6 +25,7 @@ class MonitoringHooks:
     def __init__(self, handlers: Handlers, *, builtins: bool) -> None:
         self.caveats: list[str] = []
         self._tool_id = -1
+        self._events = 0
         events = _MONITORING.events
         self._callbacks = [
             (events.PY_START, handlers.enter),
@@ -53,23 +54,54 @@ class MonitoringHooks:
             mask |= event
         # C_RETURN and C_RAISE come with CALL and cannot be asked for by themselves.
         monitoring.set_events(self._tool_id, mask & ~(monitoring.events.C_RETURN | monitoring.events.C_RAISE))
+        self._events = monitoring.get_events(self._tool_id)
         return self.caveats
 
     def poll(self) -> None:
-        """Nothing to look for: the events are global."""
+        """See whether the id and its events are ours still; the events themselves are global."""
+        owner = _MONITORING.get_tool(self._tool_id)
+        if owner is None:
+            self._note("the target gave back the monitoring id of execd; calls since may be missing")
+        elif owner != _TOOL_NAME:
+            self._note("another tool took over the monitoring id of execd; recording ended then")
+        elif _MONITORING.get_events(self._tool_id) != self._events:
+            self._note("the target changed the monitoring events of execd; what they told of is missing since")
 
     def remove(self) -> None:
         """Switch the events off and give the id back, unless somebody took it from us."""
         monitoring = _MONITORING
         if self._tool_id < 0:
             return
-        if monitoring.get_tool(self._tool_id) != _TOOL_NAME:
-            self.caveats.append("another tool took over the monitoring id of execd; recording ended then")
-            return
-        monitoring.set_events(self._tool_id, 0)
-        for event, _ in self._callbacks:
-            monitoring.register_callback(self._tool_id, event, None)
-        monitoring.free_tool_id(self._tool_id)
+        self.poll()
+        if monitoring.get_tool(self._tool_id) is None:
+            # Before 3.14 an id that is given back keeps its events, which cost time; only an owner switches them off.
+            monitoring.use_tool_id(self._tool_id, _TOOL_NAME)
+        is_ours = monitoring.get_tool(self._tool_id) == _TOOL_NAME
+        if is_ours:
+            monitoring.set_events(self._tool_id, 0)
+        foreign = self._remove_callbacks()
+        if is_ours:
+            if foreign:
+                self._note("the target replaced a monitoring callback of execd; what it told of is missing since")
+            monitoring.free_tool_id(self._tool_id)
+        for event, callback in foreign:
+            monitoring.register_callback(self._tool_id, event, callback)
+
+    def _remove_callbacks(self) -> list[tuple[int, Any]]:
+        """Take the callbacks off, also from an id that another tool took over. Returns those that are not ours."""
+        found = []
+        for event, ours in self._callbacks:
+            try:
+                present = _MONITORING.register_callback(self._tool_id, event, None)
+            except Exception:  # noqa: BLE001, S112 - an audit hook of the target's
+                continue  # without events it does nothing
+            if present is not None and present is not ours:
+                found.append((event, present))
+        return found
+
+    def _note(self, caveat: str) -> None:
+        if caveat not in self.caveats:
+            self.caveats.append(caveat)
 
 
 def _free_tool_id() -> int:

@@ -105,12 +105,13 @@ class ProfileHooks:
     def install(self) -> list[str]:
         """Set the function in every thread but this one. Raises Refused."""
         self._refuse_foreign_profilers()
-        threading = sys.modules.get("threading")
-        if threading is not None:
+        threading: Any = sys.modules.get("threading")
+        # By the name that threading.setprofile sets: that function may be another one by now.
+        if hasattr(threading, "_profile_hook"):
             self._previous_hook = threading._profile_hook
             if self._previous_hook is not None:
                 self._hook = self._above(self._previous_hook)
-            threading.setprofile(self._hook)
+            threading._profile_hook = self._hook
         self.poll()
         return self.caveats
 
@@ -137,7 +138,7 @@ class ProfileHooks:
             if one.function:
                 return None  # the target has set its own since: that stays
             # An exception that is raised within a profile function takes it out (call_trampoline in sysmodule.c).
-            self._note("recording was off for up to a second at a time: exceptions were raised within it")
+            self._note("recording was off for up to a second at a time: exceptions or the target took it out")
             self._resume(one.ident, sys._current_frames().get(one.ident))
             return self._armed[one.ident]
         if one.function not in (0, self._states.trampoline):
@@ -152,9 +153,9 @@ class ProfileHooks:
 
     def remove(self) -> None:
         """Take the function out where it still is, and put back what was there."""
-        threading = sys.modules.get("threading")
-        if threading is not None and threading._profile_hook is self._hook:
-            threading.setprofile(self._previous_hook)
+        threading: Any = sys.modules.get("threading")
+        if getattr(threading, "_profile_hook", None) is self._hook:
+            threading._profile_hook = self._previous_hook
         self._states.set_profiles(self._functions_before())
         self._retire()
         self._retire_below_another()
@@ -162,6 +163,8 @@ class ProfileHooks:
     def _functions_before(self) -> dict[int, Any]:
         """Return what each thread that has one of ours had before, None for nothing."""
         before: dict[int, Any] = {}
+        # A thread enters itself there and sets threading's profile function then; its number may have been another's.
+        started = getattr(sys.modules.get("threading"), "_active", ())
         for one in self._states.look():
             if one.object == id(self._armed.get(one.ident)):
                 before[one.address] = self._replaced.get(one.ident)
@@ -171,6 +174,8 @@ class ProfileHooks:
                 before[one.address] = self._previous_hook
             elif one.object and one.ident in self._armed:
                 self._note("the target replaced its profile function in thread %d; recording ended there" % one.ident)
+            elif one.ident in self._armed and one.ident in started:
+                self._note("the profile function was taken out in thread %d; recording ended there" % one.ident)
         return before
 
     def _above(self, previous: Any) -> Any:

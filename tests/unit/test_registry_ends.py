@@ -1,0 +1,74 @@
+"""Who takes an agent out when its sessions have ended: its client, another operator, or the daemon; once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from execd.sessions import live as lives
+from fake_daemons import CALLS
+
+if TYPE_CHECKING:
+    import pytest
+    from execd.sessions.registry import Detachment
+    from fake_daemons import Daemon
+
+WAIT_S = 10.0
+
+
+class AnnouncedLock:
+    """A lock that tells of each who comes to wait for it."""
+
+    def __init__(self, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+        self._lock = lock
+        self.comers = threading.Semaphore(0)
+
+    def __enter__(self) -> None:
+        self.comers.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def recorded(daemon: Daemon, pid: int) -> None:
+    """Record for a limited time, and stop before that as the client does."""
+    attachment = daemon.registry.attach(str(pid), [CALLS], timeout_s=1.0, cancelled=lambda: False, duration_s=60.0)
+    daemon.registry.stop(attachment.sessions[0].id)
+
+
+def test_the_daemon_leaves_the_detach_to_the_client_and_what_stays_is_told(daemon: Daemon) -> None:
+    pid = daemon.target()
+    recorded(daemon, pid)
+    daemon.registry.beat(daemon.live(pid))
+    left = daemon.registry.detach(str(pid), unless_used=True)
+    assert left.was_attached
+    assert left.residue
+
+
+def test_the_daemon_leaves_where_the_client_does_not(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = daemon.target()
+    recorded(daemon, pid)
+    live = daemon.live(pid)
+    daemon.registry.beat(live)
+    assert not live.gone
+    monkeypatch.setattr(lives, "CLIENT_GRACE_S", 0.0)
+    daemon.registry.beat(live)
+    assert live.gone
+
+
+def test_of_two_who_detach_at_once_one_leaves_and_neither_fails(daemon: Daemon) -> None:
+    pid = daemon.target()
+    daemon.attach(pid)
+    live = daemon.live(pid)
+    lock = live.lock
+    live.lock = announced = AnnouncedLock(lock)
+    done: list[Detachment] = []
+    operators = [threading.Thread(target=lambda: done.append(daemon.registry.detach(str(pid)))) for _ in range(2)]
+    with lock:
+        for operator in operators:
+            operator.start()
+        assert all(announced.comers.acquire(timeout=WAIT_S) for _ in operators)
+    for operator in operators:
+        operator.join(WAIT_S)
+    assert sorted(one.was_attached for one in done) == [False, True]
