@@ -4,7 +4,7 @@ Executed with `frozen` and `settings` as globals (see launch.py). Where its byte
 the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 close (closes one of them, or all), stub and forget (what a forked child calls); silence (of
-os.fork's warning, which a fork begins with); hurry (shortens the switch interval, see
+os.fork's warning, here and at each fork); hurry (shortens the switch interval, see
 haste.py); turn (empty where another thread of the same launch is the agent's).
 """
 
@@ -91,14 +91,23 @@ def main() -> None:
         if importer:
             importer.forget()
         namespace.clear()
-        # From here on a fork waits until this thread is gone.
-        settings["stub"].leaving = frozen["_thread"].get_native_id()
-        if settings["silence"] in settings["stub"].silences:
-            settings["stub"].silences.remove(settings["silence"])
+        # From here on a fork waits until this thread is gone; one that has begun has counted it, and may warn yet.
+        stub, turns = settings["stub"], 2000
+        stub.leaving.append(frozen["_thread"].get_native_id())
+        # Those that no fork has waited for are long gone.
+        del stub.leaving[:-8]
+        while stub.forks > 0 and turns:
+            turns -= 1
+            stub.pause.acquire(True, 0.0005)
+        if stub.forked:
+            # One whose hooks are over may stand before its warning, and wait for the GIL.
+            stub.pause.acquire(True, 0.01)
+        if settings["silence"] in stub.silences:
+            stub.silences.remove(settings["silence"])
         settings["silence"](on=False)
         # When the daemon sees it closed, nothing of ours is open any more.
         settings["close"]()
-        settings["stub"].disarms.remove(settings["forget"])
+        stub.disarms.remove(settings["forget"])
 
 
 main()

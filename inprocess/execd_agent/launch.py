@@ -65,48 +65,68 @@ def find_stub(posix: Any, failed: Any) -> Any:
     """Return the one stub of the process: a class that says what a fork has to mind.
 
     A forked child calls what is in its list `disarms`: of several, for one agent may be on its way out while another
-    comes. A fork begins with what is in `silences`. For the thread `leaving`, unless 0, it waits to be gone: until then
-    it counts for the warning. `launched` is the nonce of the latest agent: a text that is run twice starts one.
+    comes. A fork begins with what is in `silences`. It waits until the threads `leaving` are gone; a thread that leaves
+    waits for the `forks` under way. `launched` is the nonce of the latest agent: a text that is run
+    twice starts one.
     os.register_at_fork cannot be undone, so that it is called once; a later attach finds the class.
     """
     for candidate in type.__subclasses__(object):
         if candidate.__name__ == _STUB_NAME and candidate.__module__ == _STUB_MODULE:
             return candidate
-    state: dict[str, Any] = {"disarms": [], "silences": [], "leaving": 0, "launched": ""}
+    # Nobody lets go of this lock: to wait for it is to sleep.
+    pause = original(frozen["_thread"], "allocate_lock")()
+    pause.acquire()
+    state = {"disarms": [], "silences": [], "leaving": [], "forks": 0, "forked": False, "launched": "", "pause": pause}
     stub: Any = type(_STUB_NAME, (), {"__module__": _STUB_MODULE, **state})
 
-    def prepare() -> None:
-        for silence in stub.silences[:]:
-            silence(on=True)
-            # Its agent has left meanwhile, and taken out what was there then.
-            if silence not in stub.silences:
-                silence(on=False)
-        # Bounded: the number may have become another thread's. No global name, see `closer`.
-        turns = 10000
-        while stub.leaving and turns:
-            turns -= 1
-            try:
-                posix.stat("/proc/self/task/%d" % stub.leaving)
-            except failed:
-                break
-            posix.sched_yield()
-        stub.leaving = 0
+    def go_on() -> None:
+        # An agent may have come since the fork began.
+        if stub.forks > 0:
+            stub.forks -= 1
 
     def disarm() -> None:
+        stub.forks = 0
         stub.silences.clear()
         while stub.disarms:
             stub.disarms.pop(0)()
 
-    posix.register_at_fork(before=prepare, after_in_child=disarm)
+    # The interpreter counts the threads before it calls the hooks of the parent, and warns after them (3.14+).
+    posix.register_at_fork(before=preparer(stub, posix, failed), after_in_parent=go_on, after_in_child=disarm)
     return stub
+
+
+def preparer(stub: Any, posix: Any, failed: Any) -> Any:
+    """Return what a fork begins with. It needs no global name, see `closer`."""
+
+    def prepare() -> None:
+        stub.forked = True
+        while True:
+            # Bounded: the number may have become another thread's.
+            turns = 2000
+            while stub.leaving and turns:
+                turns -= 1
+                try:
+                    posix.stat("/proc/self/task/%d" % stub.leaving[0])
+                    stub.pause.acquire(True, 0.0005)
+                except failed:
+                    del stub.leaving[:1]
+            stub.forks += 1
+            if not (stub.leaving and turns):
+                break
+            # Another one is on its way out, and may have looked before us.
+            stub.forks -= 1
+        for silence in stub.silences[:]:
+            silence(on=True)
+
+    return prepare
 
 
 def silencer(sys: Any, posix: Any, machinery: Any) -> Any:
     """Return what keeps os.fork from warning of our thread (3.12+), or lets it again.
 
     Its entries match that one message of this one process and stand first in warnings.filters: under -W error the
-    warning would be raised in the parent after the child exists. They are put there at each fork: the program may have
-    put others before them, or another list in place.
+    warning would be raised in the parent after the child exists. They are put there again at each fork: the program may
+    have put others before them, or another list in place.
     """
     if sys.version_info < (3, 12):
         return lambda on: None  # noqa: ARG005 - called by that name
@@ -188,6 +208,8 @@ def start(sys: Any, posix: Any) -> None:
     for listed, action in ((stub.disarms, settings["forget"]), (stub.silences, settings["silence"])):
         if action not in listed:
             listed.append(action)
+    # A fork may be under way, whose hooks run this text.
+    settings["silence"](on=True)
     signal = sys.modules.get("_signal")
     arguments = (bootstrap, {"__builtins__": __builtins__, "frozen": frozen, "settings": settings})
     # Asked for before it is changed: the call that changes it may run a signal handler and return nothing.

@@ -71,7 +71,8 @@ def test_after_a_detach_nothing_is_left_but_what_the_agent_names(drivers: Driver
         loaded = host.request("detach").facts["loaded_modules"]
         after = until_as_before(host)
         # Not even until a garbage collection; the at-fork stub stays.
-        assert sorted(host.ask("functions")) == ["find_stub.<locals>.disarm", "find_stub.<locals>.prepare"]
+        hooks = ["find_stub.<locals>.disarm", "find_stub.<locals>.go_on", "preparer.<locals>.prepare"]
+        assert sorted(host.ask("functions")) == hooks
         assert set(after["modules"]) - set(host.state_before["modules"]) <= set(loaded)
         # Its descriptors were there before the attach in this program, and are closed now.
         assert differences(host.state_before, after) <= {MAY_STAY, "fds"}
