@@ -110,8 +110,10 @@ def preparer(stub: Any, posix: Any, failed: Any) -> Any:
                     stub.pause.acquire(True, 0.0005)
                 except failed:
                     del stub.leaving[:1]
+            if not turns:
+                del stub.leaving[:]
             stub.forks += 1
-            if not (stub.leaving and turns):
+            if not stub.leaving:
                 break
             # Another one is on its way out, and may have looked before us.
             stub.forks -= 1

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The brief promises a second; a busy machine gets more.
 DISARM_S = 5.0
+# A fork that waits for a thread in vain does so for a second.
+FORK_S = 0.5
 OPTIONS = {"builtins": True}
 WORKLOAD_CALLS = 177
 # What an agent may leave: modules that it named, and its inert stub, which is no module.
@@ -79,6 +81,15 @@ def test_after_a_detach_nothing_is_left_but_what_the_agent_names(drivers: Driver
         assert len(after["fds"]) == len(host.state_before["fds"]) - 3
         assert host.ask("trapped") == []
         assert host.close() == ""
+
+
+def test_forks_wait_once_for_a_thread_that_seems_to_leave_for_ever(drivers: Drivers, interpreter: Interpreter) -> None:
+    """Its number has become that of another thread of the target's."""
+    with hosting(drivers, interpreter) as host:
+        host.request("detach")
+        until_as_before(host)
+        _, *later = host.ask("forks")
+        assert max(later) < FORK_S
 
 
 @pytest.mark.parametrize("how", ["closed", "garbage", "a reply", "an oversized frame"])

@@ -14,20 +14,17 @@ import time
 from typing import TYPE_CHECKING
 
 from execd.attach import process, waiting, x86_64
+from execd.attach.layout import SIGNALS_PENDING, SIGNALS_PENDING_BIT
 from execd.errors import AttachBusy, ExecdError
 
 if TYPE_CHECKING:
     from execd.attach.interpreter import Interpreter, ThreadState
     from execd.attach.stopped import Stopper
 
-# signals_pending of _PyRuntime up to 3.12 (pycore_runtime.h), a bit of the main thread's eval_breaker from 3.13.
-_SIGNALS_PENDING = {(3, 9): 344, (3, 10): 344, (3, 11): 352, (3, 12): 2008}
-_SIGNALS_PENDING_BIT = 1 << 1
 _SIGNALS = re.compile(rb"^(SigPnd|ShdPnd|SigBlk):\t([0-9a-f]+)$", re.MULTILINE)
 # The rest of a borrowed thread's text, which may have to wait for the GIL.
 _CHAIN_END_S = 0.2
 _POLL_S = 100e-6
-_INTERRUPTED = (1 << 64) - 4
 
 
 def hand_on(stopper: Stopper, found: Interpreter) -> None:
@@ -51,12 +48,12 @@ def hand_on(stopper: Stopper, found: Interpreter) -> None:
 
 def waits(found: Interpreter, states: list[ThreadState]) -> bool:
     """Whether a signal has been taken whose Python handler has not been called yet. Only the main thread does that."""
-    place = _SIGNALS_PENDING.get(found.layout.version)
+    place = SIGNALS_PENDING.get(found.layout.version)
     if place is not None:
         return found.memory.read_u32(found.runtime + place) == 1
     # A bit of the main thread's alone, wherever that stands among the others.
     breakers = (state.address + found.layout.eval_breaker for state in states)
-    return any(found.memory.read_u32(breaker) & _SIGNALS_PENDING_BIT for breaker in breakers)
+    return any(found.memory.read_u32(breaker) & SIGNALS_PENDING_BIT for breaker in breakers)
 
 
 def _is_itself(tid: int, mask: int) -> bool:
@@ -82,5 +79,4 @@ def _end_call(stopper: Stopper, found: Interpreter) -> None:
         if number is None or holds_gil or not waits(found, states):
             return
         if x86_64.may_be_lent(number, registers["rsi"], is_gil=gil.contains(registers["rdi"])):
-            ended = registers.but(rax=_INTERRUPTED, orig_rax=x86_64.NO_SYSTEM_CALL)
-            stopper.ptrace.set_registers(main, ended.pack())
+            stopper.ptrace.set_registers(main, registers.interrupted().pack())

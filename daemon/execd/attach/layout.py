@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from execd.errors import NotSupported
 
+# signals_pending of _PyRuntime (pycore_runtime.h); from 3.13 a bit of the main thread's eval_breaker says the same.
+SIGNALS_PENDING = {(3, 9): 344, (3, 10): 344, (3, 11): 352, (3, 12): 2008}
+SIGNALS_PENDING_BIT = 1 << 1
 SUPPORTED = ((3, 9), (3, 10), (3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
 
 

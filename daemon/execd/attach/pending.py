@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from execd.attach.layout import CALLS_TO_DO_BIT
+from execd.attach.layout import CALLS_TO_DO_BIT, SIGNALS_PENDING
 from execd.errors import AttachBusy
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ _SEMAPHORE_FREE = 1
 _SLOT = struct.Struct("<QQ")
 # Words of which each is a reason for eval_breaker to be set, beside the ring: COMPUTE_EVAL_BREAKER of 3.9 to 3.12.
 # In _PyRuntime signals_pending, and in 3.12 calls_to_do of the ring of the main thread alone; in 3.13 its npending.
-_REASONS_IN_RUNTIME = {(3, 9): (344,), (3, 10): (344,), (3, 11): (352,), (3, 12): (2008, 2032), (3, 13): (2652,)}
+_REASONS_IN_RUNTIME: dict[tuple[int, int], tuple[int, ...]] = {
+    **{version: (place,) for version, place in SIGNALS_PENDING.items()},
+    (3, 12): (SIGNALS_PENDING[3, 12], 2032),
+    (3, 13): (2652,),
+}
 # In the interpreter gil_drop_request, in 3.12 gc_scheduled, and async_exc.
 _REASONS_IN_INTERPRETER = {(3, 9): (76, 92), (3, 10): (72, 92), (3, 11): (104, 124), (3, 12): (372, 396, 420)}
 

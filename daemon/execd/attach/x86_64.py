@@ -142,8 +142,12 @@ class Registers:
             return self
         if self.system_call == RESTART_SYSCALL:
             # A signal frame ends what the kernel would go on with; the caller counts the time that is left.
-            return self.but(rax=_EINTR_RESULT, orig_rax=NO_SYSTEM_CALL)
+            return self.interrupted()
         return self.but(rip=self["rip"] - _SYSCALL_LENGTH, rax=self["orig_rax"])
+
+    def interrupted(self) -> Registers:
+        """Return the registers with which the call that the thread waits in returns EINTR."""
+        return self.but(rax=_EINTR_RESULT, orig_rax=NO_SYSTEM_CALL)
 
     @property
     def timespec_register(self) -> str:
