@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from execd.attach import text
 from execd.attach.channel import Channel
+from execd.attach.delivery import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ class Host:
         os.close(peer)
         os.close(marker)
         theirs.close()
-        ours.sendall(text.bundle(agent, interpreter.version_info))
+        self._delivery = Delivery(ours, text.bundle(agent, interpreter.version_info), agent.sources_literal)
         self.channel = Channel(ours, self._process.pid)
 
     def prepare(self) -> None:
@@ -61,6 +62,7 @@ class Host:
     def attach(self) -> None:
         """Runs the text and waits for the agent's hello."""
         self.attached = self.ask("attach")
+        assert self._delivery.arrived(LIMIT_S)
         self.hello = self.channel.hello(NONCE)
 
     def request(self, operation: str, **arguments: object) -> Any:

@@ -2,17 +2,19 @@
 
 That goes on until an order comes to its end before its helper does. Started as the attach helper is, with its
 socket as standard input. Each helper that dies is a fork of this process, so that no interpreter has to start for it;
-its order is answered here with the error "killed after call N".
+its order is answered here with the error "killed after call N", if it had not answered it itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import signal
 import socket
 import sys
+from typing import Any
 
 from execd.attach import helper
 from execd.attach.interpreter import Finder
@@ -47,8 +49,22 @@ class DyingPtrace(Ptrace):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def serve(control: socket.socket) -> None:
+class Telling(socket.socket):
+    """Our end to the daemon, which tells on a pipe when something has been sent there."""
+
+    told: int
+
+    def sendmsg(self, *arguments: Any) -> int:
+        """Sends as every socket does."""
+        sent = super().sendmsg(*arguments)
+        os.write(self.told, b"1")
+        return sent
+
+
+def serve(control: Telling) -> None:
     """Sends one helper after the other into its death, until one serves to the end of the test."""
+    answers, control.told = os.pipe()
+    os.set_blocking(answers, False)
     finder, agent = Finder(), read_agent()
     for granted in itertools.count(1):
         if not (order := control.recv(ORDER_LIMIT, socket.MSG_PEEK)):
@@ -61,9 +77,12 @@ def serve(control: socket.socket) -> None:
             os._exit(0)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGKILL:
             return
+        with contextlib.suppress(BlockingIOError):
+            if os.read(answers, 1):
+                continue
         facts = {"error": "attach_timeout", "message": f"killed after call {granted}", "remedy": "", "facts": {}}
         control.send(json.dumps(facts).encode())
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=os.dup(sys.stdin.fileno())))
+    serve(Telling(fileno=os.dup(sys.stdin.fileno())))

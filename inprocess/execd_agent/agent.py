@@ -53,7 +53,7 @@ class Agent:
 
     def serve(self) -> None:
         """Say hello, then answer request after request."""
-        self._settings["stub"].disarms.append(self.disarm)
+        self._settings["stub"].disarms.append((self._pid, self.disarm))
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # The daemon is busy with its books now; the start that follows finds the collector loaded, or says why not.
         _silently(_load_calls)
@@ -77,8 +77,8 @@ class Agent:
             self._collectors.clear()
         # Not before: a child forked until here has hooks. In a child the list is empty.
         disarms = self._settings["stub"].disarms
-        if self.disarm in disarms:
-            disarms.remove(self.disarm)
+        if (self._pid, self.disarm) in disarms:
+            disarms.remove((self._pid, self.disarm))
 
     def _hello(self) -> dict[str, Any]:
         version = sys.version_info

@@ -20,23 +20,17 @@ if TYPE_CHECKING:
 _PACKAGE = "execd_agent"
 
 
-def receive(descriptor: int, count: int) -> bytes:
-    """Return so many bytes of what the daemon sends."""
-    read, data = frozen["_bootstrap_external"]._os.read, b""
-    settings["hurry"](on=True)
+def receive(descriptor: int, count: int, data: bytes = b"") -> bytes:
+    """Return `data` and what the daemon sends, so many bytes or more: it sends nothing else before the hello."""
+    read, hurry = frozen["_bootstrap_external"]._os.read, settings["hurry"]
     while len(data) < count:
-        part = read(descriptor, count - len(data))
+        hurry(on=True)
+        part = read(descriptor, 131072)
+        hurry(on=False)
         if not part:
             raise EOFError
         data += part
-    settings["hurry"](on=False)
     return data
-
-
-def skip(descriptor: int, count: int) -> None:
-    """Take so many bytes from the channel; in pieces, for what malloc gives a thread once stays with the process."""
-    while count:
-        count -= len(receive(descriptor, min(count, 16384)))
 
 
 def from_sources(sources: dict[str, str]) -> tuple[dict[str, Any], Any]:
@@ -58,14 +52,17 @@ def read_modules(descriptor: int) -> tuple[dict[str, Any], Any]:
     The bytecode is taken where this interpreter would take a .pyc file of it: where its magic number is the same.
     """
     external = frozen["_bootstrap_external"]
-    sizes = receive(descriptor, 16)
-    bytecode_size, sources_size = int(sizes[:8], 16), int(sizes[8:], 16)
-    bytecode = receive(descriptor, bytecode_size) if bytecode_size else b""
-    if bytecode[:4] == external.MAGIC_NUMBER:
-        skip(descriptor, sources_size)
-        return from_bytecode(bytecode, external.marshal.loads)
+    data = receive(descriptor, 16)
+    bytecode_size, sources_size = int(data[:8], 16), int(data[8:16], 16)
+    data = receive(descriptor, 16 + bytecode_size, data)[16:]
+    if data[:4] == external.MAGIC_NUMBER:
+        return from_bytecode(data, external.marshal.loads)
+    if bytecode_size:
+        # What the helper knows from a hello (delivery.py).
+        external._os.write(descriptor, b"\0\0\0\0\7\0\0\0")
+        data = b""
     # Not hostile: the daemon could as well have sent code.
-    return from_sources(eval(receive(descriptor, sources_size), {"__builtins__": {}}))  # noqa: S307
+    return from_sources(eval(receive(descriptor, sources_size, data), {"__builtins__": {}}))  # noqa: S307
 
 
 def main() -> None:
@@ -78,6 +75,7 @@ def main() -> None:
     namespace: dict[str, Any] = {"__builtins__": __builtins__}
     try:
         settings["close"](settings["peer"])
+        settings["hurry"](on=False)
         modules, decode = read_modules(settings["descriptor"])
         name = _PACKAGE + ".importer"
         exec(decode(name), namespace)  # noqa: S102 - the one module that no importer can load
@@ -102,12 +100,12 @@ def main() -> None:
         if stub.forked:
             # One whose hooks are over may stand before its warning, and wait for the GIL.
             stub.pause.acquire(True, 0.01)
-        if settings["silence"] in stub.silences:
-            stub.silences.remove(settings["silence"])
+        if (settings["pid"], settings["silence"]) in stub.silences:
+            stub.silences.remove((settings["pid"], settings["silence"]))
         settings["silence"](on=False)
         # When the daemon sees it closed, nothing of ours is open any more.
         settings["close"]()
-        stub.disarms.remove(settings["forget"])
+        stub.disarms.remove((settings["pid"], settings["forget"]))
 
 
 main()

@@ -3,6 +3,10 @@
 While a request is worked on, the interpreter's switch interval is short where the agent's thread waits, or gives the
 GIL away, and the target's own where it computes: were it short there too, each 0.1 ms of ours would be followed by
 0.1 ms of the target's and two changes of threads, and an attach to a busy target would take twice as long.
+
+It is short for one system call at a time. A thread of the target that begins to wait for the GIL while it is asks for
+the GIL 0.1 ms later, when we compute, and we would wait for a usual interval to get it back (measured: 0.7 times an
+attach, now 0.25).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Haste:
-    """A context manager around what may give the GIL away. Used by the agent's thread alone.
+    """A context manager around one call that gives the GIL away. Used by the agent's thread alone.
 
     Args:
         hurry: makes the interval short, or the target's again; one that the target sets meanwhile stays (bootstrap.py).

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What a signal handler that raises may spoil; it is called again after each.
 _ATTEMPTS = 20
 # Another name for each form of the stub: that of an agent of an earlier version stays, and does nothing any more.
-_STUB_NAME, _STUB_MODULE = "ExecdForkStub2", "execd_agent.launch"
+_STUB_NAME, _STUB_MODULE = "ExecdForkStub3", "execd_agent.launch"
 _STACK_BYTES = 1 << 20
 # Events of what is done here, of which a hook may refuse one (3.12+ has the first).
 _AUDITED = ("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork")
@@ -65,9 +65,10 @@ def find_stub(posix: Any, failed: Any) -> Any:
     """Return the one stub of the process: a class that says what a fork has to mind.
 
     A forked child calls what is in its list `disarms`: of several, for one agent may be on its way out while another
-    comes. A fork begins with what is in `silences`. It waits until the threads `leaving` are gone; a thread that leaves
-    waits for the `forks` under way. `launched` is the nonce of the latest agent: a text that is run
-    twice starts one.
+    comes. A fork begins with what is in `silences`. Both hold pairs, of a process's number and what is to be called:
+    an agent of its own may have come to a child before the child's hooks run. A fork waits until the threads `leaving`
+    are gone; a thread that leaves waits for the `forks` under way. `launched` is the nonce of the latest agent: a text
+    that is run twice starts one.
     os.register_at_fork cannot be undone, so that it is called once; a later attach finds the class.
     """
     for candidate in type.__subclasses__(object):
@@ -85,10 +86,14 @@ def find_stub(posix: Any, failed: Any) -> Any:
             stub.forks -= 1
 
     def disarm() -> None:
-        stub.forks = 0
-        stub.silences.clear()
-        while stub.disarms:
-            stub.disarms.pop(0)()
+        stub.forks, own = 0, posix.getpid()
+        for entry in stub.silences[:]:
+            if entry[0] != own:
+                stub.silences.remove(entry)
+        for entry in stub.disarms[:]:
+            if entry[0] != own:
+                stub.disarms.remove(entry)
+                entry[1]()
 
     # The interpreter counts the threads before it calls the hooks of the parent, and warns after them (3.14+).
     posix.register_at_fork(before=preparer(stub, posix, failed), after_in_parent=go_on, after_in_child=disarm)
@@ -117,7 +122,7 @@ def preparer(stub: Any, posix: Any, failed: Any) -> Any:
                 break
             # Another one is on its way out, and may have looked before us.
             stub.forks -= 1
-        for silence in stub.silences[:]:
+        for _, silence in stub.silences[:]:
             silence(on=True)
 
     return prepare
@@ -167,18 +172,24 @@ def silencer(sys: Any, posix: Any, machinery: Any) -> Any:
     return silence
 
 
-def hurrier(sys: Any, intervals: list[float]) -> Any:
+def hurrier(sys: Any, posix: Any, failed: Any, intervals: list[float], descriptor: int) -> Any:
     """Return what makes the switch interval short, or usual again; haste.py says when, and why.
 
-    Args:
-        sys: the module.
-        intervals: the usual one and the short one. What is neither was set by the target since, and stays.
+    The intervals are the usual one and the short one: what is neither was set by the target since, and stays. The
+    descriptor is any.
     """
 
     def hurry(*, on: bool) -> None:
         if intervals and sys.getswitchinterval() == intervals[not on]:
             # It cuts off fractions of a microsecond: what it returned itself may become one less (ceval.c).
             sys.setswitchinterval(intervals[on] + 5e-7)
+            if not on:
+                # A thread that began to wait for the GIL before this asks for it after the short interval still. It is
+                # woken when the GIL is let go, finds it taken again, and waits anew, as long as it is used to.
+                try:  # noqa: SIM105 - contextlib would be one more module in the target
+                    posix.fstat(descriptor)
+                except failed:
+                    pass
 
     return hurry
 
@@ -204,12 +215,12 @@ def start(sys: Any, posix: Any) -> None:
         if stub.launched == settings["nonce"]:
             return
         settings["intervals"] = []
-        settings["hurry"] = hurrier(sys, settings["intervals"])
+        settings["hurry"] = hurrier(sys, posix, OSError, settings["intervals"], settings["descriptor"])
         settings["forget"] = forgetter(settings["close"], settings["silence"], settings["hurry"])
     stub.launched = settings["nonce"]
     for listed, action in ((stub.disarms, settings["forget"]), (stub.silences, settings["silence"])):
-        if action not in listed:
-            listed.append(action)
+        if (settings["pid"], action) not in listed:
+            listed.append((settings["pid"], action))
     # A fork may be under way, whose hooks run this text.
     settings["silence"](on=True)
     signal = sys.modules.get("_signal")
@@ -263,10 +274,11 @@ def refuse(reason: str) -> None:
         frozen["_bootstrap_external"]._os.write(settings["descriptor"], frame)
         # It may have come to an end before there was a stub.
         forget = settings.get("forget", settings["close"])
-        if "forget" in settings and forget in settings["stub"].disarms:
-            settings["stub"].disarms.remove(forget)
-        if "stub" in settings and settings["silence"] in settings["stub"].silences:
-            settings["stub"].silences.remove(settings["silence"])
+        if "stub" in settings:
+            stub = settings["stub"]
+            for listed, action in ((stub.disarms, forget), (stub.silences, settings["silence"])):
+                if (settings["pid"], action) in listed:
+                    listed.remove((settings["pid"], action))
         forget()
 
 

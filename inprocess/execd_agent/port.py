@@ -43,8 +43,8 @@ class Port:
         """
         while not self._frames:
             try:
+                self._check()
                 with self._haste:
-                    self._check()
                     data = posix.read(self._descriptor, 65536)
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
@@ -60,8 +60,8 @@ class Port:
                 view = memoryview(frame)
                 while view:
                     try:
+                        self._check()
                         with self._haste:
-                            self._check()
                             view = view[posix.write(self._descriptor, view) :]
                     except OSError as error:
                         raise ChannelClosed(str(error)) from None
@@ -72,7 +72,8 @@ class Port:
 
     def _look(self) -> tuple[int, int] | None:
         try:
-            facts = posix.fstat(self._descriptor)
+            with self._haste:
+                facts = posix.fstat(self._descriptor)
         except OSError:
             return None
         return facts.st_dev, facts.st_ino

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
-from attachments import attached, detach, record_calls
+from attachments import REQUEST_TIMEOUT_S, attached, detach, record_calls
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -17,6 +18,7 @@ WAYS = ("fork", "subprocess", "multiprocessing", "forkserver")
 # An attach takes tens of milliseconds, a fork about one: each is hit by some.
 ATTACHES = 8
 SOAK_ATTACHES = 100
+LINGER_MS = 400
 
 
 def attach_in_a_storm(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, way: str, attaches: int) -> None:
@@ -37,6 +39,24 @@ def test_a_child_forked_at_any_moment_has_nothing_of_ours(
     interpreter: Interpreter, spawn: Spawn, attacher: Attacher
 ) -> None:
     attach_in_a_storm(interpreter, spawn, attacher, "fork", ATTACHES)
+
+
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_an_agent_that_comes_to_a_child_before_its_hooks_is_not_taken_for_its_parents(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(interpreter, "lingering", str(LINGER_MS))
+    with attached(attacher, program.pid) as link:
+        record_calls(link)
+        child = program.ask_json("fork")
+        with attached(attacher, child) as own:
+            record_calls(own)
+            # By then the hooks have been called.
+            time.sleep(2 * LINGER_MS / 1000)
+            assert own.channel.request("snapshot", timeout_s=REQUEST_TIMEOUT_S, session="c1").bulk
+            detach(own)
+        detach(link)
+    assert program.stderr() == ""
 
 
 @pytest.mark.soak

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import commands_read
 from attachments import attach, attached, detach
-from execd.attach import helper, process
+from execd.attach import attachment, process
 from execd.attach import link as links
 from execd.attach.interpreter import Finder
 from execd.attach.ptrace import Ptrace
@@ -62,9 +62,12 @@ def test_what_was_made_of_a_link_before_a_limit_struck_is_taken_back(
         monkeypatch.setattr(links, "PAGE_SIZE", 64 << 20)
     before = footprint(program.pid)
     key = process.target_key(program.pid)
-    order = helper.AttachOrder(key.pid, key.start_ticks, TIMEOUT_S, links.marker_name(os.getuid(), os.getpid()), 30)
-    with pytest.raises(NotSupported, match="could not make the link"):
-        helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
+    order = attachment.AttachOrder(key.pid, key.start_ticks, TIMEOUT_S, links.marker_name(os.getuid(), os.getpid()), 30)
+    with (
+        pytest.raises(NotSupported, match="could not make the link"),
+        attachment.attach(order, attachment.Kit(Finder(), read_agent(), Ptrace()), lambda: False),
+    ):
+        pass
     assert settled(program.pid, before) == before
     assert commands_read(program) == 1
     assert program.stderr() == ""

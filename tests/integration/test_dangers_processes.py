@@ -49,7 +49,7 @@ def reload_while_recording(interpreter: Interpreter, spawn: Spawn, daemon: Daemo
     daemon.detach(master.pid)
     os.kill(master.pid, signal.SIGHUP)
     assert len(json.loads(master.read_line())) == len(workers)
-    assert master.ask_json("unclean") == 0
+    assert (master.ask_json("unclean"), master.stderr()) == (0, "")
     assert daemon.session(recorded.id).state == sessions_pb2.SESSION_STATE_STOPPED
     assert master.stderr() == ""
     master.close_pipes()

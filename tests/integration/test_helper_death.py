@@ -38,6 +38,8 @@ MOST_CALLS = 200
 SLEEPING_CALLS = {"23", "270", "230"}
 HELD = {"T", "t", "X", "Z"}
 BACK_TIMEOUT_S = 2.0
+# From the answer of an attach to what is tidied up after it.
+TIDYING_S = 0.3
 END_TIMEOUT_S = 20.0
 # PID_MAX_LIMIT of include/linux/threads.h.
 MOST_PIDS = 1 << 22
@@ -81,18 +83,23 @@ def test_a_helper_whose_daemon_was_killed_ends_without_a_word(*, answered: bool)
 
 
 def die_after_each_call(program: Program, activity: Activity) -> int:
-    """Attaches until a helper lives long enough; how many died before it."""
+    """Attaches until a helper lives long enough, tidying up included; how many died before it."""
     dying = Attacher([sys.executable, str(DYING_HELPER)])
     try:
         for deaths in range(MOST_CALLS):
             failure = failure_of(dying, program.pid)
-            if not failure:
+            if not failure and not becomes(lambda: not children(*dying.helper_pids), TIDYING_S):
                 return deaths
-            assert failure == f"killed after call {deaths + 1}"
+            assert failure in ("", f"killed after call {deaths + 1}")
             require_unharmed(program, activity)
     finally:
         dying.close()
     raise AssertionError(f"no attach has come to its end within {MOST_CALLS} ptrace calls")
+
+
+def children(pid: int) -> str:
+    """The processes that one has started and not buried."""
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
 
 
 def failure_of(attacher: Attacher, pid: int) -> str:

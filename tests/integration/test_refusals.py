@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import commands_read
 from attachments import attach, attached, detach
-from execd.attach import helper, process, scan
+from execd.attach import attachment, process, scan
 from execd.attach.attacher import Attacher
+from execd.attach.channel import Channel
+from execd.attach.injection import Injection
 from execd.attach.interpreter import Finder
 from execd.attach.link import marker_name
 from execd.attach.ptrace import Ptrace
@@ -113,13 +115,13 @@ def test_a_traced_process_stays_with_its_tracer(
 def test_the_process_of_another_user_is_refused_with_the_remedy(local_interpreter: Interpreter, spawn: Spawn) -> None:
     program = spawn(local_interpreter, "reading")
     key = process.target_key(program.pid)
-    order = helper.AttachOrder(key.pid, key.start_ticks, 1.0, marker_name(NOBODY, os.getpid()), 30)
-    kit = helper.Kit(Finder(), read_agent(), Ptrace())
+    order = attachment.AttachOrder(key.pid, key.start_ticks, 1.0, marker_name(NOBODY, os.getpid()), 30)
+    kit = attachment.Kit(Finder(), read_agent(), Ptrace())
     before = footprint(program.pid)
     os.seteuid(NOBODY)
     try:
-        with pytest.raises(NotPermitted) as caught:
-            helper.attach(order, kit, lambda: False)
+        with pytest.raises(NotPermitted) as caught, attachment.attach(order, kit, lambda: False):
+            pass
         # As the daemon looks at it before that.
         with pytest.raises(NotPermitted, match="belongs to user root, and this daemon runs as user nobody"):
             scan.look_at(program.pid)
@@ -175,6 +177,26 @@ def test_the_mark_of_a_daemon_that_is_dead_keeps_nobody_out(
     assert commands_read(program) == 1
 
 
+@pytest.mark.parametrize("error", [NotPermitted("no more"), ProcessLookupError()])
+def test_what_cannot_be_tidied_up_after_an_attach_is_no_failure(
+    local_interpreter: Interpreter, spawn: Spawn, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The daemon has been answered by then."""
+    program = spawn(local_interpreter, "busy")
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(attachment, "close_in_children", fail)
+    key = process.target_key(program.pid)
+    order = attachment.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
+    kit = attachment.Kit(Finder(), read_agent(), Ptrace())
+    with attachment.attach(order, kit, lambda: False) as attached:
+        channel = Channel(attached.channel.dup(), program.pid)
+    channel.hello(attached.nonce)
+    channel.close()
+
+
 @pytest.mark.parametrize("program", ["reading", "busy"])
 def test_an_error_after_the_agent_has_come_leaves_the_link_to_the_agent(
     local_interpreter: Interpreter, spawn: Spawn, monkeypatch: pytest.MonkeyPatch, program: str
@@ -183,16 +205,21 @@ def test_an_error_after_the_agent_has_come_leaves_the_link_to_the_agent(
     target = spawn(local_interpreter, program)
     before = footprint(target.pid)
     closed: list[object] = []
+    run = Injection.run
 
-    def fail(*_arguments: object) -> None:
+    def fail(injection: Injection, deadline: float) -> str:
+        run(injection, deadline)
         raise NotPermitted("no more")
 
-    monkeypatch.setattr(helper, "_clear_text", fail)
-    monkeypatch.setattr(helper.links, "close_link", lambda *arguments: closed.append(arguments))
+    monkeypatch.setattr(Injection, "run", fail)
+    monkeypatch.setattr(attachment.links, "close_link", lambda *arguments: closed.append(arguments))
     key = process.target_key(target.pid)
-    order = helper.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
-    with pytest.raises(NotPermitted, match="no more"):
-        helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
+    order = attachment.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
+    with (
+        pytest.raises(NotPermitted, match="no more"),
+        attachment.attach(order, attachment.Kit(Finder(), read_agent(), Ptrace()), lambda: False),
+    ):
+        pass
     assert closed == []
     after = settled(target.pid, replace(before, pages=footprint(target.pid).pages))
     assert (after.descriptors, after.threads.keys()) == (before.descriptors, before.threads.keys())
@@ -207,11 +234,14 @@ def test_an_error_before_the_agent_has_come_takes_the_link_back(
     def fail(*_arguments: object) -> None:
         raise NotPermitted("no more")
 
-    monkeypatch.setattr(helper, "_place_text", fail)
+    monkeypatch.setattr(attachment, "_place_text", fail)
     key = process.target_key(program.pid)
-    order = helper.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
-    with pytest.raises(NotPermitted, match="no more"):
-        helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
+    order = attachment.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
+    with (
+        pytest.raises(NotPermitted, match="no more"),
+        attachment.attach(order, attachment.Kit(Finder(), read_agent(), Ptrace()), lambda: False),
+    ):
+        pass
     # The thread that was let go closes it when it gets to run.
     assert settled(program.pid, before) == before
     assert commands_read(program) == 1

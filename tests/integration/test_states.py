@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import grown
 from attachments import attach, detach, record_calls
-from execd.attach import helper, process
+from execd.attach import attachment, process
 from execd.attach.injection import BORROWED, Injection
 from execd.attach.interpreter import Finder
 from execd.attach.link import marker_name
@@ -255,11 +255,9 @@ def test_a_wait_that_begins_while_the_text_is_queued_is_attached_to_as_well(
     look = Injection._may_wait  # noqa: SLF001 - between the look and the stop a thread may do anything
     monkeypatch.setattr(Injection, "_may_wait", lambda *arguments: next(looks, True) and look(*arguments))
     key = process.target_key(program.pid)
-    order = helper.AttachOrder(key.pid, key.start_ticks, 3.0, marker_name(os.getuid(), os.getpid()), 30)
-    attached = helper.attach(order, helper.Kit(Finder(), read_agent(), Ptrace()), lambda: False)
-    attached.channel.close()
-    os.close(attached.pidfd)
-    assert attached.method == BORROWED
+    order = attachment.AttachOrder(key.pid, key.start_ticks, 3.0, marker_name(os.getuid(), os.getpid()), 30)
+    with attachment.attach(order, attachment.Kit(Finder(), read_agent(), Ptrace()), lambda: False) as attached:
+        assert attached.method == BORROWED
     program.tell("hello")
     assert Waiter(program).outcome()[::2] == (1, "hello")
 

@@ -34,6 +34,7 @@ class Master:
         """A worker's life; ends the process."""
         ending = []
         signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         wrong = storming.unclean(self.before)
         if wrong:
@@ -44,11 +45,14 @@ class Master:
 
     def fork(self):
         """Starts as many workers as it has."""
+        # A worker that has no handler yet would be ended by the signal itself.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         for _ in range(WORKERS):
             pid = os.fork()
             if pid == 0:
                 self.work()
             self.workers.append(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         line_protocol.say(json.dumps(self.workers[-WORKERS:]))
 
     def end(self, pids):

@@ -22,8 +22,8 @@ LIMITED = (
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A hierarchy of each version in a folder."""
-    monkeypatch.setattr(headroom, "_V1", headroom._Controller(tmp_path / "memory", "limit", "used"))  # noqa: SLF001
-    monkeypatch.setattr(headroom, "_V2", headroom._Controller(tmp_path, "max", "current"))  # noqa: SLF001
+    monkeypatch.setattr(headroom, "_V1", headroom._Controller(str(tmp_path / "memory"), "limit", "used"))  # noqa: SLF001
+    monkeypatch.setattr(headroom, "_V2", headroom._Controller(str(tmp_path), "max", "current"))  # noqa: SLF001
     return tmp_path
 
 

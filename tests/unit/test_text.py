@@ -74,15 +74,14 @@ def test_what_is_injected_needs_no_import_and_has_no_words(module: str) -> None:
     assert "\nimport " not in source
 
 
-def test_the_bundle_announces_both_sizes_and_holds_every_module_but_the_injected(agent: text.Agent) -> None:
+def test_the_bundle_announces_both_sizes_and_holds_the_bytecode_of_every_module_but_the_injected(
+    agent: text.Agent,
+) -> None:
     version, compiled = next(iter(agent.bytecode.items()))
     bundle = text.bundle(agent, version)
-    assert (int(bundle[:8], 16), int(bundle[8:16], 16)) == (
-        len(compiled.modules),
-        len(bundle) - 16 - len(compiled.modules),
-    )
-    assert bundle[16:].startswith(compiled.modules)
-    modules = eval(bundle[16 + len(compiled.modules) :], {"__builtins__": {}})  # noqa: S307 - as the agent reads it
+    assert (int(bundle[:8], 16), int(bundle[8:16], 16)) == (len(compiled.modules), len(agent.sources_literal))
+    assert bundle[16:] == compiled.modules
+    modules = eval(agent.sources_literal, {"__builtins__": {}})  # noqa: S307 - as the agent reads it
     assert {"execd_agent", "execd_agent.agent", "execd_agent.wire", "execd_agent.collectors.calls"} <= set(modules)
     assert not any(name.endswith(("launch", "handback", "bootstrap")) for name in modules)
 
@@ -91,3 +90,4 @@ def test_the_bundle_for_a_version_without_bytecode_is_the_sources(agent: text.Ag
     bundle = text.bundle(agent, (3, 8))
     assert bundle[:8] == b"00000000"
     assert int(bundle[8:16], 16) == len(bundle) - 16
+    assert bundle[16:] == agent.sources_literal

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execd.attach import process
@@ -13,20 +12,20 @@ from execd.errors import ExecdError, NotSupported
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUPS = "/sys/fs/cgroup"
 
 
 @dataclass(frozen=True, slots=True)
 class _Controller:
     """Where a version of cgroups has its memory files: the hierarchy's folder, limit, use, and cached files."""
 
-    folder: Path
+    folder: str
     limit: str
     used: str
     cached: str = "inactive_file"
 
 
-_V1 = _Controller(_CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_V1 = _Controller(_CGROUPS + "/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _V2 = _Controller(_CGROUPS, "memory.max", "memory.current")
 # An attach takes up to 1.2 MiB, 3.15 with a collector armed the most, and a target whose group has less is killed.
 _LEAST_GROUP_BYTES = 4 << 20
@@ -86,26 +85,26 @@ def _cgroups(pid: int) -> Iterator[int]:
             controller = _V1
         else:
             continue
-        group = controller.folder / path.lstrip("/")
-        while group.is_relative_to(controller.folder):
-            limit = _number(group / controller.limit)
-            used = None if limit is None else _number(group / controller.used)
+        names = [name for name in path.split("/") if name]
+        for depth in range(len(names), -1, -1):
+            group = "/".join([controller.folder, *names[:depth]])
+            limit = _number(f"{group}/{controller.limit}")
+            used = None if limit is None else _number(f"{group}/{controller.used}")
             if limit is not None and used is not None:
                 yield limit - used + _cached(group, controller)
-            group = group.parent
 
 
-def _cached(group: Path, controller: _Controller) -> int:
+def _cached(group: str, controller: _Controller) -> int:
     """Return the bytes of cached files that nobody has used for long: they go where memory is needed."""
     try:
-        rows = process.read_file(group / "memory.stat").split(b"\n")
+        rows = process.read_file(f"{group}/memory.stat").split(b"\n")
     except (OSError, ExecdError):
         return 0
     name = controller.cached.encode() + b" "
     return next((int(row[len(name) :]) for row in rows if row.startswith(name)), 0)
 
 
-def _number(path: Path) -> int | None:
+def _number(path: str) -> int | None:
     """Return the number in a file, None for "max", for what v1 says instead of it, and where there is no such file."""
     try:
         text = process.read_file(path).strip()

@@ -36,7 +36,7 @@ def hand_on(stopper: Stopper, found: Interpreter) -> None:
     """
     mask = stopper.lent.get(stopper.pid)
     deadline = time.monotonic() + _CHAIN_END_S
-    with contextlib.suppress(ExecdError):
+    with contextlib.suppress(ExecdError, ProcessLookupError):
         while mask is not None and time.monotonic() < deadline:
             if _is_itself(stopper.pid, mask):
                 if not waits(found, found.thread_states()):

@@ -120,7 +120,6 @@ class Opening:
 
     def __init__(self, stopper: Stopper, found: Interpreter, name: str, mappings: list[process.Mapping]) -> None:
         self._stopper, self._found, self._pid = stopper, found, stopper.pid
-        _require_room(self._pid)
         self._name = f"{name}:{process.start_ticks(self._pid)}"
         self._page = _free_address(self._pid, mappings)
         self._before = set(self._markers())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 _PACKAGE = "execd_agent"
+# Where they go while a program is put together: a name that nothing in it has.
+_SETTINGS = "__execd_settings__"
 _INJECTED = ("launch", "handback", "bootstrap")
 # Runs in __main__'s namespace or in a fresh one and looks up no name there: a program may define its own `exec`. The
 # import system's own namespace is reached from a literal.
@@ -32,6 +34,7 @@ class Agent:
         sources: the text of all other modules by name, stripped.
         bytecode: both compiled, by minor version; see bytecode.py.
         sources_literal: the sources as they are sent.
+        programs: what is injected, by minor version, and for all others as None; the settings go between the pieces.
     """
 
     launch: str
@@ -40,9 +43,11 @@ class Agent:
     sources: Mapping[str, str]
     bytecode: Mapping[tuple[int, int], bytecode.Compiled]
     sources_literal: bytes = field(init=False)
+    programs: Mapping[tuple[int, int] | None, list[bytes]] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources_literal", repr(dict(self.sources)).encode())
+        object.__setattr__(self, "programs", {version: _program(self, version) for version in (None, *self.bytecode)})
 
 
 def read_agent() -> Agent:
@@ -53,34 +58,42 @@ def read_agent() -> Agent:
 
 
 def bundle(agent: Agent, version: tuple[int, int]) -> bytes:
-    """Return what follows the injected text over the link: the bytecode, if there is any, and the sources.
+    """Return what follows the injected text over the link: the bytecode, or where there is none the sources.
 
-    Their sizes come first, 8 hexadecimal digits each. The agent takes the sources where its interpreter's bytecode is
-    another one: that of a pre-release.
+    Their sizes come first, 8 hexadecimal digits each. An agent whose interpreter's bytecode is another one, that of a
+    pre-release, asks for the sources.
     """
     found = agent.bytecode.get(version)
     compiled = found.modules if found else b""
-    return b"%08x%08x" % (len(compiled), len(agent.sources_literal)) + compiled + agent.sources_literal
+    return b"%08x%08x" % (len(compiled), len(agent.sources_literal)) + (compiled or agent.sources_literal)
 
 
 def injected_text(agent: Agent, version: tuple[int, int], settings: Mapping[str, object]) -> bytes:
     """Return the program that starts the agent, as a NUL-terminated C string.
-
-    What is compiled in the interrupted thread holds it up, so bytecode is taken where there is any for the interpreter.
 
     Args:
         agent: its sources.
         version: of the target, (3, 11).
         settings: numbers and texts for bootstrap.py; they are all that varies.
     """
-    found = agent.bytecode.get(version)
+    pieces = agent.programs[version if version in agent.programs else None]
+    return repr(dict(settings)).encode().join(pieces)
+
+
+def _program(agent: Agent, version: tuple[int, int] | None) -> list[bytes]:
+    """Return the program in pieces, between which the settings go.
+
+    What is compiled in the interrupted thread holds it up, so bytecode is taken where there is any for the interpreter.
+    """
+    found = agent.bytecode.get(version) if version else None
     launch = _code(found.launch, found.magic, agent.launch) if found else repr(agent.launch)
     bootstrap = _code(found.bootstrap, found.magic, agent.bootstrap) if found else repr(agent.bootstrap)
-    values = f"'bootstrap':{bootstrap},'settings':{dict(settings)!r}"
-    again = f"'launch':{agent.launch!r},'bootstrap':{agent.bootstrap!r},'settings':{dict(settings)!r}"
+    values = f"'bootstrap':{bootstrap},'settings':{_SETTINGS}"
+    again = f"'launch':{agent.launch!r},'bootstrap':{agent.bootstrap!r},'settings':{_SETTINGS}"
     # It never raises: out of a pending call that would be a SystemError of the target's.
     hand_back = f" try:\n  {_run(repr(agent.handback), again)}\n except:\n  pass\n"
-    return f"try:\n {_run(launch, values)}\nexcept:\n{hand_back}".encode() + b"\0"
+    program = f"try:\n {_run(launch, values)}\nexcept:\n{hand_back}\0"
+    return program.encode().split(_SETTINGS.encode())
 
 
 def _code(stored: bytes, magic: bytes, source: str) -> str:
