@@ -40,11 +40,11 @@ class Activity:
     progress: Callable[[Program], int]
     state: Callable[[Program], dict[str, Any]]
 
-    def method(self, version: str) -> str:
+    def method(self) -> str:
         """How code comes to run in it: by the interpreter itself where that runs bytecode."""
         if not self.runs_bytecode:
             return "borrowed thread"
-        return "remote debugger" if version in ("3.14", "3.15") else "pending call"
+        return "pending call"
 
 
 def asked_state(program: Program) -> dict[str, Any]:

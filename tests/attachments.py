@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from execd.attach import process
+from footprint import becomes, footprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 ATTACH_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 10.0
+TIDYING_TIMEOUT_S = 5.0
 
 
 @contextmanager
@@ -34,6 +36,11 @@ def attached(attacher: Attacher, pid: int) -> Iterator[AgentLink]:
 def attach(attacher: Attacher, pid: int) -> AgentLink:
     """Attaches, and gives nobody a way to cancel it."""
     return attacher.attach(process.target_key(pid), ATTACH_TIMEOUT_S, lambda: False)
+
+
+def await_tidying(pid: int) -> None:
+    """Waits until the helper has taken out what only the attach needed, which it does after its answer."""
+    assert becomes(lambda: not footprint(pid).pages, TIDYING_TIMEOUT_S)
 
 
 def record_calls(link: AgentLink) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("/sys/fs/cgroup")
 EMPTY_S = 10.0
+STATE_S = 5.0
 _NUMBERS = count()
 
 
@@ -79,6 +80,34 @@ def cgroup(controller: str) -> Iterator[Cgroup]:
         for pid in (folder / "cgroup.procs").read_text().split():
             (folder.parent / "cgroup.procs").write_text(pid)
         assert becomes(lambda: removed(folder), EMPTY_S)
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Keeps a process frozen by a group of version 2; the test is skipped where none can be made."""
+    root = _root_of_version_2()
+    folder = root / f"execd-test-{os.getpid()}-{next(_NUMBERS)}"
+    try:
+        folder.mkdir()
+        (folder / "cgroup.procs").write_text(str(pid))
+    except OSError as error:
+        pytest.skip(f"no cgroup of version 2 can be made here: {error}")
+    try:
+        (folder / "cgroup.freeze").write_text("1")
+        assert becomes(lambda: "frozen 1" in (folder / "cgroup.events").read_text().splitlines(), STATE_S)
+        yield
+    finally:
+        (folder / "cgroup.freeze").write_text("0")
+        (root / "cgroup.procs").write_text(str(pid))
+        assert becomes(lambda: removed(folder), EMPTY_S)
+
+
+def _root_of_version_2() -> Path:
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    found = [Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"]
+    if not found:
+        pytest.skip("cgroups of version 2 are not mounted here")
+    return found[0]
 
 
 def removed(folder: Path) -> bool:

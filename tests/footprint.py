@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from execd.attach.link import PAGE_SIZE
+from execd.attach.link import CODE_SIZE, PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ class Footprint:
     Attributes:
         descriptors: "number target" of every open descriptor.
         threads: for every thread, by its id, the signals that it blocks, ignores and catches.
-        pages: addresses of anonymous mappings that are as large as the page that an attach makes.
+        pages: addresses of anonymous mappings that are as large as those that an attach makes, for text and for code.
         tracer_pid: who traces it, 0 for nobody.
     """
 
@@ -117,9 +117,11 @@ def resident_kib(pid: int) -> int:
 
 
 def pages(pid: int) -> list[str]:
-    """Anonymous mappings of the size of an attach's page, by address."""
+    """Anonymous mappings of the size of an attach's pages, by address."""
     rows = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
-    return [row[0] for row in rows if row[4] == "0" and len(row) == 5 and mapping_bytes(row[0]) == PAGE_SIZE]
+    anonymous = [row for row in rows if row[4] == "0" and len(row) == 5]
+    sizes = {"rw-p": PAGE_SIZE, "r-xp": CODE_SIZE}
+    return [row[0] for row in anonymous if mapping_bytes(row[0]) == sizes.get(row[1])]
 
 
 def mapping_bytes(span: str) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import pytest
 from programs import SOURCES, Program
 
 if TYPE_CHECKING:
@@ -159,6 +160,14 @@ def compiled_embedder(interpreter: Interpreter, folder: Path, *flags: str) -> Pa
     link = (f"-L{library.parent}", f"-Wl,-rpath,{library.parent}", f"-lpython{interpreter.version}", "-lpthread")
     subprocess.run([compiler, *flags, SOURCES / "embedder.c", "-o", program, *link], check=True)
     return program
+
+
+def stripped(path: Path) -> None:
+    """Takes out of an ELF file what `strip` does: the table of all symbols. Skips where binutils are missing."""
+    tool = shutil.which("strip")
+    if tool is None:
+        pytest.skip("there is no `strip` here")
+    subprocess.run([tool, "--strip-all", path], check=True)
 
 
 def without_sections(path: Path) -> None:

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.model": ("execd.errors",),
     "execd.config": ("execd.errors",),
     "execd.logs": ("execd.errors",),
+    "execd.descriptors": (),
     "execd.endings": (),
     "execd.instance": ("execd.errors", "execd.config"),
     "execd.launcher": ("execd.errors", "execd.config", "execd.instance", "execd.logs"),

@@ -28,7 +28,7 @@ def answer(
     begin: Callable[[], grpc.Future[Response]],
     *,
     patience_s: float | None = None,
-    on_wait: Callable[[], None] = lambda: None,
+    on_wait: Callable[[], object] = lambda: None,
 ) -> Response:
     """Begin a call and return its answer; a call that is not waited for any more is cancelled.
 
@@ -56,11 +56,18 @@ def answer(
             _cancel(call)
 
 
-def stream(begin: Callable[[], Iterator[Response]]) -> Iterator[Response]:
+def stream(
+    begin: Callable[[], Iterator[Response]],
+    *,
+    patience_s: float | None = None,
+    on_wait: Callable[[], object] = lambda: None,
+) -> Iterator[Response]:
     """Begin a call and yield each of its answers; to be closed by who does not read to its end.
 
     Args:
         begin: begins the call; what it returns can be cancelled.
+        patience_s: how often on_wait is called while there is no further answer; None for never.
+        on_wait: may make calls of its own.
 
     Raises:
         grpc.RpcError: the call failed.
@@ -73,7 +80,9 @@ def stream(begin: Callable[[], Iterator[Response]]) -> Iterator[Response]:
             with held():
                 call = begin()
                 Thread(target=_read, args=(call, told, bell), name="execctl-stream", daemon=True).start()
-            while bell.wait():
+            while True:
+                if not bell.wait(patience_s):
+                    on_wait()
                 while not told.empty():
                     one = told.get()
                     if not isinstance(one, Ended):

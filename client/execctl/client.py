@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import grpc
-from execd_api.v1 import profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
+from execd_api.v1 import daemon_pb2, profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
+from execd_api.v1.daemon_pb2_grpc import DaemonStub
 from execd_api.v1.profiles_pb2_grpc import ProfilesStub
 from execd_api.v1.reports_pb2_grpc import ReportsStub
 from execd_api.v1.sessions_pb2_grpc import SessionsStub
 from execd_api.v1.targets_pb2_grpc import TargetsStub
 
 from execctl.answers import answer, stream
-from execctl.errors import ClientError
 from execctl.failure import client_error
 from execctl.interrupts import held
 
@@ -31,12 +31,18 @@ Response = TypeVar("Response")
 
 # A daemon that does not answer must not hold a terminal for ever; storing a big profile takes seconds.
 CALL_TIMEOUT_S = 120.0
-# How long an attach may take before the user is told what it waits for.
-ATTACH_PATIENCE_S = 1.0
+# For what is only looked up: a list, the checks of a process.
+LOOK_TIMEOUT_S = 30.0
+# After so long without an answer the daemon is asked something that it answers at once, or not at all, and after as
+# long again the user is told; what an attach waits for is told too.
+PATIENCE_S = 1.0
 # Beyond what the daemon waits for a safe point: looking at the target before it, arming collectors after.
 ATTACH_MARGIN_S = 30.0
 # Lists carry command lines, of 128 KiB each at worst; grpc's own limit is 4 MiB.
 MAX_MESSAGE_BYTES = 64 << 20
+# How long a connection may take to be made, whatever its name says: by grpc's own 20 s a daemon that is stopped for
+# longer is gone.
+CONNECT_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +57,24 @@ class Rendering:
 class Client:
     """An open channel to one daemon; a context manager. Every method raises ClientError."""
 
-    def __init__(self, socket: str) -> None:
-        """Open a channel to the unix socket at this absolute path; nothing is sent yet."""
-        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
+    def __init__(self, socket: str, on_silence: Callable[[], None] = lambda: None) -> None:
+        """Open a channel; nothing is sent yet.
+
+        Args:
+            socket: absolute path of the daemon's unix socket.
+            on_silence: called each time that a call waits for a daemon which answers no question.
+        """
+        options = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
+            ("grpc.enable_http_proxy", 0),
+        ]
         self._socket = socket
+        self._on_silence = on_silence
         with held():
             # The address is a URI, and grpc decodes it.
             self._channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(socket))}", options=options)
+            self._daemon = DaemonStub(self._channel)
             self._targets = TargetsStub(self._channel)
             self._sessions = SessionsStub(self._channel)
             self._profiles = ProfilesStub(self._channel)
@@ -72,14 +89,12 @@ class Client:
 
     def list_targets(self) -> Sequence[targets_pb2.Candidate]:
         """Return the CPython processes that this user can see, by PID."""
-        return self._ask(self._targets.List, targets_pb2.ListTargetsRequest()).candidates
+        return self._ask(self._targets.List, targets_pb2.ListTargetsRequest(), LOOK_TIMEOUT_S).candidates
 
-    def inspect(
-        self, target: str, *, every_check: bool = False, allow_seccomp: bool = False, timeout_s: float = CALL_TIMEOUT_S
-    ) -> targets_pb2.Candidate:
-        """Return one process and where it is; with every check of an attach, `allow_seccomp` among its terms."""
-        request = targets_pb2.InspectRequest(target=target, every_check=every_check, allow_seccomp=allow_seccomp)
-        return self._ask(self._targets.Inspect, request, timeout_s)
+    def examine(self, target: str, *, allow_seccomp: bool) -> targets_pb2.Candidate:
+        """Return one process, where it is, and every check of an attach, `allow_seccomp` among its terms."""
+        request = targets_pb2.InspectRequest(target=target, every_check=True, allow_seccomp=allow_seccomp)
+        return self._ask(self._targets.Inspect, request, LOOK_TIMEOUT_S)
 
     def attach(
         self,
@@ -101,7 +116,8 @@ class Client:
             name: what to call the session, or "".
             allow_seccomp: attach under seccomp filters that the daemon may not read too.
             duration_ms: after which the daemon ends the session if this client does not; 0 for never.
-            on_wait: called each second that it takes, with where the target is, "" where that is not known.
+            on_wait: called each second that it takes and the daemon is well, with where the target is, "" where
+                that is not known.
         """
         asked = sessions_pb2.SessionSpec(collector=spec.collector, options_json=json.dumps(spec.options))
         request = targets_pb2.AttachRequest(
@@ -115,14 +131,15 @@ class Client:
         with self._translated():
             return answer(
                 lambda: self._targets.Attach.future(request, timeout=timeout_ms / 1000 + ATTACH_MARGIN_S),
-                patience_s=ATTACH_PATIENCE_S,
-                on_wait=lambda: on_wait(self._place(target)),
+                patience_s=PATIENCE_S,
+                on_wait=lambda: on_wait(self._place(target)) if self._is_heard() else None,
             )
 
     def _place(self, target: str) -> str:
+        request = targets_pb2.InspectRequest(target=target)
         try:
-            return self.inspect(target, timeout_s=ATTACH_PATIENCE_S).place
-        except ClientError:
+            return answer(lambda: self._targets.Inspect.future(request, timeout=PATIENCE_S)).place
+        except grpc.RpcError:
             return ""  # of a target that has just ended, or an older daemon: the attach itself tells
 
     def detach(self, target: str, *, unless_used: bool = False) -> targets_pb2.DetachResponse:
@@ -136,7 +153,7 @@ class Client:
     def list_sessions(self, *, running_only: bool, limit: int) -> Sequence[sessions_pb2.Session]:
         """Return at most `limit` sessions, newest first."""
         request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit)
-        return self._ask(self._sessions.List, request).sessions
+        return self._ask(self._sessions.List, request, LOOK_TIMEOUT_S).sessions
 
     def stop(self, session: str) -> Sequence[sessions_pb2.Session]:
         """End sessions and return them as they are now; "" is the only running one."""
@@ -164,13 +181,19 @@ class Client:
     def list_profiles(self, session: str, limit: int) -> Sequence[profiles_pb2.Profile]:
         """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
         request = profiles_pb2.ListProfilesRequest(session=session, limit=limit)
-        return self._ask(self._profiles.List, request).profiles
+        return self._ask(self._profiles.List, request, LOOK_TIMEOUT_S).profiles
 
     def render(self, query: ReportQuery) -> Rendering:
         """Return a rendering of a profile, all its pieces put together."""
         request = _render_request(query)
         with self._translated():
-            chunks = list(stream(lambda: self._reports.Render(request, timeout=CALL_TIMEOUT_S)))
+            chunks = list(
+                stream(
+                    lambda: self._reports.Render(request, timeout=CALL_TIMEOUT_S),
+                    patience_s=PATIENCE_S,
+                    on_wait=self._is_heard,
+                )
+            )
         data = b"".join(chunk.data for chunk in chunks)
         return Rendering(data, chunks[0].profile, tuple(chunks[0].notes)) if chunks else Rendering(data, "", ())
 
@@ -181,7 +204,19 @@ class Client:
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> Response:
         with self._translated():
-            return answer(lambda: method.future(request, timeout=timeout_s))
+            return answer(
+                lambda: method.future(request, timeout=timeout_s), patience_s=PATIENCE_S, on_wait=self._is_heard
+            )
+
+    def _is_heard(self) -> bool:
+        """Return whether the daemon answers at all, with an error too; where it does not, its silence is told."""
+        try:
+            answer(lambda: self._daemon.Info.future(daemon_pb2.InfoRequest(), timeout=PATIENCE_S))
+        except grpc.RpcError as error:
+            if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._on_silence()
+                return False
+        return True
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

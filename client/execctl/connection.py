@@ -14,6 +14,7 @@ from execctl.errors import ClientError
 from execctl.exits import ExitCode
 from execctl.interrupts import held
 from execctl.paths import socket_path
+from execctl.silence import Silence
 
 if TYPE_CHECKING:
     from execctl.client import Client
@@ -44,7 +45,7 @@ class Connection:
             self._start(path)
         with held():
             from execctl.client import Client  # noqa: PLC0415 - imports grpc, which costs more than all the rest
-        return Client(path)
+        return Client(path, Silence(path).tell)
 
     def _start(self, path: str) -> None:
         if not self.may_start:
@@ -67,8 +68,12 @@ def listens(path: str) -> bool:
         ClientError: the socket is there, but this user may not connect to it.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # Where it accepts none for long, as when it is stopped, connections queue up, and one more would wait.
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:
+            return True
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return False
         except OSError as error:

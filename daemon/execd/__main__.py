@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from execd import cli, logs
+from execd import cli, descriptors, logs
 from execd.endings import Endings
 from execd.errors import AlreadyRunning, DataDirectoryInUse, ExecdError
 from execd.instance import Instance
@@ -100,7 +100,9 @@ def build(config: Config, log: logging.Logger, shut_down: Callable[[], None], cl
 
     store = _open_store(config.data_dir)
     closing.callback(store.close)
-    attacher = Attacher()
+    allowance = descriptors.raise_limit()
+    log.info("files that may be open", extra={"facts": {"now": allowance.now, "before": allowance.before}})
+    attacher = Attacher(files_limit=allowance.before)
     attacher.start()
     closing.callback(attacher.close)
     registry = Registry(store, attacher, time.time)

@@ -119,6 +119,8 @@ def stop(config: Config) -> int | None:
 def _end(process: int, pid: int) -> None:
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, signal.SIGTERM)
+        # One that is stopped would not see that.
+        signal.pidfd_send_signal(process, signal.SIGCONT)
     poller = select.poll()
     poller.register(process, select.POLLIN)
     if not poller.poll(STOP_TIMEOUT_S * 1000):

@@ -5,7 +5,8 @@ the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 close (closes one of them, or all), stub and forget (what a forked child calls); silence (of
 os.fork's warning, here and at each fork); hurry (shortens the switch interval, see
-haste.py); turn (empty where another thread of the same launch is the agent's).
+haste.py); turn (empty where another thread of the same launch is the agent's); sizes (of the bytecode, 0 where
+there is none, and of the sources).
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 _PACKAGE = "execd_agent"
 
 
-def receive(descriptor: int, count: int, data: bytes = b"") -> bytes:
-    """Return `data` and what the daemon sends, so many bytes or more: it sends nothing else before the hello."""
-    read, hurry = frozen["_bootstrap_external"]._os.read, settings["hurry"]
+def receive(descriptor: int, count: int) -> bytes:
+    """Return so many bytes of what the daemon sends."""
+    read, hurry, data = frozen["_bootstrap_external"]._os.read, settings["hurry"], b""
     while len(data) < count:
         hurry(on=True)
-        part = read(descriptor, 131072)
+        part = read(descriptor, count - len(data))
         hurry(on=False)
         if not part:
             raise EOFError
@@ -52,17 +53,15 @@ def read_modules(descriptor: int) -> tuple[dict[str, Any], Any]:
     The bytecode is taken where this interpreter would take a .pyc file of it: where its magic number is the same.
     """
     external = frozen["_bootstrap_external"]
-    data = receive(descriptor, 16)
-    bytecode_size, sources_size = int(data[:8], 16), int(data[8:16], 16)
-    data = receive(descriptor, 16 + bytecode_size, data)[16:]
-    if data[:4] == external.MAGIC_NUMBER:
-        return from_bytecode(data, external.marshal.loads)
+    bytecode_size, sources_size = settings["sizes"]
     if bytecode_size:
+        bytecode = receive(descriptor, bytecode_size)
+        if bytecode[:4] == external.MAGIC_NUMBER:
+            return from_bytecode(bytecode, external.marshal.loads)
         # What the helper knows from a hello (delivery.py).
         external._os.write(descriptor, b"\0\0\0\0\7\0\0\0")
-        data = b""
     # Not hostile: the daemon could as well have sent code.
-    return from_sources(eval(receive(descriptor, sources_size, data), {"__builtins__": {}}))  # noqa: S307
+    return from_sources(eval(receive(descriptor, sources_size), {"__builtins__": {}}))  # noqa: S307
 
 
 def main() -> None:

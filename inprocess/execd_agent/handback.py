@@ -2,7 +2,8 @@
 
 It belongs to the target, so it is raised there again once the thread is out of the injected text: within it the
 interpreter would print it and drop it. A thread of our own waits for that instant. Executed inside of an except clause,
-with the globals of launch.py and `launch`, its source: where the exception came before it began, it is run from here.
+with the globals of launch.py and `launch`, its source: where the exception came before it began, it is run from here,
+as it is where the text's bytecode is not that of this interpreter.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     frozen: dict[str, Any]
-    bootstrap: str
+    bootstrap: bytes
     settings: dict[str, Any]
-    launch: str
+    launch: bytes
 
 # Events of the text and of what it loads, of which a hook may refuse one.
-_AUDITED = ("marshal.loads", "compile", "exec", "object.__getattr__")
+_AUDITED = ("marshal.loads", "compile", "function.__new__", "object.__getattr__")
 
 
-def hand_back(error: BaseException) -> None:
+def hand_back(error: BaseException, turn: list[bool]) -> None:
     """Raise an exception of the target's signal handler again, in the interrupted thread, once we are out of it."""
     thread, sys = frozen["_thread"], frozen["sys"]
     # This function, this file, the lambda that executes it (execd.attach.text), the text.
@@ -29,7 +30,7 @@ def hand_back(error: BaseException) -> None:
     saved = getattr(monkey, "saved", {}).get("_thread", {}) if monkey else {}
     start = saved.get("start_new_thread") or thread.start_new_thread
     try:
-        start(raise_outside, (error, thread.get_ident(), text))
+        start(raise_outside, (error, thread.get_ident(), text, turn))
     except RuntimeError:  # no more threads; not the exception that it is, but not lost
         thread.interrupt_main()
 
@@ -49,7 +50,7 @@ def find_ctypes() -> Any:
     return module
 
 
-def raise_outside(error: BaseException, ident: int, text: Any) -> None:
+def raise_outside(error: BaseException, ident: int, text: Any, turn: list[bool]) -> None:
     """Wait in a thread of our own until the interrupted one has left the text's frame, then raise there."""
     sys = frozen["sys"]
     while True:
@@ -58,6 +59,12 @@ def raise_outside(error: BaseException, ident: int, text: Any) -> None:
             frame = frame.f_back
         if frame is None:
             break
+    # A thread that was started and has not begun goes by the number of the one that started it (pystate.c, to 3.11):
+    # the agent's would get the exception. Bounded: it may not have come to be.
+    waits = 2000
+    while turn and waits:
+        waits -= 1
+        frozen["_bootstrap_external"]._os.stat("/")
     # SetAsyncExc takes a class: this one turns into the exception when it is instantiated.
     members = {"__new__": lambda *_: error, "__init__": lambda *_: None}
     carrier = type("carrier", (type(error),), members)
@@ -73,35 +80,37 @@ def raise_outside(error: BaseException, ident: int, text: Any) -> None:
     prototype(ctypes.dlsym(ctypes.dlopen(None, 0), "PyThreadState_SetAsyncExc"))(ident, carrier)
 
 
-def make_up(error: BaseException) -> None:
-    """Start the agent where launch.py did not come to it; compiling it takes a millisecond in which signals come."""
+def make_up(error: BaseException) -> Any:
+    """Start the agent where launch.py did not come to it. Returns what is empty once the agent's thread has begun."""
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_name == "launch":
-            return
+            return trace.tb_frame.f_globals["settings"].get("turn")
         trace = trace.tb_next
     builtins = frozen["__builtins__"]
     names = {"__builtins__": builtins, "frozen": frozen, "bootstrap": bootstrap, "settings": settings}
-    try:
-        builtins["exec"](launch, names)
-    except BaseException:  # noqa: BLE001 - one more of the target's; the first is the one that it gets
-        # The interpreter notes a KeyboardInterrupt that leaves an exec, for its exit code, until the next one.
-        builtins["exec"]("", names)
+    function: Any = make_up.__class__
+    try:  # noqa: SIM105 - contextlib would be one more module in the target
+        function(builtins["compile"](launch, "<string>", "exec"), names)()
+    except BaseException:  # noqa: BLE001, S110 - one more of the target's; the first is the one that it gets
+        pass
+    return settings.get("turn")
 
 
-def is_refusal(error: BaseException) -> bool:
+def is_ours(error: BaseException) -> bool:
     """Tell an exception of something that the text did: an audit hook of the target has the event's name in it.
 
-    One of a signal handler comes with the handler's frame; that of Ctrl-C, or of another thread's, has none.
+    One of a signal handler comes with the handler's frame; that of Ctrl-C, or of another thread's, has none, and is
+    none of those that code without a fault of its own does not raise.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == "<string>":
         trace = trace.tb_next
-    return trace is not None and any(
-        type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values()
-    )
+    if trace is None:
+        return type(error) in (AttributeError, KeyError, NameError, TypeError, ValueError)
+    return any(type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values())
 
 
-make_up(frozen["sys"].exc_info()[1])
-if not is_refusal(frozen["sys"].exc_info()[1]):
-    hand_back(frozen["sys"].exc_info()[1])
+begun = make_up(frozen["sys"].exc_info()[1])
+if not is_ours(frozen["sys"].exc_info()[1]):
+    hand_back(frozen["sys"].exc_info()[1], begun)

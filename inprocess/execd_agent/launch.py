@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     frozen: dict[str, Any]
-    bootstrap: str
+    bootstrap: Any
     settings: dict[str, Any]
 
 # What a signal handler that raises may spoil; it is called again after each.
@@ -31,15 +31,24 @@ _FUNCTIONS = (
     *("__build_class__", "all", "any", "compile", "delattr", "eval", "exec", "getattr", "globals", "hasattr", "id"),
     *("isinstance", "issubclass", "len", "locals", "max", "min", "ord", "repr", "setattr", "sorted", "vars"),
 )
+# The same in modules; what is replaced there runs the agent's thread as one of the program's own kind.
+_IN_MODULES = {
+    "_thread": ("allocate_lock", "get_native_id", "stack_size", "start_new_thread"),
+    "marshal": ("loads",),
+    "posix": ("close", "fstat", "getpid", "read", "register_at_fork", "stat", "write"),
+    "sys": ("_current_frames", "_getframe", "getswitchinterval", "setswitchinterval"),
+    "_signal": ("pthread_sigmask", "valid_signals"),
+}
 # A program that replaces some later must not be told of what stays here, in the list of the stub, until we leave.
 (lambda: None).__globals__["__builtins__"] = {**frozen["__builtins__"]}
 
 
 def original(module: ModuleType, name: str) -> Any:
-    """Return an attribute as it was before gevent replaced it."""
+    """Return an attribute as it was before gevent or pydevd replaced it, None where there is none."""
     monkey = frozen["sys"].modules.get("gevent.monkey")
     saved = getattr(monkey, "saved", {}).get(module.__name__, {}) if monkey else {}
-    return saved.get(name) or getattr(module, name)
+    own = module.__dict__
+    return saved.get(name) or own.get("_original_" + name) or own.get(name)
 
 
 def closer(posix: Any, failed: Any, files: Any) -> Any:
@@ -258,10 +267,17 @@ def is_ours(error: BaseException) -> bool:
     return any(type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values())
 
 
-def replaced_functions() -> list[str]:
-    """Return the names of the functions in builtins that are not the interpreter's; it calls none of them."""
+def replaced_functions(posix: Any) -> list[str]:
+    """Return the names of the functions that are not the interpreter's; it calls none of them."""
     kind = "".join.__class__
-    return [name for name in _FUNCTIONS if frozen["__builtins__"].get(name).__class__ is not kind]
+    replaced = [name for name in _FUNCTIONS if frozen["__builtins__"].get(name).__class__ is not kind]
+    if replaced:
+        return replaced
+    sys, marshal = frozen["sys"], frozen["_bootstrap_external"].marshal
+    for module in (frozen["_thread"], marshal, posix, sys, sys.modules.get("_signal")):
+        names = _IN_MODULES.get(module.__name__, ()) if module else ()
+        replaced += [module.__name__ + "." + name for name in names if original(module, name).__class__ is not kind]
+    return replaced
 
 
 def refuse(reason: str) -> None:
@@ -293,7 +309,7 @@ def launch() -> None:
     settings["silence"] = silencer(sys, posix, frozen["_warnings"])
     # Of two threads the second finds nothing to take, and ends.
     settings["turn"] = [True]
-    replaced = replaced_functions()
+    replaced = replaced_functions(posix)
     if replaced:
         refuse(_REPLACED + ", ".join(replaced))
         return

@@ -86,7 +86,7 @@ def visited(attacher: Attacher, program: Program, activity: Activity) -> Visit:
         progress.append(activity.progress(program))
     return Visit(
         version=program.interpreter.full_version,
-        expected_method=activity.method(program.interpreter.version),
+        expected_method=activity.method(),
         methods=tuple(methods),
         hello=link.hello,
         before=before,

@@ -273,16 +273,15 @@ def test_status_tells_that_none_runs(place: Place) -> None:
     assert place.status()["running"] is False
 
 
-def test_status_tells_of_a_daemon_that_does_not_answer(place: Place) -> None:
+def test_status_tells_of_a_daemon_that_is_stopped_and_stop_ends_it(place: Place) -> None:
     place.run("start")
     pid = place.pid()
     os.kill(pid, signal.SIGSTOP)
-    try:
-        status = place.run("status")
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    status, stopped = place.run("status"), place.run("stop")
     assert status.returncode == NO_DAEMON
     assert status.stdout.startswith(f"execd runs and does not answer\npid: {pid}\n")
+    assert (stopped.returncode, stopped.stdout) == (0, f"execd ended: PID {pid}\n")
+    assert place.log()[-1]["facts"] == {"cause": "SIGTERM"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -1,4 +1,4 @@
-"""Targets at the limits of their cgroups: never killed because of us, refused with the limit's name."""
+"""Targets that their cgroups limit or freeze: never killed because of us, refused with the limit's name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from activities import commands_read
+from activities import commands_read, entered
 from attachments import attach, attached, detach, record_calls
-from cgroups import cgroup
-from execd.errors import NotSupported
+from cgroups import cgroup, frozen
+from execd.attach import process
+from execd.errors import AttachTimeout, NotSupported
 from execd.model.codec import decode
+from execd.model.target import Outcome
 from footprint import footprint, settled
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 VERSIONS = ("3.9", "3.13", "3.15")
 MIB = 1 << 20
+PROGRAMS = {"busy": entered, "reading": commands_read}
 TIMEOUT_S = 3.0
+TOO_SHORT_S = 0.3
 DEPTH = 15
 CALLS = 2 ** (DEPTH + 1) - 2
 
@@ -109,3 +113,26 @@ def test_a_target_whose_cgroup_takes_no_thread_is_refused_until_it_does(
     with attached(attacher, program.pid) as link:
         detach(link)
     assert commands_read(program) == 1
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_a_target_that_version_2_has_frozen_is_waited_for_and_not_touched(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher, name: str
+) -> None:
+    """It can be stopped by ptrace, and a chain of ours would wait in it until it is thawed."""
+    program = spawn(interpreter, name)
+    before = footprint(program.pid)
+    key = process.target_key(program.pid)
+    with frozen(program.pid):
+        with pytest.raises(AttachTimeout, match="is frozen by its cgroup") as caught:
+            attacher.attach(key, TOO_SHORT_S, lambda: False)
+        assert "thaw" in caught.value.remedy
+        assert footprint(program.pid) == before
+        (told,) = [check for check in attacher.examine(key) if check.name == "not stopped"]
+        assert (told.outcome, told.remedy) == (Outcome.UNKNOWN, caught.value.remedy)
+    with attached(attacher, program.pid) as link:
+        record_calls(link)
+        detach(link)
+    PROGRAMS[name](program)
+    assert program.stderr() == ""

@@ -85,7 +85,7 @@ def behind(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, script: s
     before = footprint(program.pid)
     block(program)
     send(program, script)
-    with pytest.raises(AttachTimeout, match="another debugger's script is pending"):
+    with pytest.raises(AttachTimeout, match="holding the GIL"):
         attacher.attach(process.target_key(program.pid), TOO_SHORT_S, lambda: False)
     assert settled(program.pid, before) == before
     attaching = Attaching(attacher, program.pid)

@@ -28,6 +28,8 @@ VERSIONS = ("3.9", "3.12", "3.15")
 WAITS = {"sleep": {"23", "270", "230"}, "select": {"23", "270"}, "read": {"0"}, "work": set[str]()}
 ATTACHES = 15
 SOAK_ATTACHES = 200
+# A handler that raises a thousand times a second does so in every second attach before the text has been compiled.
+STORM_US, STORM_ATTACHES = "1000", 8
 # A signal has its effect within microseconds; one that waits for the end of the call has none.
 EFFECT_S = 5.0
 # An attach lends the main thread twice within some ten milliseconds.
@@ -106,6 +108,23 @@ def test_an_exception_of_a_handler_surfaces_where_it_would_have_without_us(
     """From 3.14 a call that a signal ends runs the script of a debugger first, and the handler within that."""
     program = spawn(interpreter, "signalled", "sleep")
     require_each_signal_to_arrive(program, attacher, number, WAITS["sleep"], ATTACHES)
+
+
+@pytest.mark.parametrize("interpreter", ["3.12", "3.14", "3.15"], indirect=True)
+def test_of_handlers_that_raise_a_thousand_times_a_second_none_is_lost(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    program = spawn(interpreter, "raising", STORM_US)
+    for _ in range(STORM_ATTACHES):
+        with attached(attacher, program.pid) as link:
+            detach(link)
+
+    def all_caught() -> bool:
+        counters = program.ask_json("counters")
+        return bool(counters["raised"] == counters["caught"] > 0)
+
+    assert becomes(all_caught, EFFECT_S)
+    assert program.stderr() == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])

@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import ACTIVITIES, Activity, commands_read
 from attachments import attach, attached, detach
+from execd.attach import attachment, helper, process
 from execd.attach.attacher import Attacher
 from execd.attach.helper_process import HELPER_COMMAND
+from execd.attach.interpreter import Finder
 from execd.attach.link import find_markers
+from execd.attach.ptrace import Ptrace
+from execd.attach.text import read_agent
 from execd.errors import AttachTimeout
 from footprint import becomes, footprint, state_letters, system_call
 
@@ -80,6 +84,31 @@ def test_a_helper_whose_daemon_was_killed_ends_without_a_word(*, answered: bool)
         ours.close()
         assert helper.communicate(timeout=END_TIMEOUT_S)[1] == ""
     assert helper.returncode == 0
+
+
+def test_an_order_of_a_daemon_that_has_died_is_not_carried_out(local_interpreter: Interpreter, spawn: Spawn) -> None:
+    """A helper that is being started when its daemon is killed finds the order in its socket."""
+    program = spawn(local_interpreter, "reading")
+    key = process.target_key(program.pid)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    order = {"op": "attach", "pid": key.pid, "start_ticks": key.start_ticks, "timeout_s": 1.0, "marker": "m"}
+    ours.send(json.dumps({**order, "dead_man_s": 30, "allow_seccomp": False}).encode())
+    ours.close()
+    ptrace = CountingPtrace()
+    helper.serve(theirs, attachment.Kit(Finder(), read_agent(), ptrace))
+    theirs.close()
+    assert ptrace.calls == 0
+
+
+class CountingPtrace(Ptrace):
+    """Counts the calls that are made."""
+
+    calls = 0
+
+    def call(self, request: int, tid: int, address: int, data: int) -> int:
+        """Makes one call."""
+        self.calls += 1
+        return super().call(request, tid, address, data)
 
 
 def die_after_each_call(program: Program, activity: Activity) -> int:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attachments import await_tidying
 from daemons import CALLS
-from footprint import becomes, footprint
+from footprint import footprint
 
 if TYPE_CHECKING:
     from conftest import Spawn
     from daemons import Daemon
     from interpreters import Interpreter
-
-# From the answer of an attach to what is tidied up after it.
-TIDYING_S = 2.0
 
 
 def test_a_second_attach_joins_the_agent_that_is_there(
@@ -21,7 +19,7 @@ def test_a_second_attach_joins_the_agent_that_is_there(
 ) -> None:
     program = spawn(local_interpreter, "busy")
     first = daemon.attach(program.pid)
-    assert becomes(lambda: not footprint(program.pid).pages, TIDYING_S)
+    await_tidying(program.pid)
     with_one_agent = footprint(program.pid)
     second = daemon.attach(program.pid, CALLS)
     assert (first.joined, second.joined) == (False, True)

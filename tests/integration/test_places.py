@@ -18,10 +18,10 @@ from execd.attach.interpreter import Finder
 from execd.errors import NotPermitted, NotSupported
 from footprint import becomes, footprint, resident_kib, settled
 from interpreters import SUPPORTED
-from places import NOBODY, PLACES, Installation, Place, Placed, compiled_embedder, without_sections
+from places import NOBODY, PLACES, Installation, Place, Placed, compiled_embedder, stripped, without_sections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from execd.attach.attacher import Attacher
     from interpreters import Interpreter
@@ -176,12 +176,13 @@ def test_a_program_of_any_name_on_a_library_of_any_name_is_attached_to(
         require_attachable(attacher, placed, tries)
 
 
-def test_a_program_without_any_section_is_attached_to(
-    version: Interpreter, tries: int, start: Start, attacher: Attacher
+@pytest.mark.parametrize("strip", [stripped, without_sections], ids=["strip", "sstrip"])
+def test_a_stripped_program_is_attached_to(
+    version: Interpreter, strip: Callable[[Path], None], tries: int, start: Start, attacher: Attacher
 ) -> None:
     with Installation(version) as copy:
         for file in copy.files:
-            without_sections(file)
+            strip(file)
         placed = start(copy.interpreter, "busy", environment=copy.environment)
         assert Finder().version(placed.pid).startswith(version.version)
         require_attachable(attacher, placed, tries)

@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from activities import commands_read
-from attachments import attach, attached, detach
+from attachments import attach, attached, await_tidying, detach
 from execd.attach import attachment, process, scan
 from execd.attach.attacher import Attacher
 from execd.attach.channel import Channel
@@ -111,6 +112,35 @@ def test_a_traced_process_stays_with_its_tracer(
     assert commands_read(program) == 1
 
 
+def test_a_tracer_that_is_a_thread_is_told_by_its_process_and_name(
+    local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
+) -> None:
+    """The kernel names the thread, which no list of processes shows."""
+    program = spawn(local_interpreter, "reading")
+    traced, refused = threading.Event(), threading.Event()
+
+    def trace() -> None:
+        debugger = Ptrace()
+        debugger.seize(program.pid)
+        traced.set()
+        refused.wait()
+        debugger.stop(program.pid)
+        debugger.detach(program.pid)
+
+    tracer = threading.Thread(target=trace)
+    tracer.start()
+    assert traced.wait(STARTS_S)
+    try:
+        assert process.status(program.pid).tracer_pid == tracer.native_id != os.getpid()
+        name = Path("/proc/self/comm").read_text().strip()
+        told = re.escape(f"traced by process {os.getpid()} ({name})")
+        require_refused(attacher, program.pid, NotPermitted, told, f"(PID {os.getpid()})")
+    finally:
+        refused.set()
+        tracer.join()
+    assert commands_read(program) == 1
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_the_process_of_another_user_is_refused_with_the_remedy(local_interpreter: Interpreter, spawn: Spawn) -> None:
     program = spawn(local_interpreter, "reading")
@@ -156,6 +186,7 @@ def test_the_agent_of_another_living_daemon_is_named(
     other = Attacher()
     other.marker = marker_name(os.getuid(), os.getppid())
     with attached(other, program.pid) as link:
+        await_tidying(program.pid)
         message = f"agent of another daemon, process {os.getppid()}"
         require_refused(attacher, program.pid, NotPermitted, message, f"PID {os.getppid()}")
         detach(link)
@@ -175,6 +206,25 @@ def test_the_mark_of_a_daemon_that_is_dead_keeps_nobody_out(
         detach(link)
     other.close()
     assert commands_read(program) == 1
+
+
+@pytest.mark.parametrize("interpreter", ["3.9", "3.12", "3.14", "3.15"], indirect=True)
+def test_a_target_that_may_have_no_code_of_ours_is_attached_to_without(
+    interpreter: Interpreter, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Policies against new executable memory refuse the page that the function of call.py lies in."""
+    program = spawn(interpreter, "busy")
+    before = footprint(program.pid)
+    monkeypatch.setattr(attachment.call, "place", lambda *_: None)
+    key = process.target_key(program.pid)
+    order = attachment.AttachOrder(key.pid, key.start_ticks, 5.0, marker_name(os.getuid(), os.getpid()), 30)
+    with attachment.attach(order, attachment.Kit(Finder(), read_agent(), Ptrace()), lambda: False) as attached:
+        method = attached.method
+        channel = Channel(attached.channel.dup(), program.pid)
+    channel.hello(attached.nonce)
+    channel.close()
+    assert method == ("remote debugger" if interpreter.version in ("3.14", "3.15") else "pending call")
+    assert settled(program.pid, before) == before
 
 
 @pytest.mark.parametrize("error", [NotPermitted("no more"), ProcessLookupError()])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from attachments import attach, attached
+from attachments import attach, attached, await_tidying
 from execd.attach import process
 from execd.attach.attacher import Attacher
 from execd.attach.link import marker_name
@@ -81,6 +81,7 @@ def taken(interpreter: Interpreter, spawn: Spawn) -> Iterator[int]:
     other = Attacher()
     other.marker = marker_name(os.getuid(), os.getppid())
     with attached(other, program.pid):
+        await_tidying(program.pid)
         yield program.pid
     other.close()
 

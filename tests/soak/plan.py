@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CYCLES = 10_000
 KILLS = 1_000
 FORKS = 20_000
+# Cycles on one server, after which its memory must be at rest.
+LONG_CYCLES = 2_000
 # How many kills are a step, and how long one may take on a busy machine, seconds.
 KILLS_A_STEP = {"daemon-kills": (25, 20.0), "helper-kills": (50, 10.0), "target-kills": (50, 10.0)}
 KILLERS = {
@@ -60,6 +62,7 @@ def plan(scale: float, versions: Iterable[str]) -> list[Step]:
     versions = list(versions)
     kinds = [
         list(cycle_steps(math.ceil(CYCLES * scale / len(versions) / len(cycles.SERVERS)), versions)),
+        list(long_steps(math.ceil(LONG_CYCLES * scale), versions)),
         list(fork_steps(math.ceil(FORKS * scale / len(versions) / len(forks.MODES)), versions)),
         *(list(kill_steps(kind, math.ceil(KILLS * scale))) for kind in KILLERS),
     ]
@@ -75,6 +78,16 @@ def cycle_steps(count: int, versions: list[str]) -> Iterator[Step]:
             return cycles.run_cycles(bench, random, count, version, name)
 
         yield Step(f"cycles/{version}/{name}/{count}", count, START_S + count * CYCLE_S, run)
+
+
+def long_steps(count: int, versions: list[str]) -> Iterator[Step]:
+    """So many cycles that the server's memory has come to rest, on that server which takes longest to."""
+    for version in versions:
+
+        def run(bench: Bench, random: Random, version: str = version) -> Outcome:
+            return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0])
+
+        yield Step(f"long/{version}/{cycles.SERVERS[0]}/{count}", count, START_S + count * CYCLE_S, run)
 
 
 def fork_steps(count: int, versions: list[str]) -> Iterator[Step]:

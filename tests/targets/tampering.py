@@ -8,6 +8,7 @@ its hooks for errors were told of; "kept" answers whether everything that it put
 import _thread
 import builtins
 import json
+import marshal
 import os
 import sys
 import threading
@@ -19,9 +20,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import workload
 
 REPLACED = (
-    *("__build_class__", "__import__", "all", "any", "compile", "delattr", "eval", "getattr", "globals", "hasattr"),
-    *("id", "isinstance", "issubclass", "len", "locals", "max", "min", "open", "ord", "print", "repr", "setattr"),
-    *("sorted", "vars"),
+    *("__build_class__", "__import__", "all", "any", "compile", "delattr", "eval", "exec", "getattr", "globals"),
+    *("hasattr", "id", "isinstance", "issubclass", "len", "locals", "max", "min", "open", "ord", "print", "repr"),
+    *("setattr", "sorted", "vars"),
 )
 ATTRIBUTES = (
     *((os, name) for name in ("read", "write", "getpid", "fork", "fstat", "register_at_fork")),
@@ -80,6 +81,11 @@ def replace(*names, raises=False):
         put(builtins, name, replacement(name, getattr(builtins, name), raises=raises))
 
 
+def replace_in(module, name, *, raises=False):
+    """Replaces a function of a module."""
+    put(module, name, replacement(name, getattr(module, name), raises=raises))
+
+
 def delete_attributes():
     """Those of modules that everybody uses; what the program needs itself it has kept."""
     for owner, name in ATTRIBUTES:
@@ -118,7 +124,9 @@ def forbid(forbidden):
 ACTIONS = {
     "usual-builtins": lambda: replace("__import__", "input", "open", "print", raises=True),
     "all-builtins": lambda: replace(*REPLACED),
-    "len": lambda: replace("len", raises=True),
+    **{name: lambda name=name: replace(name, raises=True) for name in ("compile", "exec", "len")},
+    "marshal": lambda: replace_in(marshal, "loads", raises=True),
+    "threads": lambda: replace_in(_thread, "start_new_thread"),
     "no-modules": lambda: sys.modules.clear(),
     "other-modules": lambda: put(sys, "modules", {}),
     "none-for-modules": lambda: sys.modules.update(

@@ -80,10 +80,18 @@ def text_of(node: ast.AST) -> str:
 
 
 def quoted_messages() -> list[str]:
-    """The messages that troubleshooting.md and the refusals of profiling.md quote."""
-    profiling = DOCUMENTS["docs/profiling.md"].partition("## What is refused")[2].partition("\n## ")[0]
+    """The messages that troubleshooting.md and the refusals and caveats of profiling.md quote."""
+    profiling = DOCUMENTS["docs/profiling.md"].partition("## What is refused")[2].partition("\n## Overhead")[0]
     tables, _, _ = DOCUMENTS["docs/troubleshooting.md"].partition("## The numbers look wrong")
     return re.findall(r"^\| `([^`]+)` \|", tables + profiling, re.MULTILINE)
+
+
+def caveats_of_collectors() -> set[str]:
+    """What the hooks note while they are in a target."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "inprocess/execd_agent/collectors").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    noted = [call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "_note"]
+    return {text_of(one.left if isinstance(one, ast.BinOp) else one) for one in noted}
 
 
 def is_in_the_sources(message: str) -> bool:
@@ -183,6 +191,11 @@ def test_every_command_is_documented() -> None:
 @pytest.mark.parametrize("message", quoted_messages())
 def test_every_message_that_is_explained_can_appear(message: str) -> None:
     assert is_in_the_sources(message)
+
+
+def test_every_caveat_of_the_collectors_is_explained() -> None:
+    assert len(caveats_of_collectors()) > 1
+    assert caveats_of_collectors() - set(quoted_messages()) == set()
 
 
 def test_a_message_that_cannot_appear_is_found() -> None:

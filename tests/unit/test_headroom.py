@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from execd.attach import headroom, process
 from execd.attach.headroom import memory_headroom
+from execd.errors import NotSupported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +85,18 @@ def test_cached_files_leave_room(groups: Path, monkeypatch: pytest.MonkeyPatch) 
     stat = "anon 300\ninactive_anon 7\nactive_file 20\ninactive_file 650"
     write(groups / "a", max="1000", current="990", **{"memory.stat": stat})
     assert memory_headroom(1) == 660
+
+
+def test_a_process_at_the_limit_of_a_group_of_version_2_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the names that the kernel gives the files; many machines have the memory groups of version 1 alone."""
+    monkeypatch.setattr(headroom, "_V2", replace(headroom._V2, folder=str(tmp_path)))  # noqa: SLF001
+    in_groups(monkeypatch, "0::/pod/container\n")
+    write(tmp_path / "pod" / "container", **{"memory.max": "max", "memory.current": str(500 * MIB)})
+    files = {"memory.current": str(508 * MIB), "memory.stat": f"anon 1\ninactive_file {MIB}\nslab 5"}
+    write(tmp_path / "pod", **{"memory.max": str(512 * MIB - 1), **files})
+    headroom.require_headroom(1)
+    write(tmp_path / "pod", **{"memory.max": str(511 * MIB - 1), **files})
+    with pytest.raises(NotSupported, match="within 4 MiB of the limit of its memory cgroup"):
+        headroom.require_headroom(1)

@@ -94,10 +94,17 @@ def test_a_stopped_process_is_refused_with_what_lets_it_run() -> None:
 
 def test_a_process_that_is_traced_already_is_refused_with_its_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as pid:
-        seen_as(monkeypatch, pid, tracer_pid=77)
-        with pytest.raises(NotPermitted, match="traced by process 77") as caught:
+        seen_as(monkeypatch, pid, tracer_pid=os.getppid())
+        with pytest.raises(NotPermitted, match=f"traced by process {os.getppid()} ") as caught:
             look(pid)
-    assert caught.value.facts["tracer_pid"] == "77"
+    assert caught.value.facts["tracer_pid"] == str(os.getppid())
+
+
+def test_a_tracer_that_is_not_to_be_seen_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as pid:
+        seen_as(monkeypatch, pid, tracer_pid=NO_PID)
+        with pytest.raises(NotPermitted, match=f"traced by process {NO_PID}$"):
+            look(pid)
 
 
 def test_another_users_process_is_refused_with_both_users(monkeypatch: pytest.MonkeyPatch) -> None:

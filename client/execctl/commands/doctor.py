@@ -29,7 +29,7 @@ def command(ctx: click.Context, *, target: str, allow_seccomp: bool, as_json: bo
     """
     connection: Connection = ctx.obj
     with connection.open() as client:
-        candidate = client.inspect(target, every_check=True, allow_seccomp=allow_seccomp)
+        candidate = client.examine(target, allow_seccomp=allow_seccomp)
     code = _exit_code(candidate)
     if as_json:
         record = candidate_record(candidate)

@@ -48,11 +48,15 @@ class Attacher:
     Args:
         command: starts a helper; it is given its socket as standard input.
         dead_man_s: silence of the daemon after which an agent removes itself, seconds.
+        files_limit: how many files a helper may open; None for as many as this process.
     """
 
-    def __init__(self, command: Sequence[str] = HELPER_COMMAND, dead_man_s: int = 30) -> None:
+    def __init__(
+        self, command: Sequence[str] = HELPER_COMMAND, dead_man_s: int = 30, files_limit: int | None = None
+    ) -> None:
         self._command = tuple(command)
         self._dead_man_s = dead_man_s
+        self._files_limit = files_limit
         # Guards the two lists, and tells of a helper that has come free.
         self._changed = threading.Condition()
         self._idle: list[HelperProcess] = []
@@ -154,7 +158,7 @@ class Attacher:
             if helper is None or not helper.lives:
                 if helper is not None:
                     helper.end()
-                helper = HelperProcess(self._command)
+                helper = HelperProcess(self._command, self._files_limit)
             self._working.append(helper)
             return helper
 

@@ -9,17 +9,18 @@ import contextlib
 import fcntl
 import os
 import secrets
+import select
 import socket
 import struct
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from execd.attach import checks, late_signals, process, refusals, text
+from execd.attach import call, checks, late_signals, process, refusals, text
 from execd.attach import link as links
 from execd.attach.children import close_in_children
 from execd.attach.delivery import Delivery
-from execd.attach.injection import BORROWED, Injection
+from execd.attach.injection import BORROWED, PENDING_CALL, Injection
 from execd.attach.stopped import StopClock, Stopper
 from execd.attach.subject import Subject
 from execd.errors import AttachBusy, AttachTimeout, ExecdError, TargetGone
@@ -123,9 +124,9 @@ def attach(order: AttachOrder, kit: Kit, cancelled: Callable[[], bool]) -> Itera
         link = patience.retry(links.Opening(stopper, found, order.marker, subject.mappings).attempt)
         late_signals.hand_on(stopper, found)
         threads = set(process.threads(order.pid))
-        channel, method, nonce = _inject(order, kit, stopper, found, link, pidfd, patience)
+        channel, method, nonce, unmapped = _inject(order, kit, stopper, found, link, pidfd, patience)
         tidying.callback(channel.close)
-        tidying.callback(_tidy, kit, found, link, pidfd, method, threads)
+        tidying.callback(_tidy, kit, found, link, pidfd, threads, unmapped=unmapped or method == BORROWED)
         yield Attached(channel, pidfd, method, subject.clock.held_ns // 1000, nonce)
 
 
@@ -186,7 +187,7 @@ def _inject(
     link: links.Link,
     pidfd: int,
     patience: _Patience,
-) -> tuple[socket.socket, str, str]:
+) -> tuple[socket.socket, str, str, bool]:
     nonce = secrets.token_hex(8)
     channel: socket.socket | None = None
     injection: Injection | None = None
@@ -195,8 +196,11 @@ def _inject(
         _set_dead_man(pidfd, link, order.dead_man_s)
         delivery = Delivery(channel, text.bundle(kit.agent, found.version), kit.agent.sources_literal)
         _place_text(kit.agent, found, link, pidfd, nonce)
-        injection = Injection(stopper, found, link, delivery.arrived, patience.cancelled)
-        return channel, injection.run(patience.deadline), nonce
+        function = call.place(found, link)
+        injection = Injection(stopper, found, link, delivery.arrived, patience.cancelled, function)
+        method = injection.run(patience.deadline)
+        unmapped = function is not None and method == PENDING_CALL
+        return channel, method, nonce, unmapped  # noqa: TRY300 - what comes before may raise all the same
     except BaseException:
         if channel is not None:
             channel.close()
@@ -232,17 +236,19 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
         os.close(marker)
 
 
-def _tidy(kit: Kit, found: Interpreter, link: links.Link, pidfd: int, method: str, before: set[int]) -> None:
+def _tidy(kit: Kit, found: Interpreter, link: links.Link, pidfd: int, before: set[int], *, unmapped: bool) -> None:
     """Take out what the text needed, and no more: the attach has succeeded, and what cannot be done now stays.
 
     The threads `before` are those that were there before the text ran.
     """
     pid = found.memory.pid
+    if select.select([pidfd], [], [], 0)[0]:
+        return  # it has ended, and its number may be another's
     with contextlib.suppress(ExecdError, ProcessLookupError):
         if found.layout.debugger is not None:
             _clear_text(link, pidfd)
         close_in_children(pid, kit.ptrace, found, link)
-        if method != BORROWED:
+        if not unmapped:
             _unmap(pid, kit, found, link, before)
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from execd.attach import process, x86_64
 from execd.attach.link import identity
-from execd.attach.ptrace import Ptrace
 from execd.attach.stopped import CHAIN_STACK, StopClock, Stopper
 from execd.errors import AttachBusy, ExecdError
 
 if TYPE_CHECKING:
     from execd.attach.interpreter import Interpreter
     from execd.attach.link import Link
+    from execd.attach.ptrace import Ptrace
 
 _KCMP = 312
 _KCMP_MEMORY = 1
@@ -46,17 +46,12 @@ def _close_in(child: int, parent: int, ptrace: Ptrace, found: Interpreter, link:
     # A child of vfork stands on its parent's stack, and executes a program in a moment.
     if not _held(child, link) or _share_memory(child, parent):
         return
-    own = Ptrace()
-    stopper = Stopper(child, own, StopClock(), process.mappings(child))
-    try:
-        # A fork leaves it one thread. While that is held a number does not become that of a file of the child's own.
-        with stopper.one(child):
-            steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in _held(child, link)]
-            if steps:
-                stopper.run_chain(child, steps, found.gadgets, b"", CHAIN_STACK)
-    finally:
-        # A child that has ended meanwhile, and was not waited for yet, is not one that cannot be let go.
-        ptrace.stuck = ptrace.stuck or (own.stuck and process.status(child).state not in "ZX")
+    stopper = Stopper(child, ptrace, StopClock(), process.mappings(child))
+    # A fork leaves it one thread. While that is held a number does not become that of a file of the child's own.
+    with stopper.one(child):
+        steps = [x86_64.system_call(found.gadgets, x86_64.CLOSE, number) for number in _held(child, link)]
+        if steps:
+            stopper.run_chain(child, steps, found.gadgets, b"", CHAIN_STACK)
 
 
 def _held(pid: int, link: Link) -> list[int]:

@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from typing import Any
 
 from execd.attach import text
@@ -27,6 +28,8 @@ _NICENESS = -10
 # While what the daemon does with an answer must not wait for the processor, nor the agent that it asks.
 _TIDY_AFTER_S = 0.02
 _COLLECT_AFTER_S = 0.2
+# In which all threads of a process that was killed are gone.
+_RELEASE_S = 0.05
 # Orders, each of which leaves some cycles.
 _UNCOLLECTED_LIMIT = 32
 
@@ -38,10 +41,12 @@ def serve(control: socket.socket, kit: Kit) -> None:
         request = json.loads(message)
         if request["op"] == "cancel":
             continue  # of an order that had come to its end by itself
+        if _is_closed(control):
+            return  # the daemon died before we could read it: nobody wants an agent any more
         if not _carry_out(request, control, kit):
             return
-        if kit.ptrace.stuck:
-            # A thread did not stop in time and will stop when it can; only our end makes the kernel let go of it.
+        if not _released(kit.ptrace):
+            # A thread did not stop in time and will stop when it can: only our end makes the kernel let go of it.
             os._exit(1)
         uncollected += 1
         if uncollected >= _UNCOLLECTED_LIMIT or not _is_readable(control, _COLLECT_AFTER_S):
@@ -81,6 +86,21 @@ def _tell(control: socket.socket, reply: dict[str, object], *descriptors: int) -
     except BrokenPipeError:
         return False
     return True
+
+
+def _released(ptrace: Ptrace) -> bool:
+    deadline = time.monotonic() + _RELEASE_S
+    while not (released := ptrace.release()) and time.monotonic() < deadline:
+        time.sleep(_RELEASE_S / 50)
+    return released
+
+
+def _is_closed(control: socket.socket) -> bool:
+    """Tell whether the daemon is gone: what it sent before stays to be read."""
+    try:
+        return _is_readable(control, 0) and not control.recv(1, socket.MSG_PEEK)
+    except ConnectionError:
+        return True
 
 
 def _is_readable(control: socket.socket, seconds: float) -> bool:

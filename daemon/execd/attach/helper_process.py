@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import select
 import socket
 import subprocess
@@ -33,13 +34,20 @@ class HelperProcess:
 
     Args:
         command: starts it; it is given its socket as standard input.
+        files_limit: how many files it may open; None for as many as this process.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], files_limit: int | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(command, stdin=theirs.fileno(), close_fds=True)
         theirs.close()
+        if files_limit is not None:
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (files_limit, hard))
         self._control = ours
+        # Not select(), which takes no descriptor above 1023: a daemon with as many clients has those.
+        self._answers = select.poll()
+        self._answers.register(ours, select.POLLIN)
 
     @property
     def pid(self) -> int:
@@ -70,7 +78,7 @@ class HelperProcess:
             raise self._ended(order, unread=True)
         deadline = time.monotonic() + timeout_s + _GRACE_S
         told = False
-        while not select.select([control], [], [], _POLL_S)[0]:
+        while not self._answers.poll(_POLL_S * 1000):
             if cancelled() and not told:
                 told = True
                 _tell(control, {"op": "cancel"})

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.attach import debugger, late_signals, pending, process, rootfs, x86_64
+from execd.attach import call, debugger, late_signals, pending, process, rootfs, x86_64
 from execd.attach.link import unmap_step
 from execd.attach.place import where
 from execd.attach.stopped import PYTHON_STACK
@@ -35,6 +35,8 @@ _THREADS_TRIED = 64
 _GILSTATE_UNLOCKED = 1
 _FIRST_LOOK_S = 0.03
 _LATER_LOOK_S = 0.1
+# A script that was taken up so long ago, and whose agent has not answered, may have ended before its first line.
+_LOST_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Injection:
         link: holds the text at link.text_address, and for 3.14+ in its marker.
         arrived: waits for at most the given seconds and tells whether the agent has answered.
         cancelled: tells whether the operator has given up.
+        function: what the ring is to call (call.py), None for PyRun_SimpleString.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Injection:
         link: Link,
         arrived: Callable[[float], bool],
         cancelled: Callable[[], bool],
+        function: int | None = None,
     ) -> None:
         self._stopper = stopper
         self._found = found
@@ -68,13 +72,17 @@ class Injection:
         self._cancelled = cancelled
         self._queued: pending.Entry | debugger.Request | Begun | None = None
         self._hindrance = ""
+        self._taken_up_s: float | None = None
         # A program without a /proc has no name for the marker; the ring needs none, and is there on every version.
-        self._by_script = found.layout.debugger is not None and rootfs.opens_by_number(stopper.pid, link.marker)
+        self._function = function
+        self._by_script = (
+            function is None and found.layout.debugger is not None and rootfs.opens_by_number(stopper.pid, link.marker)
+        )
 
     @property
     def is_undone(self) -> bool:
         """Whether nothing of it has run, runs or waits in the target."""
-        return self._queued is None
+        return self._queued is None and self._taken_up_s is None
 
     def run(self, deadline: float) -> str:
         """Return how the text came to run, once the agent has answered.
@@ -91,6 +99,7 @@ class Injection:
             method = self._attempt(everywhere=wait_s > _FIRST_LOOK_S) or method
             try:
                 if self._arrived(min(wait_s, max(deadline - time.monotonic(), 0.001))):
+                    self._withdraw_second()
                     return method
             except AgentFailed:
                 self._withdraw()
@@ -104,7 +113,7 @@ class Injection:
         if self._found.finalizing():
             raise NotPermitted("the target's interpreter is ending", remedy="nothing: it will be gone soon")
         try:
-            if self._has_begun():
+            if self._has_begun() and not self._is_lost():
                 return ""
             threads = process.threads(self._stopper.pid)
             gil = self._found.gil()
@@ -126,6 +135,28 @@ class Injection:
             case Begun():
                 return True
         return False
+
+    def _is_lost(self) -> bool:
+        """Whether a script that was taken up is to be queued once more: launch.py does nothing where it has run.
+
+        The interpreter prints what a signal handler of the target raises before the script's first line, and goes on.
+        """
+        if isinstance(self._queued, pending.Entry) and self._function and call.take_failure(self._found, self._link):
+            self._queued, self._taken_up_s = None, time.monotonic()
+            return True
+        if not isinstance(self._queued, debugger.Request):
+            return False
+        now = time.monotonic()
+        self._taken_up_s = self._taken_up_s or now
+        if now - self._taken_up_s < _LOST_S:
+            return False
+        self._queued, self._taken_up_s = None, now
+        return True
+
+    def _withdraw_second(self) -> None:
+        """Take a script out that was queued once more, and whose first one has run after all."""
+        if self._taken_up_s is not None:
+            self._withdraw()
 
     def _may_wait(self, tid: int, gil: Gil) -> bool:
         """Look without stopping: most threads that cannot be borrowed show it (/proc/PID/task/TID/syscall)."""
@@ -194,10 +225,14 @@ class Injection:
                 raise AttachBusy("the target is near its recursion limit", remedy="try again")
             if main is None or not self._by_script:
                 debugger.require_enabled(self._found)
-                self._queued = pending.queue(self._found, self._link.text_address)
+                self._queued = pending.queue(self._found, *self._call())
                 return PENDING_CALL
             self._queued = debugger.queue(self._found, main, f"/proc/self/fd/{self._link.marker}")
             return REMOTE_DEBUGGER
+
+    def _call(self) -> tuple[int, int | None]:
+        """Return what the ring is to call: argument and function."""
+        return (self._link.code_address, self._function) if self._function else (self._link.text_address, None)
 
     def _wake(self) -> str:
         """Set the flags again: a thread that was computing eval_breaker when we stopped it has overwritten ours."""
@@ -229,7 +264,8 @@ class Injection:
             if self.is_undone or self._has_begun():
                 break
             try:
-                return self._take_out()
+                self._take_out()
+                break
             except AttachBusy:
                 time.sleep(0.005)
         return self.is_undone

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from execd.attach.process import Mapping
 
 _RUNTIME = "_PyRuntime"
-_FUNCTIONS = ("PyRun_SimpleString", "PyGILState_Ensure", "PyGILState_Release")
+_FUNCTIONS = (
+    *("PyRun_SimpleString", "PyGILState_Ensure", "PyGILState_Release"),
+    *("PyDict_New", "PyRun_String", "Py_DecRef"),
+)
 _VERSION = "Py_Version"
 # Their presence tells the minor version where Py_Version (3.11+) is missing.
 _SINCE_3_10 = "PyErr_SetInterruptEx"

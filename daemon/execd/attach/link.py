@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 # The injected text, with bytes as Python writes them; no other mapping is likely to be of this size.
 PAGE_SIZE = 112 << 10
+# What calls it from the pending-call ring (call.py), in a page of its own behind it that cannot be written.
+CODE_SIZE = 4096
+_PROT_READ_EXECUTE = 5
 _DONE_WORD = 0
 _PAIR_WORD = 8
 _TEXT = 64
@@ -72,6 +75,11 @@ class Link:
     daemon_descriptor: int
     marker: int
     files: tuple[tuple[int, int, int], ...]
+
+    @property
+    def code_address(self) -> int:
+        """Where code may lie that calls it."""
+        return self.page + PAGE_SIZE
 
     @property
     def text_address(self) -> int:
@@ -159,6 +167,15 @@ class Opening:
                 _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE,
                 *anywhere,
             ),
+            x86_64.system_call(
+                gadgets,
+                x86_64.MMAP,
+                page + PAGE_SIZE,
+                CODE_SIZE,
+                _PROT_READ_EXECUTE,
+                _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE,
+                *anywhere,
+            ),
             x86_64.system_call(gadgets, x86_64.MEMFD_CREATE, x86_64.TEXT, _MFD_CLOEXEC),
             x86_64.system_call(gadgets, x86_64.SOCKETPAIR, *sockets),
             x86_64.system_call(gadgets, x86_64.TIME, page + _DONE_WORD),
@@ -212,8 +229,16 @@ class Opening:
         steps = [x86_64.system_call(self._found.gadgets, x86_64.CLOSE, number) for number in made]
         if mapped:
             steps.append(_unmap_step(self._found, self._page))
+        elif has_code_page(self._pid, self._page + PAGE_SIZE):
+            steps.append(x86_64.system_call(self._found.gadgets, x86_64.MUNMAP, self._page + PAGE_SIZE, CODE_SIZE))
         with contextlib.suppress(AttachBusy):
             run_in_any_thread(self._stopper, self._found, steps, b"")
+
+
+def has_code_page(pid: int, address: int) -> bool:
+    """Tell whether the page for code came to be: a chain does not see that its mmap failed, or what lies there then."""
+    wanted = f"{address:x}-{address + CODE_SIZE:x} r-xp 00000000 00:00 0"
+    return wanted.encode() in process.read_file(f"/proc/{pid}/maps")
 
 
 def require_room(pid: int, mappings: list[process.Mapping]) -> None:
@@ -314,7 +339,7 @@ def unmap_step(found: Interpreter, link: Link) -> x86_64.Step:
 
 
 def _unmap_step(found: Interpreter, page: int) -> x86_64.Step:
-    return x86_64.system_call(found.gadgets, x86_64.MUNMAP, page, PAGE_SIZE)
+    return x86_64.system_call(found.gadgets, x86_64.MUNMAP, page, PAGE_SIZE + CODE_SIZE)
 
 
 def _free_address(pid: int, mappings: list[process.Mapping]) -> int:

@@ -1,7 +1,7 @@
-"""The pending-call ring: {PyRun_SimpleString, text} for the next safe point of a running interpreter (3.9 to 3.13).
+"""The pending-call ring: a call for the next safe point of a running interpreter, of call.py's function.
 
-PyRun_SimpleString has the signature of a pending call, so no code is brought along. The ring is written only while all
-threads are stopped, its lock is free and nobody is working it off (Python/ceval.c, ceval_gil.c).
+Where the target may have no page for that, it is {PyRun_SimpleString, text}, which has the signature too. The ring is
+written only while all threads are stopped, its lock is free and nobody is working it off (Python/ceval.c, ceval_gil.c).
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 _SEMAPHORE_FREE = 1
 _SLOT = struct.Struct("<QQ")
 # Words of which each is a reason for eval_breaker to be set, beside the ring: COMPUTE_EVAL_BREAKER of 3.9 to 3.12.
-# In _PyRuntime signals_pending, and in 3.12 calls_to_do of the ring of the main thread alone; in 3.13 its npending.
+# In _PyRuntime signals_pending, and in 3.12 calls_to_do of the ring of the main thread alone; from 3.13 its npending.
 _REASONS_IN_RUNTIME: dict[tuple[int, int], tuple[int, ...]] = {
     **{version: (place,) for version, place in SIGNALS_PENDING.items()},
     (3, 12): (SIGNALS_PENDING[3, 12], 2032),
     (3, 13): (2652,),
+    (3, 14): (2860,),
+    (3, 15): (2988,),
 }
 # In the interpreter gil_drop_request, in 3.12 gc_scheduled, and async_exc.
 _REASONS_IN_INTERPRETER = {(3, 9): (76, 92), (3, 10): (72, 92), (3, 11): (104, 124), (3, 12): (372, 396, 420)}
@@ -36,7 +38,7 @@ class Entry:
 
     index: int
     slot_address: int
-    text_address: int
+    argument: int
     before: bytes
     flags: frozenset[int]
 
@@ -51,8 +53,11 @@ class _Ring:
     quiet: bool
 
 
-def queue(found: Interpreter, text_address: int) -> Entry:
-    """Queue the text. All threads must be stopped. Raises AttachBusy where the ring cannot be written now."""
+def queue(found: Interpreter, argument: int, function: int | None = None) -> Entry:
+    """Queue a call, of PyRun_SimpleString where no other function is given.
+
+    All threads must be stopped. Raises AttachBusy where the ring cannot be written now.
+    """
     places = _places(found)
     ring = _require_quiet(found, places)
     memory, main = found.memory, found.main
@@ -61,18 +66,18 @@ def queue(found: Interpreter, text_address: int) -> Entry:
         raise AttachBusy("the target's pending calls are full", remedy="try again")
     slot = main + places.calls + ring.last * places.slot_size
     before = memory.read(slot, places.slot_size)
-    content = _SLOT.pack(found.functions["PyRun_SimpleString"], text_address)
+    content = _SLOT.pack(function or found.functions["PyRun_SimpleString"], argument)
     memory.write(slot, content.ljust(places.slot_size, b"\0"))
     memory.write_u32(main + places.last, after)
     memory.write_u32(main + places.count, 1 if places.count_is_flag else ring.count + 1)
-    return Entry(ring.last, slot, text_address, before, _set_flags(found))
+    return Entry(ring.last, slot, argument, before, _set_flags(found))
 
 
 def is_queued(found: Interpreter, entry: Entry) -> bool:
     """Return whether the entry still waits. Reads only; the target may run meanwhile."""
     ring = _look(found, _places(found))
     _, argument = _SLOT.unpack(found.memory.read(entry.slot_address, _SLOT.size))
-    return ring.first != ring.last and argument == entry.text_address
+    return ring.first != ring.last and argument == entry.argument
 
 
 def is_awake(found: Interpreter) -> bool:

@@ -179,6 +179,15 @@ def inner_pids(pid: int) -> list[int]:
     return [int(number) for number in fields.get(b"NSpid", b"").split()] or [pid]
 
 
+def process_of(tid: int) -> tuple[int, str]:
+    """Return the process that a thread is of, and its name: what TracerPid names is a thread. Raises TargetGone."""
+    try:
+        pid = int(_status_fields(read_file(f"/proc/{tid}/status"))[b"Tgid"])
+    except (KeyError, ValueError):
+        raise _unreadable(tid) from None
+    return pid, os.fsdecode(read_file(f"/proc/{pid}/comm").removesuffix(b"\n"))
+
+
 def _status_fields(data: bytes) -> dict[bytes, bytes]:
     rows = (line.partition(b":\t") for line in data.split(b"\n"))
     return {name: value for name, separator, value in rows if separator}

@@ -54,8 +54,8 @@ class Ptrace:
         self._buffer = ctypes.create_string_buffer(_XSTATE_LIMIT)
         self._words = (ctypes.c_uint64 * 3)()
         self.usual_signal_frame = own_signal_frame()
-        # A thread that could not be let go: only our own end frees it then (see helper.py).
-        self.stuck = False
+        # Threads that could not be let go yet: where that does not come about, our own end does it (see helper.py).
+        self._unreleased: set[int] = set()
 
     def call(self, request: int, tid: int, address: int, data: int) -> int:
         """Make one ptrace call. The fault tests override this method.
@@ -70,7 +70,10 @@ class Ptrace:
         return result
 
     def seize(self, tid: int) -> None:
-        """Become the tracer of a thread without stopping it."""
+        """Become the tracer of a thread without stopping it. Raises AttachBusy where we are it still."""
+        if self._unreleased and not self.release() and tid in self._unreleased:
+            message = f"thread {tid} could not be let go yet: it ends, or is in an uninterruptible system call"
+            raise AttachBusy(message, remedy="try again", tid=tid)
         self.call(_SEIZE, tid, 0, 0)
 
     def stop(self, tid: int) -> None:
@@ -132,15 +135,36 @@ class Ptrace:
         return int(self._words[0])
 
     def detach(self, tid: int) -> None:
-        """Let a stopped thread run and trace it no longer. A thread that has ended meanwhile is no error.
+        """Let a stopped thread run and trace it no longer. One that is not stopped any more is left to `release`."""
+        self._let_run(tid, 0)
+        if self._unreleased:
+            self.release()
 
-        A thread that is not stopped cannot be let go; it would stop later, for good, so `stuck` is set.
+    def release(self) -> bool:
+        """Let go of the threads that `detach` could not let go of: they have ended, are killed, or stopped too late.
+
+        The kernel keeps a thread that has ended until its tracer has waited for it, and until then the parent of its
+        process waits in vain for that one's end. A main thread is waited for when the other threads are gone.
+
+        Returns:
+            Whether none is left.
         """
+        for tid in list(self._unreleased):
+            try:
+                done, status = os.waitpid(tid, os.WNOHANG | _WALL)
+            except ChildProcessError:
+                done, status = tid, 0
+            if done:
+                self._unreleased.discard(tid)
+            if done and os.WIFSTOPPED(status):
+                self._let_run(tid, 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status))
+        return not self._unreleased
+
+    def _let_run(self, tid: int, signal_number: int) -> None:
         try:
-            self.call(_DETACH, tid, 0, 0)
+            self.call(_DETACH, tid, 0, signal_number)
         except TargetGone:
-            # One that has ended and that its parent has not buried yet is there still.
-            self.stuck = self.stuck or not _has_ended(tid)
+            self._unreleased.add(tid)
 
     def _regset(self, tid: int, kind: int, limit: int) -> bytes:
         vector = _Iovec(ctypes.addressof(self._buffer), limit)

@@ -10,9 +10,9 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-from execd.attach import access, debugger, process, rootfs, seccomp, x86_64
+from execd.attach import access, debugger, process, rootfs, seccomp, waiting, x86_64
 from execd.attach.link import find_markers, require_room
-from execd.errors import NotPermitted, NotSupported, TargetGone
+from execd.errors import AttachBusy, NotPermitted, NotSupported, TargetGone
 
 if TYPE_CHECKING:
     from execd.attach.subject import Subject
@@ -52,10 +52,11 @@ def check_alive(subject: Subject) -> str:
 
 def check_tracer(subject: Subject) -> str:
     """A process has one tracer."""
-    pid, tracer = subject.pid, subject.status.tracer_pid
-    if tracer:
+    pid, thread = subject.pid, subject.status.tracer_pid
+    if thread:
+        tracer, name = _tracer(thread)
         raise NotPermitted(
-            f"process {pid} is being traced by process {tracer}",
+            f"process {pid} is being traced by process {tracer}{name}",
             remedy=f"end that debugger or strace first (PID {tracer})",
             pid=pid,
             tracer_pid=tracer,
@@ -63,11 +64,22 @@ def check_tracer(subject: Subject) -> str:
     return "nobody traces it"
 
 
+def _tracer(thread: int) -> tuple[int, str]:
+    """Return the process of a thread that traces, and its name in parentheses, "" where only the thread is known."""
+    try:
+        pid, name = process.process_of(thread)
+    except (TargetGone, NotPermitted):
+        return thread, ""
+    return pid, f" ({name})"
+
+
 def check_running(subject: Subject) -> str:
     """A stopped process comes to no safe point."""
     pid, state = subject.pid, subject.status.state
     if state in _STOPPED:
         raise NotPermitted(f"process {pid} is {_STOPPED[state]}", remedy=f"let it run: kill -CONT {pid}", pid=pid)
+    if waiting.is_frozen(pid):
+        raise AttachBusy(f"process {pid} is frozen by its cgroup", remedy="thaw it: resume its container", pid=pid)
     return "it is not stopped"
 
 

@@ -64,6 +64,7 @@ _ANY = None
 # What a chain makes (link.py, injection.py), how it ends, and how a sleep goes on that a stop has interrupted.
 _CHAIN = (
     Call("mmap", x86_64.MMAP, True, (_ANY, 0x8000, 3, 0x100022, (1 << 64) - 1, 0)),
+    Call("mmap", x86_64.MMAP, False, (_ANY, 0x1000, 5, 0x100022, (1 << 64) - 1, 0)),
     Call("memfd_create", x86_64.MEMFD_CREATE, True, (_ANY, 1)),
     Call("socketpair", x86_64.SOCKETPAIR, True, (1, 0x80001, 0, _ANY)),
     Call("time", x86_64.TIME, True, (_ANY,)),

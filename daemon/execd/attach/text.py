@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from execd_agent import wire
+
 from execd.attach import bytecode
 
 if TYPE_CHECKING:
@@ -18,11 +20,22 @@ _PACKAGE = "execd_agent"
 _SETTINGS = "__execd_settings__"
 _INJECTED = ("launch", "handback", "bootstrap")
 # Runs in __main__'s namespace or in a fresh one and looks up no name there: a program may define its own `exec`. The
-# import system's own namespace is reached from a literal.
+# import system's own namespace is reached from a literal, as is what calls a code object: a program may replace that of
+# builtins too.
 _FROZEN = (
     "[c for c in ().__class__.__base__.__subclasses__()if c.__name__=='BuiltinImporter']"
     "[0].find_spec.__func__.__globals__"
 )
+_FUNCTION = "(lambda:0).__class__"
+_ASCII, _HIGH_HALF = 128, 256
+_NOT_IN_LITERALS = b"\0\n\r'\\"
+_COMPILE = "g['__builtins__']['compile']"
+_IS_ORIGINAL = ".__class__ is''.join.__class__"
+# Without the function that compiles there is no launch.py that would look at the others.
+_REFUSAL = {
+    "refused": True,
+    "message": "the program has replaced functions that all code uses: compile",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +73,10 @@ def read_agent() -> Agent:
 def bundle(agent: Agent, version: tuple[int, int]) -> bytes:
     """Return what follows the injected text over the link: the bytecode, or where there is none the sources.
 
-    Their sizes come first, 8 hexadecimal digits each. An agent whose interpreter's bytecode is another one, that of a
-    pre-release, asks for the sources.
+    An agent whose interpreter's bytecode is another one, that of a pre-release, asks for the sources.
     """
     found = agent.bytecode.get(version)
-    compiled = found.modules if found else b""
-    return b"%08x%08x" % (len(compiled), len(agent.sources_literal)) + (compiled or agent.sources_literal)
+    return found.modules if found else agent.sources_literal
 
 
 def injected_text(agent: Agent, version: tuple[int, int], settings: Mapping[str, object]) -> bytes:
@@ -74,10 +85,12 @@ def injected_text(agent: Agent, version: tuple[int, int], settings: Mapping[str,
     Args:
         agent: its sources.
         version: of the target, (3, 11).
-        settings: numbers and texts for bootstrap.py; they are all that varies.
+        settings: numbers and texts for bootstrap.py; with the sizes of what follows they are all that varies.
     """
     pieces = agent.programs[version if version in agent.programs else None]
-    return repr(dict(settings)).encode().join(pieces)
+    found = agent.bytecode.get(version)
+    sizes = (len(found.modules) if found else 0, len(agent.sources_literal))
+    return repr({**settings, "sizes": sizes}).encode().join(pieces)
 
 
 def _program(agent: Agent, version: tuple[int, int] | None) -> list[bytes]:
@@ -86,25 +99,55 @@ def _program(agent: Agent, version: tuple[int, int] | None) -> list[bytes]:
     What is compiled in the interrupted thread holds it up, so bytecode is taken where there is any for the interpreter.
     """
     found = agent.bytecode.get(version) if version else None
-    launch = _code(found.launch, found.magic, agent.launch) if found else repr(agent.launch)
-    bootstrap = _code(found.bootstrap, found.magic, agent.bootstrap) if found else repr(agent.bootstrap)
+    launch, bootstrap = _compiled(agent.launch), _literal(agent.bootstrap.encode())
+    again = f"'launch':{_literal(agent.launch.encode())},'bootstrap':{bootstrap},'settings':{_SETTINGS}"
+    if found:
+        launch, bootstrap = _code(found.launch, found.magic), _code(found.bootstrap, found.magic)
     values = f"'bootstrap':{bootstrap},'settings':{_SETTINGS}"
-    again = f"'launch':{agent.launch!r},'bootstrap':{agent.bootstrap!r},'settings':{_SETTINGS}"
     # It never raises: out of a pending call that would be a SystemError of the target's.
-    hand_back = f" try:\n  {_run(repr(agent.handback), again)}\n except:\n  pass\n"
-    program = f"try:\n {_run(launch, values)}\nexcept:\n{hand_back}\0"
+    hand_back = f"{_run(_compiled(agent.handback), again)}if {_COMPILE}{_IS_ORIGINAL} else {_refused()}"
+    program = f"try:\n {_within(_run(launch, values))}\nexcept:\n try:\n  {_within(hand_back)}\n except:\n  pass\n\0"
     return program.encode().split(_SETTINGS.encode())
 
 
-def _code(stored: bytes, magic: bytes, source: str) -> str:
-    """Return the expression of a code object, or of its source where the interpreter's bytecode is another one."""
-    external = "g['_bootstrap_external']"
-    return f"({external}.marshal.loads({stored!r})if {external}.MAGIC_NUMBER=={magic!r}else {source!r})"
+def _code(stored: bytes, magic: bytes) -> str:
+    """Return the expression of a code object, None where the interpreter's bytecode is another one.
+
+    With None the text comes to its except clause, and handback.py runs the sources.
+    """
+    loads = "g['_bootstrap_external'].marshal.loads"
+    fits = f"g['_bootstrap_external'].MAGIC_NUMBER=={magic!r}and {loads}{_IS_ORIGINAL}"
+    return f"({loads}({_literal(stored)})if {fits} else None)"
 
 
-def _run(code: str, values: str = "") -> str:
+def _literal(content: bytes) -> str:
+    """Return the expression of bytes. Escapes would make it twice as long, and to compile it twice as slow."""
+    # The low halves of UTF-16, whose encoder is the interpreter's own; the high ones are what one needs to be plain.
+    plain = (chr(byte if byte < _ASCII and byte not in _NOT_IN_LITERALS else byte | _HIGH_HALF) for byte in content)
+    return f"'{''.join(plain)}'.encode('utf-16')[2::2]"
+
+
+def _compiled(source: str) -> str:
+    """Return the expression of the code object of a source, None where the program has replaced what compiles it."""
+    return f"({_COMPILE}({_literal(source.encode())},'<string>','exec')if {_COMPILE}{_IS_ORIGINAL} else None)"
+
+
+def _run(code: str, values: str) -> str:
     names = "{'__builtins__':g['__builtins__'],'frozen':g," + values + "}"
-    return f"(lambda g:g['__builtins__']['exec']({code},{names}))({_FROZEN})"
+    return f"{_FUNCTION}({code},{names})()"
+
+
+def _within(expression: str) -> str:
+    """Return an expression that knows the import system's namespace as g."""
+    return f"(lambda g:{expression})({_FROZEN})"
+
+
+def _refused() -> str:
+    """Return the expression that tells the daemon, and closes the link: launch.refuse without a function."""
+    frame = wire.encode_frame(wire.FAILURE, 0, wire.encode_json(_REFUSAL))
+    tells = f"n==s['descriptor']and o.write(n,{frame!r})"
+    closes = f"[({tells},o.close(n))for n,d,i in s['files']if o.fstat(n)[1:3]==(i,d)]"
+    return f"(lambda o,s:{closes})(g['_bootstrap_external']._os,{_SETTINGS})"
 
 
 def stripped_source(module: str) -> str:

@@ -21,6 +21,8 @@ from execd.errors import ExecdError, TargetGone
 WRITING_CALLS = {1, 20, 40, 275, 276, 278, 296, 326, 328}
 # Where the kernel holds what is frozen, by cgroups of version 1 and 2 (kernel/freezer.c, kernel/signal.c).
 _FREEZERS = {b"__refrigerator", b"do_freezer_trap"}
+# A compiler may have put do_freezer_trap into this one; where a stop by a signal was put there too, the state is T.
+_SIGNALS = b"get_signal"
 _LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*([0-9]+)\.([0-9]{6})$", re.MULTILINE)
 _PROCESSOR_FIELD = 36
 
@@ -50,7 +52,8 @@ def call_number(pid: int, tid: int) -> int | None:
 def is_frozen(pid: int) -> bool:
     """Return whether a process is held by the freezer of its cgroup, if the kernel tells. Raises NotPermitted."""
     try:
-        return process.read_file(f"/proc/{pid}/wchan") in _FREEZERS
+        place = process.read_file(f"/proc/{pid}/wchan")
+        return place in _FREEZERS or (place == _SIGNALS and process.state(pid, pid) == "S")
     except TargetGone:
         return False
 

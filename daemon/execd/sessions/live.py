@@ -211,7 +211,10 @@ class LiveTarget:
 
     def ended(self) -> bool:
         """Whether the process is no more."""
-        return bool(select.select([self.link.pidfd], [], [], _END_S)[0])
+        # Not select(), which takes no descriptor above 1023.
+        poller = select.poll()
+        poller.register(self.link.pidfd, select.POLLIN)
+        return bool(poller.poll(_END_S * 1000))
 
     def left(self) -> ExecdError:
         """Return the error that says why the agent is gone from a process that goes on, as the same program or not."""

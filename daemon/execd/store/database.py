@@ -113,6 +113,8 @@ def _prepare(connection: sqlite3.Connection, schema: Schema, *, check: bool) -> 
     # FULL: a commit that was acknowledged survives a power loss; NORMAL would lose the last ones in WAL mode.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # KiB; the usual 2 MiB fill in the course of some thousand sessions, and a row is looked up a few times.
+    connection.execute("PRAGMA cache_size = -512")
 
 
 def _check_integrity(connection: sqlite3.Connection) -> None:
