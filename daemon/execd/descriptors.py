@@ -22,6 +22,8 @@ def raise_limit(most: int = MOST) -> Allowance:
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # The kernel knows no unlimited number of files: neither of the two is RLIM_INFINITY.
     now = max(before, min(hard, most))
-    if now > before:
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
+    except (ValueError, OSError):
+        return Allowance(before, before)  # fs.nr_open lies below the hard limit
     return Allowance(before, now)

@@ -54,15 +54,19 @@ def original(module: ModuleType, name: str) -> Any:
 def closer(posix: Any, failed: Any, files: Any) -> Any:
     """Return a function that closes files of ours, one or all, and none of the target's under the same number.
 
+    It may be given what is to be written there before.
+
     It needs no global name: it outlives this namespace.
     """
 
-    def close(only: int | None = None) -> None:
+    def close(only: int | None = None, last_word: bytes = b"") -> None:
         for number, device, inode in files:
             if only is None or number == only:
                 try:
                     facts = posix.fstat(number)
                     if (facts.st_dev, facts.st_ino) == (device, inode):
+                        if last_word:
+                            posix.write(number, last_word)
                         posix.close(number)
                 except failed:  # the target has closed it
                     continue
@@ -235,7 +239,7 @@ def start(sys: Any, posix: Any) -> None:
     signal = sys.modules.get("_signal")
     arguments = (bootstrap, {"__builtins__": __builtins__, "frozen": frozen, "settings": settings})
     # Asked for before it is changed: the call that changes it may run a signal handler and return nothing.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if signal else None
+    mask = settings.setdefault("usual_mask", signal.pthread_sigmask(signal.SIG_BLOCK, ()) if signal else None)
     usual_s = settings.setdefault("usual_s", sys.getswitchinterval())
     stack_size = original(frozen["_thread"], "stack_size")
     usual_stack = settings.setdefault("usual_stack", stack_size())
@@ -249,9 +253,10 @@ def start(sys: Any, posix: Any) -> None:
         settings["intervals"][:] = [usual_s, sys.getswitchinterval()]
         original(frozen["_thread"], "start_new_thread")(exec, arguments)
     finally:
-        stack_size(usual_stack)
+        # The mask first: what comes after it may be left out where a handler raises.
         if signal:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        stack_size(usual_stack)
 
 
 def is_ours(error: BaseException) -> bool:
@@ -287,7 +292,7 @@ def refuse(reason: str) -> None:
         # A frame of the protocol (wire.py): FAILURE, of no request. The agent that would say it does not come to be.
         text = b'{"refused":true,"message":"%s"}' % reason.encode()
         frame = text.__len__().to_bytes(4, "little") + b"\4\0\0\0" + text
-        frozen["_bootstrap_external"]._os.write(settings["descriptor"], frame)
+        settings["close"](settings["descriptor"], frame)
         # It may have come to an end before there was a stub.
         forget = settings.get("forget", settings["close"])
         if "stub" in settings:

@@ -9,7 +9,7 @@ import pytest
 from activities import commands_read, entered
 from attachments import attach, attached, detach, record_calls
 from cgroups import cgroup, frozen
-from execd.attach import process
+from execd.attach import process, waiting
 from execd.errors import AttachTimeout, NotSupported
 from execd.model.codec import decode
 from execd.model.target import Outcome
@@ -125,6 +125,8 @@ def test_a_target_that_version_2_has_frozen_is_waited_for_and_not_touched(
     before = footprint(program.pid)
     key = process.target_key(program.pid)
     with frozen(program.pid):
+        assert waiting.is_frozen(program.pid)
+        assert waiting.is_in_frozen_group(program.pid)
         with pytest.raises(AttachTimeout, match="is frozen by its cgroup") as caught:
             attacher.attach(key, TOO_SHORT_S, lambda: False)
         assert "thaw" in caught.value.remedy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attachments import attached, detach, record_calls
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conftest import Spawn
     from execd.attach.attacher import Attacher
     from interpreters import Interpreter
+    from programs import Program
 
 VERSIONS = ("3.9", "3.12", "3.15")
 FRAMES_LEFT = 10
@@ -66,11 +67,17 @@ def attach_to_one_that_raises(interpreter: Interpreter, spawn: Spawn, attacher: 
             record_calls(link)
             detach(link)
     assert becomes(lambda: len(footprint(program.pid).threads) == state["os_threads"], GOES_ON_S)
-    # A thread that hands an exception back may load an extension module meanwhile.
-    assert becomes(lambda: program.ask_json("state")["fds"] == state["fds"], GOES_ON_S)
+    # A thread that hands an exception back may load an extension module meanwhile. With _ctypes comes libffi, which
+    # keeps its own file open for its trampolines (3.4 and newer).
+    assert becomes(lambda: not [fd for fd in new_files(program, state) if "/libffi." not in fd], GOES_ON_S)
     assert program.ask_json("state")["switch_interval_s"] == state["switch_interval_s"]
     assert becomes(lambda: is_even(program.ask_json("counters")), GOES_ON_S)
     assert program.stderr() == ""
+
+
+def new_files(program: Program, before: dict[str, Any]) -> list[str]:
+    """The files that a program has open and had not."""
+    return [fd for fd in program.ask_json("state")["fds"] if fd not in before["fds"]]
 
 
 def is_even(counters: dict[str, int]) -> bool:

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +23,15 @@ from execd.attach.injection import Injection
 from execd.attach.interpreter import Finder
 from execd.attach.link import marker_name
 from execd.attach.ptrace import Ptrace
+from execd.attach.stopped import StopClock, Stopper
 from execd.attach.text import read_agent
 from execd.errors import ExecdError, NotPermitted, NotSupported, TargetGone
 from footprint import becomes, footprint, settled, system_call
 from interpreters import Interpreter, local_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Spawn
 
 NOBODY = 65534
@@ -206,6 +211,32 @@ def test_the_mark_of_a_daemon_that_is_dead_keeps_nobody_out(
         detach(link)
     other.close()
     assert commands_read(program) == 1
+
+
+def test_threads_that_were_seized_before_one_that_cannot_be_are_let_go(
+    local_interpreter: Interpreter, spawn: Spawn
+) -> None:
+    """A debugger may trace one thread alone."""
+    program = spawn(local_interpreter, "threads")
+    *_, last = process.threads(program.pid)
+    ptrace = Ptrace()
+    stopper = Stopper(program.pid, ptrace, StopClock(), None)
+    with other_tracer(last), pytest.raises(NotPermitted), stopper.all():
+        pass
+    assert becomes(ptrace.release, STARTS_S)
+    assert footprint(program.pid).tracer_pid == 0
+    assert program.ask_json("state")["os_threads"] == len(process.threads(program.pid))
+
+
+@contextmanager
+def other_tracer(tid: int) -> Iterator[None]:
+    """A process that traces one thread, and does not stop it."""
+    code = f"from execd.attach.ptrace import Ptrace; Ptrace().seize({tid}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tracer:
+        assert tracer.stdout is not None
+        tracer.stdout.readline()
+        yield
+        tracer.communicate()
 
 
 @pytest.mark.parametrize("interpreter", ["3.9", "3.12", "3.14", "3.15"], indirect=True)

@@ -244,11 +244,13 @@ def _tidy(kit: Kit, found: Interpreter, link: links.Link, pidfd: int, before: se
     pid = found.memory.pid
     if select.select([pidfd], [], [], 0)[0]:
         return  # it has ended, and its number may be another's
-    with contextlib.suppress(ExecdError, ProcessLookupError):
-        if found.layout.debugger is not None:
+    if found.layout.debugger is not None:
+        with contextlib.suppress(ExecdError, OSError):
             _clear_text(link, pidfd)
+    with contextlib.suppress(ExecdError, OSError):
         close_in_children(pid, kit.ptrace, found, link)
-        if not unmapped:
+    if not unmapped:
+        with contextlib.suppress(ExecdError, OSError):
             _unmap(pid, kit, found, link, before)
 
 

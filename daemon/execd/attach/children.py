@@ -37,7 +37,7 @@ def close_in_children(pid: int, ptrace: Ptrace, found: Interpreter, link: Link) 
                 _close_in(child, pid, ptrace, found, link)
             except AttachBusy:
                 continue
-            except (ExecdError, ProcessLookupError):
+            except (ExecdError, OSError):
                 pass  # it has ended, or somebody traces it: the attach has succeeded all the same
             break
 

@@ -26,7 +26,8 @@ class Delivery:
         channel.setblocking(False)
         self._channel = channel
         self._sources = sources
-        self._rest = memoryview(bundle)[channel.send(bundle) :]
+        self._rest = memoryview(bundle)
+        self._send()
 
     def arrived(self, seconds: float) -> bool:
         """Send what is left, and tell whether the agent has said hello within so many seconds. Raises AgentFailed."""
@@ -37,9 +38,15 @@ class Delivery:
             if readable and not self._is_request():
                 return True
             if writable:
-                self._rest = self._rest[self._channel.send(self._rest) :]
+                self._send()
             if not readable and not writable:
                 return False
+
+    def _send(self) -> None:
+        try:
+            self._rest = self._rest[self._channel.send(self._rest) :]
+        except ConnectionError:
+            raise _closed() from None
 
     def _is_request(self) -> bool:
         """Tell a request for the sources, and take it, from a hello. The end of the channel is no agent's answer."""
@@ -47,9 +54,13 @@ class Delivery:
         with contextlib.suppress(ConnectionError):
             head = self._channel.recv(len(WANTS_SOURCES), socket.MSG_PEEK)
         if not head:
-            raise AgentFailed("the target closed the link before the agent had answered", remedy="try again")
+            raise _closed()
         if head != WANTS_SOURCES or not self._sources:
             return False
         self._channel.recv(len(WANTS_SOURCES))
         self._rest, self._sources = memoryview(self._sources), b""
         return True
+
+
+def _closed() -> AgentFailed:
+    return AgentFailed("the target closed the link before the agent had answered", remedy="try again")

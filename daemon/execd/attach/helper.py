@@ -71,6 +71,7 @@ def _carry_out(request: dict[str, Any], control: socket.socket, kit: Kit) -> boo
         with attach(order, kit, lambda: _is_readable(control, 0)) as attached:
             facts = {"method": attached.method, "stopped_us": attached.stopped_us, "nonce": attached.nonce}
             told = _tell(control, facts, attached.channel.fileno(), attached.pidfd)
+            kit.ptrace.release()
             # Until the collector is armed, or there is more to do.
             _is_readable(control, _TIDY_AFTER_S)
             return told

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execd.attach import call, debugger, late_signals, pending, process, rootfs, x86_64
-from execd.attach.link import unmap_step
+from execd.attach.link import CODE_SIZE, unmap_step
 from execd.attach.place import where
 from execd.attach.stopped import PYTHON_STACK
 from execd.errors import AgentFailed, AttachBusy, AttachTimeout, NotPermitted, TargetGone
@@ -37,6 +37,8 @@ _FIRST_LOOK_S = 0.03
 _LATER_LOOK_S = 0.1
 # A script that was taken up so long ago, and whose agent has not answered, may have ended before its first line.
 _LOST_S = 0.5
+# A signal handler that raises each millisecond ends some tries; an audit hook that refuses the text ends each.
+_FAILURES_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Injection:
         self._queued: pending.Entry | debugger.Request | Begun | None = None
         self._hindrance = ""
         self._taken_up_s: float | None = None
+        self._failures = 0
         # A program without a /proc has no name for the marker; the ring needs none, and is there on every version.
         self._function = function
         self._by_script = (
@@ -96,8 +99,10 @@ class Injection:
         """
         method, wait_s = "", _FIRST_LOOK_S
         while True:
-            method = self._attempt(everywhere=wait_s > _FIRST_LOOK_S) or method
+            # A thread that did not stop in time is not kept when it does.
+            self._stopper.ptrace.release()
             try:
+                method = self._attempt(everywhere=wait_s > _FIRST_LOOK_S) or method
                 if self._arrived(min(wait_s, max(deadline - time.monotonic(), 0.001))):
                     self._withdraw_second()
                     return method
@@ -142,7 +147,12 @@ class Injection:
         The interpreter prints what a signal handler of the target raises before the script's first line, and goes on.
         """
         if isinstance(self._queued, pending.Entry) and self._function and call.take_failure(self._found, self._link):
-            self._queued, self._taken_up_s = None, time.monotonic()
+            self._failures += 1
+            if self._failures == _FAILURES_LIMIT:
+                # The thread that failed may stand in the page yet, and what was made stays with it.
+                self._queued = Begun()
+                raise AgentFailed("an exception of the target ends each try to start the agent", remedy="try again")
+            self._queued = None
             return True
         if not isinstance(self._queued, debugger.Request):
             return False
@@ -220,6 +230,8 @@ class Injection:
     def _queue(self) -> str:
         self._require_frames()
         with self._stopper.all() as tids:
+            if self._failures and any(self._is_in_call(tid) for tid in tids):
+                raise AttachBusy("a thread of the target has not left the last try yet", remedy="try again")
             main = _state_of(self._found.thread_states(), self._stopper.registers(tids[0])["fs_base"])
             if main is not None and self._found.recursion_left(main) < _FRAMES_LEFT:
                 raise AttachBusy("the target is near its recursion limit", remedy="try again")
@@ -229,6 +241,10 @@ class Injection:
                 return PENDING_CALL
             self._queued = debugger.queue(self._found, main, f"/proc/self/fd/{self._link.marker}")
             return REMOTE_DEBUGGER
+
+    def _is_in_call(self, tid: int) -> bool:
+        place = self._stopper.registers(tid)["rip"] - self._link.code_address
+        return 0 <= place < CODE_SIZE
 
     def _call(self) -> tuple[int, int | None]:
         """Return what the ring is to call: argument and function."""

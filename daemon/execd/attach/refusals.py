@@ -78,7 +78,7 @@ def check_running(subject: Subject) -> str:
     pid, state = subject.pid, subject.status.state
     if state in _STOPPED:
         raise NotPermitted(f"process {pid} is {_STOPPED[state]}", remedy=f"let it run: kill -CONT {pid}", pid=pid)
-    if waiting.is_frozen(pid):
+    if waiting.is_frozen(pid) or waiting.is_in_frozen_group(pid):
         raise AttachBusy(f"process {pid} is frozen by its cgroup", remedy="thaw it: resume its container", pid=pid)
     return "it is not stopped"
 

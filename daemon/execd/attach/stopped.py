@@ -121,10 +121,14 @@ class Stopper:
             raise AttachBusy(message, remedy="try again when it is written", tid=tid)
 
     def _hold(self, new: list[int], held: dict[int, int]) -> None:
-        seized = [tid for tid in new if self._try(self.ptrace.seize, tid)]
-        for tid in seized:
-            held[tid] = time.perf_counter_ns()
-            self._try(self.ptrace.interrupt, tid)
+        seized: list[int] = []
+        try:
+            seized += (tid for tid in new if self._try(self.ptrace.seize, tid))
+        finally:
+            # Also where one cannot be seized: what is never stopped could not be let go.
+            for tid in seized:
+                held[tid] = time.perf_counter_ns()
+                self._try(self.ptrace.interrupt, tid)
         for tid in seized:
             self._try(self.ptrace.await_stop, tid)
 

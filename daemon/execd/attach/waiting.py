@@ -23,6 +23,8 @@ WRITING_CALLS = {1, 20, 40, 275, 276, 278, 296, 326, 328}
 _FREEZERS = {b"__refrigerator", b"do_freezer_trap"}
 # A compiler may have put do_freezer_trap into this one; where a stop by a signal was put there too, the state is T.
 _SIGNALS = b"get_signal"
+# Where its hierarchy is mounted, alone or beside version 1.
+_VERSION_2 = (b"/sys/fs/cgroup", b"/sys/fs/cgroup/unified")
 _LAST_RAN = re.compile(rb"^se\.exec_start\s*:\s*([0-9]+)\.([0-9]{6})$", re.MULTILINE)
 _PROCESSOR_FIELD = 36
 
@@ -56,6 +58,21 @@ def is_frozen(pid: int) -> bool:
         return place in _FREEZERS or (place == _SIGNALS and process.state(pid, pid) == "S")
     except TargetGone:
         return False
+
+
+def is_in_frozen_group(pid: int) -> bool:
+    """Return whether the cgroup of version 2 of a process is frozen, if we can see it.
+
+    A thread that is frozen may be awake for an instant, in which nothing is to be seen of it.
+    """
+    for line in process.read_file(f"/proc/{pid}/cgroup").splitlines():
+        group = line.removeprefix(b"0::")
+        for root in _VERSION_2 if group != line else ():
+            try:
+                return b"frozen 1" in process.read_file(os.fsdecode(root + group) + "/cgroup.events").splitlines()
+            except ExecdError:
+                continue
+    return False
 
 
 def _last_ran_ns(path: str) -> int | None:
