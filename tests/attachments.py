@@ -5,13 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agent_drivers import PID
+from call_trees import header
 from execd.attach import process
+from execd.attach.calltable import read_calls
 from footprint import becomes, footprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from execd.attach.attacher import AgentLink, Attacher
+    from execd.model.profile import Profile
 
 ATTACH_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 10.0
@@ -47,6 +51,12 @@ def record_calls(link: AgentLink) -> None:
     """Starts the calls collector."""
     options = {"builtins": True, "subcalls": True}
     link.channel.request("start", timeout_s=REQUEST_TIMEOUT_S, session="c1", collector="calls", options=options)
+
+
+def stop_calls(link: AgentLink) -> Profile:
+    """Ends what record_calls has started, and returns it."""
+    reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
+    return read_calls(reply.bulk, header(), PID)
 
 
 def detach(link: AgentLink) -> list[str]:

@@ -6,9 +6,15 @@ The mark finds what has left the tree: a daemon detaches itself from the test th
 from __future__ import annotations
 
 import os
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MARK = "EXECD_TEST_RUN"
 STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
@@ -86,3 +92,15 @@ def describe(process: psutil.Process) -> str:
     except psutil.Error:
         command_line = ""
     return f"PID {process.pid} ({status(process)}): {command_line}"
+
+
+@contextmanager
+def running(*command: str) -> Iterator[int]:
+    """A process that waits for the end of its stdin, once it has said a line."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"ready\n"
+        try:
+            yield program.pid
+        finally:
+            program.kill()

@@ -101,10 +101,13 @@ def is_ours(error: BaseException) -> bool:
     """Tell an exception of something that the text did: an audit hook of the target has the event's name in it.
 
     One of a signal handler comes with the handler's frame; that of Ctrl-C, or of another thread's, has none, and is
-    none of those that code without a fault of its own does not raise.
+    none of those that code without a fault of its own does not raise. Code of `python -c` has our file name too.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == "<string>":
+        frame = trace.tb_frame
+        if "frozen" not in frame.f_globals and frame.f_code.co_name not in ("<module>", "<lambda>"):
+            return False
         trace = trace.tb_next
     if trace is None:
         return type(error) in (AttributeError, KeyError, NameError, TypeError, ValueError)

@@ -20,7 +20,7 @@ class Haste:
     """A context manager around one call that gives the GIL away. Used by the agent's thread alone.
 
     Args:
-        hurry: makes the interval short, or the target's again; one that the target sets meanwhile stays (bootstrap.py).
+        hurry: makes the interval short, or the target's again; one that the target sets meanwhile stays (launch.py).
     """
 
     def __init__(self, hurry: Any) -> None:

@@ -36,6 +36,7 @@ ERRORS = {
     "SystemExit": SystemExit(7),
     "Custom": Custom(1, 2),
     "Strict": Strict(fact=3),
+    "ValueError": ValueError("of a program that was given with -c"),
 }
 ERROR = ERRORS[sys.argv[1]]
 
@@ -43,6 +44,11 @@ ERROR = ERRORS[sys.argv[1]]
 def interrupt():
     """What a signal handler of the program does."""
     raise ERROR
+
+
+if sys.argv[1] == "ValueError":
+    # As in a program of `python -c`, whose code has the file name that the injected text has.
+    exec(compile("def interrupt():\n    raise ERROR", "<string>", "exec"))  # noqa: S102 - as -c does
 
 
 def spin():

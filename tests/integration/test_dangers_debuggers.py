@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from agent_drivers import PID, by_name
-from attachments import REQUEST_TIMEOUT_S, attached, detach, record_calls
-from call_trees import header
-from execd.attach.calltable import read_calls
+from agent_drivers import by_name
+from attachments import attached, detach, record_calls, stop_calls
 from execd.errors import CollectorRefused
 from footprint import becomes, footprint, settled, thread_ids
 
 if TYPE_CHECKING:
     from conftest import Spawn
-    from execd.attach.attacher import AgentLink, Attacher
+    from execd.attach.attacher import Attacher
     from execd.model.profile import Profile
     from interpreters import Interpreter
     from programs import Program
@@ -53,12 +51,6 @@ def ours(interpreter: Interpreter, tool: str, order: str) -> Ours:
     return Ours(caveat=TAKEN)
 
 
-def stopped(link: AgentLink) -> Profile:
-    """Ends the recording and returns it."""
-    reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
-    return read_calls(reply.bulk, header(), PID)
-
-
 def run(program: Program, tool: str, steps: tuple[str, ...]) -> list[object]:
     """Does the steps of a program's own, and returns the answers to those that tell what a tool found."""
     answers = [(step, program.ask_json(f"{tool}-{step}" if step in ("on", "off") else step)) for step in steps]
@@ -90,7 +82,7 @@ def beside(attacher: Attacher, alone: Program, program: Program, tool: str, orde
             record_calls(link)
         found += run(program, tool, steps[start + 1 : end])
         if not expected.refusal:
-            require_right(stopped(link), expected)
+            require_right(stop_calls(link), expected)
         detach(link)
     # Not the signals that they catch, which are the tools' affair.
     assert becomes(lambda: thread_ids(program.pid) == list(before.threads), SETTLE_S)

@@ -6,16 +6,13 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from agent_drivers import PID, by_name
-from attachments import REQUEST_TIMEOUT_S, attached, detach, record_calls
-from call_trees import header
-from execd.attach.calltable import read_calls
+from agent_drivers import by_name
+from attachments import attached, detach, record_calls, stop_calls
 from footprint import footprint, settled
 
 if TYPE_CHECKING:
     from conftest import Spawn
-    from execd.attach.attacher import AgentLink, Attacher
-    from execd.model.profile import Profile
+    from execd.attach.attacher import Attacher
     from interpreters import Interpreter
 
 VERSIONS = ("3.9", "3.12", "3.15")
@@ -64,12 +61,6 @@ ACTIONS = {
 HARMLESS = " ".join(action for action, expected in ACTIONS.items() if expected == [GOES_ON])
 
 
-def stopped(link: AgentLink) -> Profile:
-    """Ends the recording and returns it."""
-    reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
-    return read_calls(reply.bulk, header(), PID)
-
-
 def expectation(interpreter: Interpreter, action: str) -> Expected | None:
     """What comes of an action in a version, None where it cannot be done there."""
     fitting = [
@@ -95,7 +86,7 @@ def rehook(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, action: s
             assert all(map(one.ask_json, action.split()))
             one.ask("work 1")
             assert one.ask_json("fork") == 0
-        profile = stopped(link)
+        profile = stop_calls(link)
         detach(link)
     assert settled(program.pid, before) == before
     assert program.ask_json("hooks") == alone.ask_json("hooks")

@@ -5,26 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_drivers import PID, by_name
-from attachments import REQUEST_TIMEOUT_S, attached, detach, record_calls
-from call_trees import header
-from execd.attach.calltable import read_calls
+from agent_drivers import by_name
+from attachments import attached, detach, record_calls, stop_calls
 from footprint import becomes, footprint, thread_ids
 
 if TYPE_CHECKING:
     from conftest import Spawn
-    from execd.attach.attacher import AgentLink, Attacher
-    from execd.model.profile import Profile
+    from execd.attach.attacher import Attacher
     from interpreters import Interpreter
 
 VERSIONS = ("3.9", "3.11")
 SETTLE_S = 3.0
-
-
-def stopped(link: AgentLink) -> Profile:
-    """Ends the recording and returns it."""
-    reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
-    return read_calls(reply.bulk, header(), PID)
 
 
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
@@ -36,7 +27,7 @@ def test_a_thread_that_rests_at_the_detach_is_left_at_its_next_event(
         record_calls(link)
         assert program.ask_json("rest")
         before = footprint(program.pid)
-        profile = stopped(link)
+        profile = stop_calls(link)
         detach(link)
     assert "no _ctypes" in profile.header.caveats[0]
     assert becomes(lambda: len(thread_ids(program.pid)) == len(before.threads) - 1, SETTLE_S)
@@ -54,7 +45,7 @@ def test_a_profile_function_of_the_programs_own_over_ours_stays(
         assert program.ask_json("collect")
         assert program.ask_json("own")
         program.ask("work 1")
-        profile = stopped(link)
+        profile = stop_calls(link)
         detach(link)
     program.ask("work 1")
     assert program.ask_json("kept")
@@ -70,7 +61,7 @@ def test_a_target_that_clears_the_collectors_callbacks_is_told_of(
     with attached(attacher, program.pid) as link:
         record_calls(link)
         assert program.ask_json("clear")
-        profile = stopped(link)
+        profile = stop_calls(link)
         detach(link)
     assert any("out of gc.callbacks" in caveat for caveat in profile.header.caveats)
     program.ask("work 1")

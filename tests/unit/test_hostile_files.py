@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from execd.attach.images import ImageReader, candidates
 from execd.attach.interpreter import Finder
 from execd.attach.memory import Memory
 from execd.errors import NotSupported
+from processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,18 +45,6 @@ except ExecdError as error:
     said = type(error).__name__ + " " + error.message
 print(time.process_time() - began, said)
 """
-
-
-@contextmanager
-def running(*command: str) -> Iterator[int]:
-    """A process that waits for the end of its stdin, once it has said a line."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == b"ready\n"
-        try:
-            yield program.pid
-        finally:
-            program.kill()
 
 
 def looked_at(pid: int) -> str:

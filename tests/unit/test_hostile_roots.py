@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from execd.attach import rootfs
 from execd.config import Config
 from execd.errors import ExecdError, UnsafeDirectory
 from execd.instance import Instance
+from processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,14 +34,8 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="chroot and chown are 
 @contextmanager
 def chrooted(root: Path) -> Iterator[int]:
     """A process with another root."""
-    command = [sys.executable, "-c", CHROOTED, str(root)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == b"ready\n"
-        try:
-            yield program.pid
-        finally:
-            program.kill()
+    with running(sys.executable, "-c", CHROOTED, str(root)) as pid:
+        yield pid
 
 
 def deep(path: Path) -> None:

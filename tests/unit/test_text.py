@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent_drivers import Drivers
     from interpreters import Interpreter
 
-ERRORS = ("KeyboardInterrupt", "SystemExit", "Custom", "Strict")
+ERRORS = ("KeyboardInterrupt", "SystemExit", "Custom", "Strict", "ValueError")
 # What a launch is in which a signal handler of the target raises.
 INTERRUPTED_LAUNCH = "frozen['sys'].modules['__main__'].interrupt()"
 SETTINGS = {"descriptor": 3, "peer": 4, "marker": 5, "nonce": "00" * 8}

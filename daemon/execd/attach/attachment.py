@@ -195,8 +195,10 @@ def _inject(
         channel = links.take_socket(pidfd, link, link.daemon_descriptor)
         _set_dead_man(pidfd, link, order.dead_man_s)
         delivery = Delivery(channel, text.bundle(kit.agent, found.version), kit.agent.sources_literal)
-        _place_text(kit.agent, found, link, pidfd, nonce)
+        program = _place_text(kit.agent, found, link, nonce)
         function = call.place(found, link)
+        if function is None and found.layout.debugger is not None:
+            _write_script(link, pidfd, program)
         injection = Injection(stopper, found, link, delivery.arrived, patience.cancelled, function)
         method = injection.run(patience.deadline)
         unmapped = function is not None and method == PENDING_CALL
@@ -217,7 +219,8 @@ def _take_back(stopper: Stopper, found: Interpreter, link: links.Link) -> None:
         return  # three descriptors and a page stay; the error that brought us here is the one to tell
 
 
-def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: int, nonce: str) -> None:
+def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, nonce: str) -> bytes:
+    """Write the text where it is run from, and return it."""
     settings = {
         "descriptor": link.agent_descriptor,
         "peer": link.daemon_descriptor,
@@ -230,10 +233,14 @@ def _place_text(agent: text.Agent, found: Interpreter, link: links.Link, pidfd: 
     if len(program) > links.PAGE_SIZE - (link.text_address - link.page):
         raise AssertionError(f"the injected text of {len(program)} bytes has outgrown its page")
     found.memory.write(link.text_address, program)
-    if found.layout.debugger is not None:
-        marker = links.take_descriptor(pidfd, link, link.marker)
-        os.pwrite(marker, program.rstrip(b"\0"), 0)
-        os.close(marker)
+    return program
+
+
+def _write_script(link: links.Link, pidfd: int, program: bytes) -> None:
+    """Put the text into the marker, as the file that a remote debugger's script is."""
+    marker = links.take_descriptor(pidfd, link, link.marker)
+    os.pwrite(marker, program.rstrip(b"\0"), 0)
+    os.close(marker)
 
 
 def _tidy(kit: Kit, found: Interpreter, link: links.Link, pidfd: int, before: set[int], *, unmapped: bool) -> None:

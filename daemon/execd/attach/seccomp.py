@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execd.attach import bpf, process, x86_64
+from execd.attach.link import CODE_SIZE, PAGE_SIZE
 from execd.errors import NotSupported, TargetGone
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class Call:
 _ANY = None
 # What a chain makes (link.py, injection.py), how it ends, and how a sleep goes on that a stop has interrupted.
 _CHAIN = (
-    Call("mmap", x86_64.MMAP, True, (_ANY, 0x8000, 3, 0x100022, (1 << 64) - 1, 0)),
-    Call("mmap", x86_64.MMAP, False, (_ANY, 0x1000, 5, 0x100022, (1 << 64) - 1, 0)),
+    Call("mmap", x86_64.MMAP, True, (_ANY, PAGE_SIZE, 3, 0x100022, (1 << 64) - 1, 0)),
+    Call("mmap", x86_64.MMAP, False, (_ANY, CODE_SIZE, 5, 0x100022, (1 << 64) - 1, 0)),
     Call("memfd_create", x86_64.MEMFD_CREATE, True, (_ANY, 1)),
     Call("socketpair", x86_64.SOCKETPAIR, True, (1, 0x80001, 0, _ANY)),
     Call("time", x86_64.TIME, True, (_ANY,)),
-    Call("munmap", x86_64.MUNMAP, True, (_ANY, 0x8000)),
+    Call("munmap", x86_64.MUNMAP, True, (_ANY, PAGE_SIZE + CODE_SIZE)),
     Call("close", x86_64.CLOSE, True, (_ANY,)),
     Call("rt_sigreturn", 15, True),
     Call("restart_syscall", 219, True),

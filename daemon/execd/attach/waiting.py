@@ -70,7 +70,7 @@ def is_in_frozen_group(pid: int) -> bool:
         for root in _VERSION_2 if group != line else ():
             try:
                 return b"frozen 1" in process.read_file(os.fsdecode(root + group) + "/cgroup.events").splitlines()
-            except ExecdError:
+            except (OSError, ExecdError):
                 continue
     return False
 
