@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from attachments import attached, detach, record_calls
+from attachments import attached, await_tidying, detach, record_calls
+from execd.attach import process
+from execd.attach.attacher import Attacher
 from execd_api.v1 import sessions_pb2
 from footprint import becomes, descriptors, footprint, settled, thread_ids
 
 if TYPE_CHECKING:
     from conftest import Spawn
     from daemons import Daemon
-    from execd.attach.attacher import Attacher
     from interpreters import Interpreter
 
+CROWDING_HELPER = Path(__file__).parent.parent / "crowding_helper.py"
 VERSIONS = ("3.9", "3.11", "3.12", "3.15")
 DISARM_S = 1.0
 
@@ -53,6 +57,26 @@ def test_the_switch_interval_is_to_the_microsecond_what_it_was(
         assert becomes(lambda: program.ask_json("interval") == before, DISARM_S)
         detach(link)
     assert program.ask_json("interval") == before
+
+
+@pytest.mark.parametrize("name", ["busy", "reading"])
+def test_a_mapping_of_the_target_behind_the_page_is_left_alone(
+    local_interpreter: Interpreter, spawn: Spawn, name: str
+) -> None:
+    program = spawn(local_interpreter, name)
+    # The stack grows, and the heap, by what the target does meanwhile.
+    before = {(one.start, one.permissions, one.path) for one in process.mappings(program.pid)}
+    crowding = Attacher([sys.executable, str(CROWDING_HELPER)])
+    try:
+        with attached(crowding, program.pid) as link:
+            record_calls(link)
+            detach(link)
+        await_tidying(program.pid)
+    finally:
+        crowding.close()
+    after = {(one.start, one.permissions, one.path) for one in process.mappings(program.pid)}
+    assert {one for one in before - after if one[2] not in ("[heap]", "[stack]")} == set()
+    assert program.alive()
 
 
 def of_execd(child: int, parents_before: tuple[str, ...]) -> list[str]:

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from execd.attach.link import CODE_SIZE, PAGE_SIZE, has_code_page
+from execd.attach.link import has_code_page
 from execd.attach.memory import Unmapped
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ _BYTES = bytes.fromhex(
 def place(found: Interpreter, link: Link) -> int | None:
     """Write it. Returns its address, None where the target was refused such a page, or we are refused to write it."""
     pid, start = found.memory.pid, link.code_address
-    table = (*map(found.functions.__getitem__, _FUNCTIONS), link.text_address, link.page, PAGE_SIZE + CODE_SIZE)
+    table = (*map(found.functions.__getitem__, _FUNCTIONS), link.text_address, link.page, link.mapped_size)
     content = _TABLE.pack(*table, found.gadgets.system_call).ljust(_CODE, b"\0") + _BYTES
-    if not has_code_page(pid, start):
+    if not link.has_code_page:
         return None
     try:
         with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
@@ -60,6 +60,8 @@ def take_failure(found: Interpreter, link: Link) -> bool:
         failed = found.memory.read_u32(link.page + _FAILED_WORD) != 0
     except Unmapped:
         return False
+    # After a success all of it is given back, and the target may have put something of its own there.
+    failed = failed and has_code_page(found.memory.pid, link.code_address)
     if failed:
         found.memory.write_u32(link.page + _FAILED_WORD, 0)
     return failed

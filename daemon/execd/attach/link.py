@@ -68,6 +68,7 @@ class Link:
         marker: number of the memfd in the target.
         files: what tells those three from files that the target opens under their numbers later: (number, device,
             inode), the agent's own end last.
+        has_code_page: whether CODE_SIZE bytes behind the page are ours too; else something of the target's lies there.
     """
 
     page: int
@@ -75,11 +76,17 @@ class Link:
     daemon_descriptor: int
     marker: int
     files: tuple[tuple[int, int, int], ...]
+    has_code_page: bool
 
     @property
     def code_address(self) -> int:
         """Where code may lie that calls it."""
         return self.page + PAGE_SIZE
+
+    @property
+    def mapped_size(self) -> int:
+        """How many bytes from the page on are ours."""
+        return PAGE_SIZE + CODE_SIZE if self.has_code_page else PAGE_SIZE
 
     @property
     def text_address(self) -> int:
@@ -218,7 +225,7 @@ class Opening:
     def _link(self, agent_end: int, daemon_end: int, marker: int) -> Link:
         identities = {number: identity(self._pid, number) for number in (daemon_end, marker, agent_end)}
         files = tuple((number, *identity) for number, identity in identities.items() if identity)
-        link = Link(self._page, agent_end, daemon_end, marker, files)
+        link = Link(self._page, agent_end, daemon_end, marker, files, has_code_page(self._pid, self._page + PAGE_SIZE))
         if len(files) < len(identities):
             close_link(self._stopper, self._found, link)
             raise _closed()
@@ -226,11 +233,12 @@ class Opening:
 
     def _take_back(self, made: list[int], *, mapped: bool) -> None:
         """Close what was made of a link that cannot be; what no thread can close now stays."""
-        steps = [x86_64.system_call(self._found.gadgets, x86_64.CLOSE, number) for number in made]
+        gadgets, code_address = self._found.gadgets, self._page + PAGE_SIZE
+        steps = [x86_64.system_call(gadgets, x86_64.CLOSE, number) for number in made]
         if mapped:
-            steps.append(_unmap_step(self._found, self._page))
-        elif has_code_page(self._pid, self._page + PAGE_SIZE):
-            steps.append(x86_64.system_call(self._found.gadgets, x86_64.MUNMAP, self._page + PAGE_SIZE, CODE_SIZE))
+            steps.append(x86_64.system_call(gadgets, x86_64.MUNMAP, self._page, PAGE_SIZE))
+        if has_code_page(self._pid, code_address):
+            steps.append(x86_64.system_call(gadgets, x86_64.MUNMAP, code_address, CODE_SIZE))
         with contextlib.suppress(AttachBusy):
             run_in_any_thread(self._stopper, self._found, steps, b"")
 
@@ -335,11 +343,7 @@ def run_in_any_thread(
 
 def unmap_step(found: Interpreter, link: Link) -> x86_64.Step:
     """Return the system call that gives the page back."""
-    return _unmap_step(found, link.page)
-
-
-def _unmap_step(found: Interpreter, page: int) -> x86_64.Step:
-    return x86_64.system_call(found.gadgets, x86_64.MUNMAP, page, PAGE_SIZE + CODE_SIZE)
+    return x86_64.system_call(found.gadgets, x86_64.MUNMAP, link.page, link.mapped_size)
 
 
 def _free_address(pid: int, mappings: list[process.Mapping]) -> int:
