@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from call_trees import header
-from execd.attach.calltable import read_calls
+from execd.attach.table import read_table
 from execd.model.profile import ROOT, Profile
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Drivers:
 
 def profile_of(table: str) -> Profile:
     """The profile in a table as a driver prints it."""
-    return read_calls(base64.b64decode(table), header(), PID)
+    return read_table(base64.b64decode(table), header(), PID)
 
 
 def counts(profile: Profile) -> dict[tuple[str, int, str], Counts]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent_drivers import PID
 from call_trees import header
 from execd.attach import process
-from execd.attach.calltable import read_calls
+from execd.attach.table import read_table
 from footprint import becomes, footprint
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def record_calls(link: AgentLink) -> None:
 def stop_calls(link: AgentLink) -> Profile:
     """Ends what record_calls has started, and returns it."""
     reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
-    return read_calls(reply.bulk, header(), PID)
+    return read_table(reply.bulk, header(), PID)
 
 
 def detach(link: AgentLink) -> list[str]:

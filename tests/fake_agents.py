@@ -20,25 +20,27 @@ if TYPE_CHECKING:
     from execd.model.target import TargetKey
 
 COLLECTORS = ("calls", "lines")
-THREAD = {"thread_id": 9, "thread_name": "MainThread"}
+THREAD = {"thread_id": 9, "thread_name": "MainThread", "domain": 0}
 
 
 def table(calls: int, name: str = "work") -> bytes:
-    """The table of one function that was called so often, 10 ns each time."""
+    """The table of one function that was called so often, 10 ns each time; of its line as well."""
     encoded = [name.encode(), b"app.py"]
     arrays = [
         ("text_bytes", "u1", b"".join(encoded)),
         ("text_lengths", "i4", array("i", map(len, encoded)).tobytes()),
         ("functions", "i4", array("i", (0, 0, 1, 1)).tobytes()),
+        ("locations", "i4", bytes(8)),
         *((column, "i4", array("i", (value,)).tobytes()) for column, value in PLACES.items()),
         ("calls", "i8", array("q", (calls,)).tobytes()),
         ("self_ns", "i8", array("q", (10 * calls,)).tobytes()),
         ("open", "i8", array("q", (0,)).tobytes()),
+        ("hits", "i8", array("q", (calls,)).tobytes()),
     ]
     return wire.encode_table({"labels": [THREAD], "lost": {}, "caveats": []}, arrays)
 
 
-PLACES = {"parents": -1, "node_functions": 0, "node_labels": 0}
+PLACES = {"parents": -1, "node_locations": 0, "node_labels": 0}
 
 
 @dataclass
@@ -72,7 +74,7 @@ class FakeAgent:
             case "start":
                 self.armed[arguments["session"]] = arguments["collector"]
                 return Reply({"form": "python", "caveats": ["a caveat"]}, b"")
-            case "snapshot" | "stop":
+            case "snapshot" | "mark" | "stop":
                 if arguments["session"] not in self.armed:
                     raise AgentFailed(f"KeyError: {arguments['session']!r}")
                 if operation == "stop":

@@ -18,7 +18,7 @@ MIB = 1 << 20
 ROWS = 10_000_000
 DRIP_S = 0.05
 COLUMNS = ("calls", "self_ns", "open")
-PLACES = ("parents", "node_functions", "node_labels")
+PLACES = ("parents", "node_locations", "node_labels")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def rows(nodes: int, **changed: tuple[str, bytes]) -> bytes:
         "text_bytes": ("u1", b"f"),
         "text_lengths": ("i4", array("i", (1,)).tobytes()),
         "functions": ("i4", array("i", (0, 0, 0, 1)).tobytes()),
+        "locations": ("i4", bytes(8)),
         "parents": ("i4", array("i", range(-1, nodes - 1)).tobytes()),
         **{name: ("i4", bytes(4 * nodes)) for name in PLACES[1:]},
         **{name: ("i8", bytes(8 * nodes)) for name in COLUMNS},
@@ -170,7 +171,9 @@ LIES: dict[str, Lie] = {
     "figures without bounds": Lie(
         "stop", bulk(rows(3, self_ns=("i8", array("q", [(1 << 63) - 1] * 3).tobytes()))), "no clock"
     ),
-    "a thread that is true": Lie("stop", bulk(strange(b'"labels":[{"thread_id":true,"thread_name":""}]')), "a label"),
+    "a thread that is true": Lie(
+        "stop", bulk(strange(b'"labels":[{"thread_id":true,"thread_name":"","domain":0}]')), "a label"
+    ),
     "bulk without end at a snapshot": Lie("snapshot", endless(bytes(MIB)), "its answer is larger than 24 MiB"),
     "a hello that is noise": Lie("hello", lambda _number: [bytes(range(256)) * 4096], BREACH),
     "a hello of a million objects": Lie(

@@ -146,6 +146,9 @@ class FakeStore:
         header = Header("calls", "python", "s1", 4711, (), "3.11.7", 1.0, 2.0, caveats=caveats)
         return Profile(header, (), (), (), array("i"), array("i"), array("i"), ())
 
+    def source(self, digest: str) -> bytes | None:
+        return self.data if digest else None
+
     def delete(self, reference: str) -> StoredProfile:
         return self.stored(reference)
 

@@ -47,11 +47,12 @@ CONNECT_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What the daemon rendered: the bytes, the profile that they are of ("p34"), what to know about it."""
+    """What the daemon rendered: the bytes, the profile that they are of ("p34"), what to know about it, or files."""
 
     data: bytes
     profile: str
     notes: tuple[str, ...]
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 class Client:
@@ -99,7 +100,7 @@ class Client:
     def attach(
         self,
         target: str,
-        spec: SessionSpec,
+        specs: Sequence[SessionSpec],
         *,
         timeout_ms: int,
         name: str,
@@ -107,22 +108,24 @@ class Client:
         duration_ms: int = 0,
         on_wait: Callable[[str], None],
     ) -> targets_pb2.AttachResponse:
-        """Attach and start a session.
+        """Attach and start sessions, one group, all or none.
 
         Args:
             target: a PID, or a name that fits one process alone.
-            spec: what to measure.
+            specs: what to measure.
             timeout_ms: how long the target may take to reach a safe point.
-            name: what to call the session, or "".
+            name: what to call the session, or ""; of several, each gets its collector's name added.
             allow_seccomp: attach under seccomp filters that the daemon may not read too.
             duration_ms: after which the daemon ends the session if this client does not; 0 for never.
             on_wait: called each second that it takes and the daemon is well, with where the target is, "" where
                 that is not known.
         """
-        asked = sessions_pb2.SessionSpec(collector=spec.collector, options_json=json.dumps(spec.options))
+        asked = [
+            sessions_pb2.SessionSpec(collector=spec.collector, options_json=json.dumps(spec.options)) for spec in specs
+        ]
         request = targets_pb2.AttachRequest(
             target=target,
-            sessions=[asked],
+            sessions=asked,
             timeout_ms=timeout_ms,
             name=name,
             allow_seccomp=allow_seccomp,
@@ -194,8 +197,12 @@ class Client:
                     on_wait=self._is_heard,
                 )
             )
-        data = b"".join(chunk.data for chunk in chunks)
-        return Rendering(data, chunks[0].profile, tuple(chunks[0].notes)) if chunks else Rendering(data, "", ())
+        if not chunks:
+            return Rendering(b"", "", ())
+        profile, notes = chunks[0].profile, tuple(chunks[0].notes)
+        if query.files:
+            return Rendering(b"", profile, notes, tuple(_files(chunks)))
+        return Rendering(b"".join(chunk.data for chunk in chunks), profile, notes)
 
     def _ask(
         self,
@@ -226,6 +233,19 @@ class Client:
             raise client_error(error, self._socket) from error
 
 
+def _files(chunks: Sequence[reports_pb2.RenderChunk]) -> Iterator[tuple[str, bytes]]:
+    """Yield each file, its name and its content, from the pieces in which they came."""
+    name, pieces = "", list[bytes]()
+    for chunk in chunks:
+        if chunk.file and name:
+            yield name, b"".join(pieces)
+        if chunk.file:
+            name, pieces = chunk.file, []
+        pieces.append(chunk.data)
+    if name:
+        yield name, b"".join(pieces)
+
+
 def _render_request(query: ReportQuery) -> reports_pb2.RenderRequest:
     return reports_pb2.RenderRequest(
         subject=query.subject,
@@ -238,4 +258,6 @@ def _render_request(query: ReportQuery) -> reports_pb2.RenderRequest:
         thread=query.thread,
         per_thread=query.per_thread,
         compare=query.compare,
+        settings_json=json.dumps(dict(query.settings)) if query.settings else "",
+        files=query.files,
     )

@@ -32,7 +32,7 @@ class ReportQuery:
 
     Attributes:
         subject: a profile, session, PID or name; "" for the newest profile.
-        form: "text", "json", "pstats", "pprof" or "collapsed".
+        form: "text", "json", or another format that profiles of its collector have.
         sort: pstats' sort keys, in order.
         reverse: the other way round.
         limit: pstats' restrictions, in order.
@@ -41,6 +41,8 @@ class ReportQuery:
         thread: only this thread, by name or identifier; "" for all.
         per_thread: a table for each thread.
         compare: an earlier profile, "prev" or "first"; "" for no comparison.
+        settings: what is asked of one collector's reports alone, JSON values.
+        files: several files, as a report of one file for each source file has them.
     """
 
     subject: str
@@ -53,3 +55,5 @@ class ReportQuery:
     thread: str = ""
     per_thread: bool = False
     compare: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    files: bool = False

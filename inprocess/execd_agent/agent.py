@@ -19,13 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _load_calls() -> Any:
-    from execd_agent.collectors.calls import Calls  # noqa: PLC0415 - only what is used is loaded
-
-    return Calls
-
-
-_COLLECTORS = {"calls": _load_calls}
+# The class of each collector, in the module of its name below `collectors`; only those that are used are loaded.
+_COLLECTORS = {"calls": "Calls"}
 
 
 def run(settings: dict[str, Any], importer: Any) -> None:
@@ -56,7 +51,7 @@ class Agent:
         self._settings["stub"].disarms.append((self._pid, self.disarm))
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # The daemon is busy with its books now; the start that follows finds the collector loaded, or says why not.
-        _silently(_load_calls)
+        _silently(lambda: self._collector("calls"))
         while self._attached:
             frame = self._port.receive()
             if frame.kind != wire.REQUEST:
@@ -115,6 +110,8 @@ class Agent:
             return self._start(session, message["collector"], message["options"]), None
         if operation == "snapshot":
             return {"bulk": True}, self._collectors[session].snapshot()
+        if operation == "mark":
+            return {"bulk": True}, self._collectors[session].mark()
         if operation == "stop":
             collector = self._collectors[session]
             collector.stop()
@@ -133,7 +130,7 @@ class Agent:
             raise ValueError("session " + session + " runs already")
         if name not in _COLLECTORS:
             raise Refused("this agent has no collector " + name)
-        collector = _COLLECTORS[name]()(options)
+        collector = self._collector(name)(options)
         # Before it starts: a child forked meanwhile stops what has been armed.
         self._collectors[session] = collector
         try:
@@ -144,6 +141,9 @@ class Agent:
             del self._collectors[session]
             raise
         return {"form": "python", "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+
+    def _collector(self, name: str) -> Any:
+        return getattr(self._importer.load("execd_agent.collectors." + name), _COLLECTORS[name])
 
 
 def _silently(action: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 from agent_drivers import PID, by_name
 from attachments import REQUEST_TIMEOUT_S, attached, detach, record_calls
 from call_trees import header
-from execd.attach.calltable import read_calls
+from execd.attach.table import read_table
 from execd.attach.text import read_agent
 from execd.errors import AgentFailed, ExecdError, NotSupported
 from footprint import footprint, settled
@@ -100,7 +100,7 @@ def tamper(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, action: s
         assert program.ask_json("work 1") == CHECKSUM
         reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
         detach(link)
-        profile = read_calls(reply.bulk, header(), PID)
+        profile = read_table(reply.bulk, header(), PID)
         assert by_name(profile)["run"].calls == 1
         assert sum(profile.column("self_ns")) > 0
     after = settled(program.pid, before, SETTLE_S)

@@ -11,8 +11,8 @@ import pytest
 from agent_drivers import PID, by_name
 from attachments import REQUEST_TIMEOUT_S, attach, attached, detach, record_calls
 from call_trees import header
-from execd.attach.calltable import read_calls
 from execd.attach.ptrace import Ptrace
+from execd.attach.table import read_table
 from execd.errors import NotPermitted, TargetGone
 from footprint import becomes, footprint, settled, thread_ids
 
@@ -134,7 +134,7 @@ def trace_while_attached(interpreter: Interpreter, spawn: Spawn, attacher: Attac
             assert becomes(lambda: thread_ids(program.pid) == list(before.threads), SETTLE_S)
             assert footprint(program.pid).descriptors == before.descriptors
         assert tracer.calls > 0
-    assert by_name(read_calls(reply.bulk, header(), PID))["run"].calls == 1
+    assert by_name(read_table(reply.bulk, header(), PID))["run"].calls == 1
     require_as_before(program, before)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from call_trees import header
 from elf_lies import GNU_HASH, NAMES, SEGMENT_COUNT, SEGMENTS, SYMBOLS, WHOLE, read, read_loaded, tag
 from execd.attach import bpf, process
-from execd.attach.calltable import read_calls
+from execd.attach.table import read_table
 from execd.errors import ProfileCorrupt, TargetGone
 from execd.model.codec import decode, encode
 from execd_agent import wire
@@ -151,23 +151,24 @@ def look_at_facts(changed: dict[str, Any]) -> None:
     """A table whose header says anything."""
     said = dict(changed)
     if "thread_id" in said:
-        said["labels"] = [{"thread_id": said.pop("thread_id"), "thread_name": "x"}]
-    places = {"parents": -1, "node_functions": 0, "node_labels": 0}
+        said["labels"] = [{"thread_id": said.pop("thread_id"), "thread_name": "x", "domain": 0}]
+    places = {"parents": -1, "node_locations": 0, "node_labels": 0}
     arrays = [
         ("text_bytes", "u1", b"f"),
         ("text_lengths", "i4", array("i", (1,)).tobytes()),
         ("functions", "i4", array("i", (0, 0, 0, 1)).tobytes()),
+        ("locations", "i4", bytes(8)),
         *((name, "i4", array("i", (value,)).tobytes()) for name, value in places.items()),
         *((name, "i8", bytes(8)) for name in ("calls", "self_ns", "open")),
     ]
-    facts = {"labels": [{"thread_id": 1, "thread_name": ""}], "lost": {}, "caveats": [], **said}
+    facts = {"labels": [{"thread_id": 1, "thread_name": "", "domain": 0}], "lost": {}, "caveats": [], **said}
     look_at_profile(wire.encode_table(facts, arrays))
 
 
 def look_at_profile(data: bytes) -> None:
     """What is believed can be stored, and is the same when it is read again."""
     try:
-        profile = read_calls(data, header(), 4711)
+        profile = read_table(data, header(), 4711)
     except ProfileCorrupt:
         return
     assert decode(encode(profile)) == profile

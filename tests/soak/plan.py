@@ -22,7 +22,7 @@ CYCLES = 10_000
 KILLS = 1_000
 FORKS = 20_000
 # Cycles on one server, after which its memory must be at rest.
-LONG_CYCLES = 2_000
+LONG_CYCLES = 4_000
 # How many kills are a step, and how long one may take on a busy machine, seconds.
 KILLS_A_STEP = {"daemon-kills": (25, 20.0), "helper-kills": (50, 10.0), "target-kills": (50, 10.0)}
 KILLERS = {
@@ -85,7 +85,7 @@ def long_steps(count: int, versions: list[str]) -> Iterator[Step]:
     for version in versions:
 
         def run(bench: Bench, random: Random, version: str = version) -> Outcome:
-            return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0])
+            return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S)
 
         yield Step(f"long/{version}/{cycles.SERVERS[0]}/{count}", count, START_S + count * CYCLE_S, run)
 

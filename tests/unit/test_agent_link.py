@@ -9,7 +9,7 @@ import pytest
 from agent_drivers import PID, by_name
 from agent_hosts import hosting
 from call_trees import header
-from execd.attach.calltable import read_calls
+from execd.attach.table import read_table
 from execd.errors import AgentFailed, CollectorRefused, TargetGone
 from execd_agent import wire
 
@@ -29,7 +29,7 @@ MAY_STAY = "modules"
 
 
 def fibonacci_calls(bulk: bytes) -> int:
-    found = by_name(read_calls(bulk, header(), PID))
+    found = by_name(read_table(bulk, header(), PID))
     return found["fibonacci"].calls if "fibonacci" in found else 0
 
 

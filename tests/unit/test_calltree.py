@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from call_trees import header
-from execd.attach.calltable import read_calls
+from execd.attach.table import read_table
 from execd_agent.collectors.calltree import NODE_BYTES, CallTree, Node, ThreadTree, code_bytes
 from execd_agent.collectors.events import Handlers
 from hypothesis import given
@@ -55,7 +55,7 @@ def a_tree(max_bytes: int = ROOM) -> tuple[CallTree, ThreadTree, Handlers]:
 def profile_of(calls: CallTree) -> Profile:
     now_ns = calls.clock()
     facts: dict[str, Any] = {"span_ns": now_ns, "lost": {}, "caveats": []}
-    return read_calls(calls.table(now_ns, facts), header(), 1)
+    return read_table(calls.table(now_ns, facts), header(), 1)
 
 
 def of_label(profile: Profile, column: str, name: str) -> int:

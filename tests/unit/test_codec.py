@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from call_trees import Node, header, random_tree, tree
 from execd.errors import ProfileCorrupt
-from execd.model.codec import MAGIC, MAX_HEADER_BYTES, decode, encode
+from execd.model.codec import MAGIC, MAX_HEADER_BYTES, VERSION, decode, encode
 from execd.model.profile import ROOT, Function, Label
+from execd.model.source import SourceFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DIGEST = "0123456789abcdef" * 4
 PREFIX = struct.Struct("<8sHI")
 ENCODED = encode(random_tree(1, size=40))
 TEXT = st.text(st.characters(), max_size=12)
@@ -36,7 +38,7 @@ def parts(data: bytes) -> tuple[dict[str, Any], bytes]:
 def built(head: object, columns: bytes) -> bytes:
     """Return the bytes of a profile with this JSON header and these columns."""
     raw = json.dumps(head).encode()
-    return PREFIX.pack(MAGIC, 1, len(raw)) + zlib.compress(raw + columns, 1)
+    return PREFIX.pack(MAGIC, VERSION, len(raw)) + zlib.compress(raw + columns, 1)
 
 
 def is_refused_or_sound(data: bytes) -> bool:
@@ -69,6 +71,20 @@ def test_two_lone_surrogates_in_a_row_stay_two() -> None:
 def test_a_tree_survives_a_round_trip() -> None:
     profile = random_tree(2)
     assert decode(encode(profile)) == profile
+
+
+def test_files_and_domains_survive_a_round_trip() -> None:
+    files = (SourceFile("/srv/\udcffapp.py", DIGEST, (1, 2, 9), ""), SourceFile("<string>", "", (), "there is no file"))
+    profile = replace(tree([Node(ROOT, "main", label=Label(0, "", 1, (1 << 32) - 1))]), files=files)
+    assert decode(encode(profile)) == profile
+
+
+def test_a_profile_of_version_1_is_read_as_it_was_meant() -> None:
+    head, columns = parts(ENCODED)
+    del head["files"]
+    raw = json.dumps({**head, "labels": [label[:3] for label in head["labels"]]}).encode()
+    old = PREFIX.pack(MAGIC, 1, len(raw)) + zlib.compress(raw + columns)
+    assert decode(old) == decode(ENCODED)
 
 
 def test_a_profile_without_nodes_survives_a_round_trip() -> None:
@@ -188,16 +204,32 @@ def _zip_bomb(head: dict[str, Any], columns: bytes) -> bytes:
 
 
 def _header_over_the_limit(head: dict[str, Any], columns: bytes) -> bytes:  # noqa: ARG001 -- one signature
-    return PREFIX.pack(MAGIC, 1, MAX_HEADER_BYTES + 1) + zlib.compress(bytes(100))
+    return PREFIX.pack(MAGIC, VERSION, MAX_HEADER_BYTES + 1) + zlib.compress(bytes(100))
 
 
 def _newer_version(head: dict[str, Any], columns: bytes) -> bytes:  # noqa: ARG001 -- one signature
-    return PREFIX.pack(MAGIC, 2, 1) + ENCODED[PREFIX.size :]
+    return PREFIX.pack(MAGIC, VERSION + 1, 1) + ENCODED[PREFIX.size :]
+
+
+def _labels_of(label: object) -> Callable[[dict[str, Any], bytes], bytes]:
+    return lambda head, columns: built({**head, "labels": [label] * len(head["labels"])}, columns)
+
+
+def _files_of(file: object) -> Callable[[dict[str, Any], bytes], bytes]:
+    return lambda head, columns: built({**head, "files": [file]}, columns)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
+        *map(_labels_of, ([1, "x"], [1, "x", 1, 1, 1], [True, "x", 1, 0], [1, "x", 1, -1], [1, "x", 1, 1 << 32], {})),
+        _files_of(["a.py", DIGEST, [2, 2], ""]),
+        _files_of(["a.py", DIGEST, [0, 1], ""]),
+        _files_of(["a.py", DIGEST, [True], ""]),
+        _files_of(["a.py", DIGEST, [1 << 31], ""]),
+        _files_of(["a.py", "../../etc/passwd", [1], ""]),
+        _files_of(["a.py", DIGEST, [1]]),
+        _files_of(7),
         _negative_name_index,
         _count_over_the_limit,
         _count_that_is_true,

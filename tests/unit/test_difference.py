@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from call_trees import Node, header, tree
-from execd.model.difference import subtract
-from execd.model.profile import ROOT, Label, Profile, check
+from execd.model.difference import since, subtract
+from execd.model.profile import ROOT, Column, Label, Location, Profile, check
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,3 +120,43 @@ def test_a_figure_that_shrank_gained_nothing(column: str) -> None:
     nodes = [Node(ROOT, "main", 1, 1, 1)]
     earlier = tree([nodes[0]._replace(calls=5, self_ns=5, open=5)])
     assert list(subtract(tree([nodes[0]._replace(calls=9)]), earlier).column(column)) == [4 * (column == "calls")]
+
+
+def places(collector: str, rows: list[tuple[int, int]], column: str) -> Profile:
+    """Return a profile of lines of one function, each with a figure."""
+    found = tree([Node(ROOT, "main") for _ in rows], collector=collector)
+    return replace(
+        found,
+        locations=tuple(Location(0, line) for line, _ in rows),
+        node_locations=array("i", range(len(rows))),
+        columns=(Column(column, "", array("q", [figure for _, figure in rows])),),
+    )
+
+
+def rows_of(profile: Profile) -> list[tuple[int, int]]:
+    lines = [profile.locations[location].line for location in profile.node_locations]
+    return list(zip(lines, profile.columns[0].values, strict=True))
+
+
+def test_lines_of_one_function_are_told_apart() -> None:
+    earlier, later = places("lines", [(1, 5), (2, 7)], "hits"), places("lines", [(1, 5), (2, 9), (3, 1)], "hits")
+    assert rows_of(since(later, earlier)) == [(2, 2), (3, 1)]
+
+
+def test_what_is_marked_counts_from_the_mark_on() -> None:
+    earlier, later = places("cover", [(1, 1), (2, 1)], "mark"), places("cover", [(1, 1), (2, 2), (3, 2)], "mark")
+    assert rows_of(since(later, earlier)) == [(2, 2), (3, 2)]
+    assert rows_of(since(later, places("cover", [], "mark"))) == [(1, 1), (2, 2), (3, 2)]
+
+
+def test_of_what_comes_in_rows_the_later_rows_are_left() -> None:
+    earlier, later = (
+        places("trace", [(1, 10), (1, 20)], "time_ns"),
+        places("trace", [(1, 10), (1, 20), (1, 30)], "time_ns"),
+    )
+    assert rows_of(since(later, earlier)) == [(1, 30)]
+
+
+def test_a_state_is_what_it_is() -> None:
+    earlier, later = places("census", [(1, 10)], "objects"), places("census", [(1, 12)], "objects")
+    assert since(later, earlier) == later

@@ -7,7 +7,7 @@ import json
 import pytest
 from call_trees import Node, tree
 from execd.model.profile import ROOT, Function, Label, Profile
-from execd.reports import RENDERERS, ReportOptions, View, render
+from execd.reports import FORMATS, ReportOptions, View, render
 from execd.reports.escape import MAX_SHOWN, frame, valid, visible
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,4 +98,4 @@ def test_json_stays_valid_and_keeps_what_utf8_can_hold(text: str) -> None:
 
 @given(TEXT)
 def test_every_format_takes_any_text(text: str) -> None:
-    assert all(render(hostile_profile(text), one, ReportOptions()) for one in RENDERERS)
+    assert all(render(hostile_profile(text), one, ReportOptions()) for one in FORMATS["calls"])

@@ -16,7 +16,7 @@ from call_trees import MAIN, Node, random_tree, tree
 from execd.errors import UsageError
 from execd.model.fold import by_function, totals
 from execd.model.profile import ROOT, Function, Label
-from execd.reports import RENDERERS, ReportOptions, View, render
+from execd.reports import FORMATS, ReportOptions, View, render
 from execd.reports.stacks import MAX_DEPTH
 from execd_api.pprof import profile_pb2
 
@@ -200,10 +200,10 @@ def test_an_export_holds_no_comparison(format_name: str) -> None:
 def test_an_unknown_format_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(UsageError) as refused:
         render(PROFILE, "xml", ReportOptions())
-    assert all(known in refused.value.remedy for known in RENDERERS)
+    assert all(known in refused.value.remedy for known in FORMATS["calls"])
 
 
-@pytest.mark.parametrize("format_name", sorted(RENDERERS))
+@pytest.mark.parametrize("format_name", sorted(FORMATS["calls"]))
 def test_a_profile_of_another_collector_is_refused(format_name: str) -> None:
     with pytest.raises(UsageError, match="lines"):
         render(tree([], collector="lines"), format_name, ReportOptions())

@@ -131,8 +131,12 @@ def test_a_stored_profile_travels_whole() -> None:
     }
 
 
+def no_source(_digest: str) -> None:
+    """No source is known."""
+
+
 def test_a_request_without_options_means_the_defaults() -> None:
-    assert convert.report_options(reports_pb2.RenderRequest()) == ReportOptions()
+    assert convert.report_options(reports_pb2.RenderRequest(), no_source) == ReportOptions(source=no_source)
 
 
 def test_every_option_of_a_report_arrives() -> None:
@@ -144,8 +148,9 @@ def test_every_option_of_a_report_arrives() -> None:
         strip_dirs=True,
         thread="main",
         per_thread=True,
+        settings_json='{"missing": true}',
     )
-    assert convert.report_options(request) == ReportOptions(
+    assert convert.report_options(request, no_source) == ReportOptions(
         sort=("calls", "name"),
         reverse=True,
         limits=("10", "0.5"),
@@ -153,11 +158,19 @@ def test_every_option_of_a_report_arrives() -> None:
         strip_dirs=True,
         thread="main",
         per_thread=True,
+        settings={"missing": True},
+        source=no_source,
     )
+
+
+@pytest.mark.parametrize("settings", ["{", "[]", '{"a": NaN}', "[" * 100_000])
+def test_settings_that_are_no_object_are_refused(settings: str) -> None:
+    with pytest.raises(UsageError, match="settings"):
+        convert.report_options(reports_pb2.RenderRequest(settings_json=settings), no_source)
 
 
 def test_a_view_of_a_newer_client_is_refused() -> None:
     request = reports_pb2.RenderRequest()
     request.view = 77  # type: ignore[assignment]
     with pytest.raises(UsageError, match="77"):
-        convert.report_options(request)
+        convert.report_options(request, no_source)

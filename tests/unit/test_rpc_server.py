@@ -295,13 +295,15 @@ def test_a_report_says_which_profile_it_is_of(daemon: Daemon, monkeypatch: pytes
     asked = []
 
     def render(profile: Profile, *rest: object, earlier: Profile | None) -> bytes:
-        asked.append((profile.header.caveats[1], earlier and earlier.header.caveats[1], *rest))
+        form, options = rest
+        assert isinstance(options, reports.ReportOptions)
+        asked.append((profile.header.caveats[1], earlier and earlier.header.caveats[1], form, options.reverse))
         return bytes(MAX_BYTES + 1)
 
     monkeypatch.setattr(reports, "render", render)
     request = reports_pb2.RenderRequest(subject="s1", format="pprof", compare="prev", reverse=True)
     first, last = daemon.reports.Render(request)
-    assert asked == [("p1", "p0", "pprof", reports.ReportOptions(reverse=True))]
+    assert asked == [("p1", "p0", "pprof", True)]
     assert daemon.registry.asked == ["s1", ("p1", "prev")]
     assert (first.profile, list(first.notes), len(first.data)) == ("p1", ["since attach", "p1"], MAX_BYTES)
     assert (last.profile, list(last.notes), len(last.data)) == ("", [], 1)

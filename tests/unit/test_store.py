@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -349,3 +351,36 @@ def test_threads_store_and_read_at_the_same_time(store: Store, tmp_path: Path) -
     listed = {f"{stored.id}.profile" for stored in store.stored_profiles(limit=1000)}
     assert file_names(tmp_path) == listed
     assert len(listed) == 65  # the checkpoints replaced each other
+
+
+def test_a_source_is_kept_by_what_is_in_it(store: Store) -> None:
+    text = b"def f():\n    return '\xff'\n" * 1000
+    digest = store.add_source(text)
+    assert digest == store.add_source(text) == sha256(text).hexdigest()
+    assert store.source(digest) == text
+    assert store.source("0" * 64) is None
+
+
+def test_a_source_that_was_damaged_is_gone(store: Store, tmp_path: Path) -> None:
+    digest = store.add_source(b"pass\n")
+    path = tmp_path / "data" / "sources" / digest
+    path.write_bytes(path.read_bytes()[:-8])
+    assert store.source(digest) is None
+
+
+def test_sources_go_when_every_profile_that_could_use_them_is_gone(
+    store: Store, tmp_path: Path, clock: SettableClock
+) -> None:
+    used, unused = store.add_source(b"used"), store.add_source(b"unused")
+    for digest, kept_at in ((used, clock.now - 50), (unused, clock.now - 200)):
+        os.utime(tmp_path / "data" / "sources" / digest, (kept_at, kept_at))
+    store.expire(max_age_s=100, max_bytes=1 << 30)
+    assert (store.source(used), store.source(unused)) == (b"used", None)
+
+
+def test_a_source_that_is_used_again_stays(store: Store, tmp_path: Path, clock: SettableClock) -> None:
+    digest = store.add_source(b"used")
+    os.utime(tmp_path / "data" / "sources" / digest, (clock.now - 200, clock.now - 200))
+    store.add_source(b"used")
+    store.expire(max_age_s=100, max_bytes=1 << 30)
+    assert store.source(digest) == b"used"

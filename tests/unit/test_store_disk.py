@@ -66,13 +66,14 @@ def test_directories_and_files_are_private_whatever_the_umask(tmp_path: Path, um
     try:
         store = Store.open(tmp_path / "data")
         store.add_profile(a_profile(), session=add_session(store).id, reason="snapshot")
+        digest = store.add_source(b"pass")
         modes = modes_below(tmp_path)
         store.close()
     finally:
         os.umask(before)
-    directories = {"data", "profiles", "quarantine"}
+    directories = {"data", "profiles", "sources", "quarantine"}
     assert {modes.pop(name) for name in directories} == {0o700}
-    assert set(modes) >= {"execd.db", "execd.db-wal", "lock", "p1.profile"}
+    assert set(modes) >= {"execd.db", "execd.db-wal", "lock", "p1.profile", digest}
     assert set(modes.values()) == {0o600}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,8 @@ from execctl import output
 from execctl.durations import parse_duration_ms
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
-from execctl.modes import PROFILE, mode_list
+from execctl.modes import asked_specs, mode_list, mode_options
 from execctl.quantities import quantity
-from execctl.query import SessionSpec
 from execctl.recording import record
 from execctl.sizes import parse_size_bytes
 from execctl.waiting import Waiting
@@ -25,15 +24,13 @@ if TYPE_CHECKING:
 
 @click.command("attach")
 @click.argument("target", metavar="PID|NAME")
-@click.option("--profile", is_flag=True, help="Count and time every call, as cProfile does.")
+@mode_options
 @click.option(
     "--duration",
     metavar="DURATION",
     callback=quantity(parse_duration_ms),
     help="Record for so long (30s, 5m), show the top, stop and leave.",
 )
-@click.option("--no-builtins", is_flag=True, help="With --profile: leave C functions out, and their cost.")
-@click.option("--no-subcalls", is_flag=True, help="With --profile: do not tell apart who called whom.")
 @click.option(
     "--max-memory",
     metavar="SIZE",
@@ -57,32 +54,29 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     target: str,
-    profile: bool,
     duration: int | None,
-    no_builtins: bool,
-    no_subcalls: bool,
     max_memory: int | None,
     attach_timeout: int,
     allow_seccomp: bool,
     name: str,
+    **given: Any,
 ) -> None:
     """Attach to a process and start measuring.
 
     The process needs no preparation. A name may stand for the PID where it fits one process alone. Without
     --duration the session goes on until `execctl stop` or `execctl detach`.
     """
-    if not profile:
+    specs = asked_specs(given, {} if max_memory is None else {"max_memory_bytes": max_memory})
+    if not specs:
         _refuse_without_mode(target)
     connection: Connection = ctx.obj
-    options: dict[str, object] = {"builtins": not no_builtins, "subcalls": not no_subcalls}
-    if max_memory is not None:
-        options["max_memory_bytes"] = max_memory
     with connection.open() as client:
         attached = client.attach(
             target,
-            SessionSpec(PROFILE.collector, options),
+            specs,
             timeout_ms=attach_timeout,
             name=name,
             allow_seccomp=allow_seccomp,
@@ -115,7 +109,7 @@ def _tell_attached(attached: AttachResponse, name: str) -> None:
             f"attached to {which} by {attached.method}: recording after {attached.attach_us / 1000:.1f} ms, "
             f"its threads stopped for {attached.stopped_us / 1000:.2f} ms"
         )
-    if any(session.name != name for session in attached.sessions):
+    if name and any(name not in session.name for session in attached.sessions):
         output.note(f"the daemon did not take the name {name}: it is older than this execctl")
 
 

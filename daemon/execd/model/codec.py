@@ -2,7 +2,7 @@
 
     magic "execdprf", version (u16), length of the JSON header (u32)          little-endian, 14 bytes
     zlib stream of
-        JSON header: header fields, strings, labels, counts, column directory; UTF-8, lone surrogates passed
+        JSON header: header fields, strings, labels, counts, column directory, files; UTF-8, lone surrogates passed
         functions    name, qualname, file (indexes of strings), first_line    int32 each
         locations    function, line                                           int32 each
         nodes        parent, location, label                                  int32 each
@@ -10,6 +10,7 @@
 
 All sizes follow from the counts in the JSON header, and no more is inflated than these allow: neither a wrong
 count nor a zip bomb makes a reader hold more than MAX_HEADER_BYTES and the limits of the model.
+Version 1 has neither files nor domains in its labels.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from execd.model.codec_head import (
     counts_of,
     directory_of,
     field_of,
+    files_of,
     head_of,
     header_of,
     labels_of,
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAGIC = b"execdprf"
-VERSION = 1
+VERSION = 2
+_READ_VERSIONS = (1, 2)
 # 64 MiB of names are those of some 500,000 functions.
 MAX_HEADER_BYTES = 64 << 20
 # Level 6 takes four times as long and saves 6%.
@@ -115,6 +118,7 @@ def _header_bytes(profile: Profile, strings: dict[str, int]) -> bytes:
     # Checked as a reader will: what is written can be read.
     labels_of(head)
     directory_of(head)
+    files_of(head)
     # Not as \u escapes: JSON would read two lone surrogates in a row as one character.
     text = json.dumps(head, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
@@ -126,8 +130,8 @@ def _header_size(data: bytes) -> int:
     magic, version, size = _PREFIX.unpack_from(data)
     if magic != MAGIC:
         raise ProfileCorrupt("not a profile: it does not begin with the magic bytes")
-    if version != VERSION:
-        raise ProfileCorrupt(f"a profile of format version {version}; this execd reads version {VERSION}")
+    if version not in _READ_VERSIONS:
+        raise ProfileCorrupt(f"a profile of format version {version}; this execd reads up to version {VERSION}")
     if not 0 < size <= MAX_HEADER_BYTES:
         raise ProfileCorrupt(f"a header of {size} bytes is over the limit of {MAX_HEADER_BYTES}")
     return int(size)
@@ -189,6 +193,7 @@ def _profile(head: dict[str, Any], counts: dict[str, int], columns: bytes) -> Pr
         unpacked("i", counts["nodes"]),
         unpacked("i", counts["nodes"]),
         tuple(Column(name, unit, unpacked("q", counts["nodes"])) for name, unit in directory_of(head)),
+        files_of(head),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from execd.errors import ProfileCorrupt
 from execd.model.profile import MAX_NODES, Header, Label
+from execd.model.source import SourceFile
 
 if TYPE_CHECKING:
     from execd.model.profile import Profile
@@ -15,6 +18,8 @@ MAX_COLUMNS = 16
 MAX_NESTING = 32
 
 _INT64 = 1 << 63
+_INT32 = 1 << 31
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
 # Seconds since the epoch that still fit into int64 nanoseconds (the year 2242), which pprof needs.
 _LATEST = float(1 << 33)
 _Kind = TypeVar("_Kind", str, int, float, list[Any], dict[str, Any])
@@ -30,11 +35,12 @@ def head_of(profile: Profile, strings: list[str]) -> dict[str, Any]:
     return {
         "header": header_json(header),
         "strings": strings,
-        "labels": [[label.thread_id, label.thread_name, label.pid] for label in profile.labels],
+        "labels": [[label.thread_id, label.thread_name, label.pid, label.domain] for label in profile.labels],
         "functions": len(profile.functions),
         "locations": len(profile.locations),
         "nodes": len(profile.parents),
         "columns": [[column.name, column.unit] for column in profile.columns],
+        "files": [[file.path, file.digest, list(file.lines), file.problem] for file in profile.files],
     }
 
 
@@ -82,7 +88,7 @@ def labels_of(head: dict[str, Any]) -> tuple[Label, ...]:
     """Return the labels.
 
     Raises:
-        ProfileCorrupt: one is not a thread id, a name and a PID.
+        ProfileCorrupt: one is not a thread id, a name, a PID and a domain.
     """
     return tuple(_label(entry) for entry in field_of(head, "labels", list))
 
@@ -140,14 +146,39 @@ def field_of(raw: dict[str, Any], name: str, kind: type[_Kind]) -> _Kind:
     return value
 
 
+def files_of(head: dict[str, Any]) -> tuple[SourceFile, ...]:
+    """Return the source files.
+
+    Raises:
+        ProfileCorrupt: one is not a path, a digest, its lines and a problem.
+    """
+    return tuple(_file(entry) for entry in field_of(head, "files", list)) if "files" in head else ()
+
+
+def _file(entry: object) -> SourceFile:
+    match entry:
+        case [str(path), str(digest), list(lines), str(problem)] if _ascend(lines) and _DIGEST.fullmatch(digest):
+            return SourceFile(path, digest, tuple(lines), problem)
+        case _:
+            raise ProfileCorrupt("a source file is not a path, a digest, ascending lines and a problem")
+
+
+def _ascend(lines: list[object]) -> bool:
+    if any(type(line) is not int or not 0 < line < _INT32 for line in lines):
+        return False
+    return all(before < after for before, after in pairwise(lines))  # type: ignore[operator]
+
+
 def _label(entry: object) -> Label:
-    if type(entry) is not list or [type(part) for part in entry] != [int, str, int]:
-        raise ProfileCorrupt("a label is not a thread id, a thread name and a PID")
-    thread_id, thread_name, pid = entry
+    # Not isinstance: True is no count. Version 1 has no domain.
+    kinds = [type(part) for part in entry] if type(entry) is list else []
+    if kinds not in ([int, str, int], [int, str, int, int]):
+        raise ProfileCorrupt("a label is not a thread id, a thread name, a PID and a domain")
+    thread_id, name, pid, domain = (*entry, 0)[:4]  # type: ignore[misc]
     # get_ident() is an unsigned long.
-    if not (0 <= thread_id < 2 * _INT64 and 0 <= pid < _INT64):
-        raise ProfileCorrupt("a label's thread id or PID is out of range")
-    return Label(thread_id, thread_name, pid)
+    if not (0 <= thread_id < 2 * _INT64 and 0 <= pid < _INT64 and 0 <= domain < 2 * _INT32):
+        raise ProfileCorrupt("a label's thread id, PID or domain is out of range")
+    return Label(thread_id, name, pid, domain)
 
 
 def _lost(raw: dict[str, Any]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a call tree gained over an earlier one of the same recording, node by node."""
+"""What a profile gained over an earlier one of the same recording."""
 
 from __future__ import annotations
 
@@ -6,13 +6,39 @@ from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from execd.model.collector import Since, collector_of
 from execd.model.merge import merge
-from execd.model.profile import ROOT, Column, Profile
+from execd.model.profile import ROOT, Column, Function, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from execd.model.profile import Label
+
+_Path = tuple[int, Function, int, object]
+
+
+def since(later: Profile, earlier: Profile) -> Profile:
+    """Return what happened between two profiles of one recording, by the way of their collector.
+
+    Args:
+        later: a snapshot.
+        earlier: an earlier one of the same recording.
+
+    Returns:
+        a profile with the header of the later one.
+    """
+    match collector_of(later.header.collector).since:
+        case Since.SUBTRACTED:
+            return subtract(later, earlier)
+        case Since.MARKED:
+            latest = max(earlier.column("mark"), default=0)
+            return _pruned(later, [mark > latest for mark in later.column("mark")])
+        case Since.SKIPPED:
+            known = len(earlier.parents)
+            return _pruned(later, [node >= known for node in range(len(later.parents))])
+        case Since.STATE:
+            return later
 
 
 def subtract(later: Profile, earlier: Profile) -> Profile:
@@ -36,8 +62,9 @@ def subtract(later: Profile, earlier: Profile) -> Profile:
             max(value - (before[place] if place != ROOT else 0), 0)
             for value, place in zip(column.values, places, strict=True)
         )
-        columns.append(array("q", gained))
-    return _pruned(later, columns)
+        columns.append(Column(column.name, column.unit, array("q", gained)))
+    kept = [any(column.values[node] for column in columns) for node in range(len(later.parents))]
+    return _pruned(replace(later, columns=tuple(columns)), kept)
 
 
 def _with_labels_of(later: Profile, earlier: Profile) -> Profile:
@@ -57,39 +84,41 @@ def _with_labels_of(later: Profile, earlier: Profile) -> Profile:
     return replace(earlier, labels=tuple(moved(label) for label in earlier.labels))
 
 
-def _paths(profile: Profile) -> dict[tuple[int, object, object], int]:
-    """Return each node by (its parent, its function, its label)."""
-    return {
-        (parent, profile.functions[profile.function_of(node)], profile.labels[profile.node_labels[node]]): node
-        for node, parent in enumerate(profile.parents)
-    }
+def _paths(profile: Profile) -> dict[_Path, int]:
+    """Return each node by its parent, function, line and label."""
+    return {_path(profile, node, parent): node for node, parent in enumerate(profile.parents)}
 
 
-def _match(later: Profile, known: dict[tuple[int, object, object], int]) -> list[int]:
+def _path(profile: Profile, node: int, parent: int) -> _Path:
+    location = profile.locations[profile.node_locations[node]]
+    return parent, profile.functions[location.function], location.line, profile.labels[profile.node_labels[node]]
+
+
+def _match(later: Profile, known: dict[_Path, int]) -> list[int]:
     places: list[int] = []
     for node, parent in enumerate(later.parents):
         above = ROOT if parent == ROOT else places[parent]
         is_new_branch = parent != ROOT and above == ROOT
-        key = (above, later.functions[later.function_of(node)], later.labels[later.node_labels[node]])
-        places.append(ROOT if is_new_branch else known.get(key, ROOT))
+        places.append(ROOT if is_new_branch else known.get(_path(later, node, above), ROOT))
     return places
 
 
-def _pruned(profile: Profile, columns: Sequence[array[int]]) -> Profile:
-    count = len(profile.parents)
-    kept = [any(values[node] for values in columns) for node in range(count)]
-    for node in range(count - 1, -1, -1):
+def _pruned(profile: Profile, kept: Sequence[bool]) -> Profile:
+    """Return the nodes that are kept and those that lead to them."""
+    kept = list(kept)
+    for node in range(len(kept) - 1, -1, -1):
         if kept[node] and profile.parents[node] != ROOT:
             kept[profile.parents[node]] = True
-    nodes = [node for node in range(count) if kept[node]]
+    nodes = [node for node, is_kept in enumerate(kept) if is_kept]
     renumbered = {node: index for index, node in enumerate(nodes)} | {ROOT: ROOT}
+
+    def pick(values: array[int]) -> array[int]:
+        return array(values.typecode, (values[node] for node in nodes))
+
     return replace(
         profile,
         parents=array("i", (renumbered[profile.parents[node]] for node in nodes)),
-        node_locations=array("i", (profile.node_locations[node] for node in nodes)),
-        node_labels=array("i", (profile.node_labels[node] for node in nodes)),
-        columns=tuple(
-            Column(column.name, column.unit, array("q", (values[node] for node in nodes)))
-            for column, values in zip(profile.columns, columns, strict=True)
-        ),
+        node_locations=pick(profile.node_locations),
+        node_labels=pick(profile.node_labels),
+        columns=tuple(Column(column.name, column.unit, pick(column.values)) for column in profile.columns),
     )

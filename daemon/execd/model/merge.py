@@ -13,6 +13,8 @@ from execd.model.profile import ROOT, Column, Function, Header, Label, Location,
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    from execd.model.source import SourceFile
+
 _Item = TypeVar("_Item", bound="Hashable")
 
 
@@ -25,6 +27,7 @@ class _Tables:
     labels: dict[Label, int] = field(default_factory=dict)
     nodes: dict[tuple[int, int, int], int] = field(default_factory=dict)
     columns: list[list[int]] = field(default_factory=list)
+    files: dict[str, SourceFile] = field(default_factory=dict)
 
 
 def merge(profiles: Sequence[Profile]) -> Profile:
@@ -65,6 +68,8 @@ def _add(tables: _Tables, profile: Profile) -> None:
             labels[profile.node_labels[node]],
         )
         places.append(tables.nodes.setdefault(stack, len(tables.nodes)))
+    for file in profile.files:
+        tables.files.setdefault(file.path, file)
     for sums, column in zip(tables.columns, profile.columns, strict=True):
         sums.extend([0] * (len(tables.nodes) - len(sums)))
         for place, value in zip(places, column.values, strict=True):
@@ -86,6 +91,7 @@ def _built(tables: _Tables, header: Header, like: Profile) -> Profile:
         node_locations=array("i", (location for _, location, _ in tables.nodes)),
         node_labels=array("i", (label for _, _, label in tables.nodes)),
         columns=tuple(Column(column.name, column.unit, array("q", sums)) for column, sums in columns),
+        files=tuple(tables.files.values()),
     )
 
 

@@ -15,6 +15,8 @@ from execd.errors import ProfileCorrupt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from execd.model.source import SourceFile
+
 # C functions have this file and first line 0, as in pstats.
 BUILTIN_FILE = "~"
 # The limit is on what a hostile agent can make the daemon hold; 4 million nodes are 200 MB.
@@ -55,11 +57,13 @@ class Label:
         thread_id: threading.get_ident() in the target; 0 where it does not apply.
         thread_name: the threading module's name of it, or "".
         pid: the process, for profiles of several.
+        domain: tracemalloc's, of memory; 0 where it does not apply.
     """
 
     thread_id: int
     thread_name: str
     pid: int
+    domain: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Header:
     """Where a profile comes from and what is to be known about it.
 
     Attributes:
-        collector: "calls".
+        collector: a key of COLLECTORS, "calls".
         form: "native" or "python".
         session: the id of its session, "s12"; "" for a merged or imported one.
         pid: of the target.
@@ -115,8 +119,9 @@ class Profile:
         parents: index of a node's parent, smaller than its own; ROOT for a bottom frame (array typecode "i").
         node_locations: a node's index in locations (array typecode "i").
         node_labels: a node's index in labels (array typecode "i").
-        columns: for collector calls: calls (count), self_ns (ns), open (activations already running at the start,
-            which carry no call of their own).
+        columns: those of the header's collector, see `collector.py`; for calls: calls (count), self_ns (ns), open
+            (activations already running at the start, which carry no call of their own).
+        files: what is known of the sources of its functions; empty where no report needs them.
     """
 
     header: Header
@@ -127,6 +132,7 @@ class Profile:
     node_locations: array[int]
     node_labels: array[int]
     columns: tuple[Column, ...]
+    files: tuple[SourceFile, ...] = ()
 
     def column(self, name: str) -> array[int]:
         """Return the values of a column.

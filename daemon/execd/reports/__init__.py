@@ -1,4 +1,4 @@
-"""Reports: pure functions from a profile to bytes. `render` is the way in, RENDERERS the table of formats."""
+"""Reports: pure functions from a profile to bytes. `render` is the way in, FORMATS the table of what there is."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.filter import by_thread, is_thread, where
-from execd.model.fold import call_columns
 from execd.reports import collapsed, comparison, document, pprof, stats, text
 from execd.reports.options import ReportOptions, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from execd.model.profile import Profile
 
-__all__ = ["RENDERERS", "Renderer", "ReportOptions", "View", "render"]
+__all__ = ["FORMATS", "Renderer", "ReportOptions", "View", "render", "render_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +26,25 @@ class Renderer:
         render: makes it of one profile.
         compare: makes it of an earlier and a later one; None where the format holds no comparison.
         has_tables: whether sort, reverse, limits, view and per_thread mean something for it.
+        files: makes several files of it, each with its name below the directory that the user chooses; None where it
+            is one.
     """
 
     render: Callable[[Profile, ReportOptions], bytes]
     compare: Callable[[Profile, Profile, ReportOptions], bytes] | None = None
     has_tables: bool = False
+    files: Callable[[Profile, ReportOptions], Iterator[tuple[str, bytes]]] | None = None
 
 
-RENDERERS: Mapping[str, Renderer] = {
+_CALLS: Mapping[str, Renderer] = {
     "text": Renderer(text.render, comparison.render, has_tables=True),
     "json": Renderer(document.render, document.render_change, has_tables=True),
     "pstats": Renderer(stats.render),
     "pprof": Renderer(pprof.render),
     "collapsed": Renderer(collapsed.render),
 }
+# By collector, then by format; "text" is what is shown where nothing is asked for.
+FORMATS: Mapping[str, Mapping[str, Renderer]] = {"calls": _CALLS}
 
 
 def render(
@@ -53,28 +57,52 @@ def render(
 
     Args:
         profile: what to report.
-        format: a key of RENDERERS.
+        format: a key of FORMATS of its collector.
         options: how.
         earlier: a profile to compare with; the report is then of what differs.
 
     Raises:
-        UsageError: the format is unknown, an option does not fit it or does not parse, no such thread, or the
-            profile is of a collector that has no such report.
+        UsageError: the format is unknown or not one of this collector, an option does not fit it or does not parse, or
+            there is no such thread.
     """
-    renderer = RENDERERS.get(format)
-    if renderer is None:
-        raise UsageError(
-            f"no report format {format!r}",
-            remedy=f"choose from: {', '.join(RENDERERS)}",
-            format=ascii(format),
-        )
-    call_columns(profile)
+    renderer = _renderer(profile, format)
     if not renderer.has_tables:
         _refuse_table_options(format, options)
     narrowed = by_thread(profile, options.thread) if options.thread else profile
     if earlier is None:
         return renderer.render(narrowed, options)
     return _compared(renderer, format, options, earlier, narrowed)
+
+
+def render_files(
+    profile: Profile,
+    format: str,  # noqa: A002 - what every other layer calls it
+    options: ReportOptions,
+) -> Iterator[tuple[str, bytes]]:
+    """Return a report of several files: each one's name, a relative path, and its content.
+
+    Raises:
+        UsageError: the format is unknown, not one of this collector, or one file.
+    """
+    renderer = _renderer(profile, format)
+    if renderer.files is None:
+        raise UsageError(f"the format {format} is one file", remedy="write it with --output FILE", format=ascii(format))
+    return renderer.files(profile, options)
+
+
+def _renderer(profile: Profile, format_name: str) -> Renderer:
+    collector = profile.header.collector
+    formats = FORMATS.get(collector, {})
+    renderer = formats.get(format_name)
+    if renderer is None:
+        is_known = any(format_name in others for others in FORMATS.values())
+        raise UsageError(
+            f"profiles of {collector} have no format {format_name}" if is_known else f"no format {format_name!r}",
+            remedy=f"choose from: {', '.join(formats)}",
+            format=ascii(format_name),
+            collector=collector,
+        )
+    return renderer
 
 
 def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earlier: Profile, later: Profile) -> bytes:
@@ -90,7 +118,11 @@ def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earl
             remedy="leave out callers, callees and per-thread",
             format=format_name,
         )
-    call_columns(earlier)
+    if earlier.header.collector != later.header.collector:
+        raise UsageError(
+            f"a profile of {later.header.collector} does not compare with one of {earlier.header.collector}",
+            remedy="compare profiles of one collector",
+        )
     if options.thread:
         # The thread may have started after the earlier profile was taken; then it has nothing there.
         earlier = where(earlier, lambda label: is_thread(label, options.thread))

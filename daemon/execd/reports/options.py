@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class View(Enum):
@@ -28,6 +32,8 @@ class ReportOptions:
         strip_dirs: file names without their directories; functions that become equal are merged.
         thread: only this thread, by name or by identifier in digits; "" all, merged.
         per_thread: a table for each thread.
+        settings: what is asked of one collector's reports alone, JSON values; each report reads its own.
+        source: returns the bytes of a source file by its digest; None where the store has lost it.
     """
 
     sort: tuple[str, ...] = ()
@@ -37,3 +43,5 @@ class ReportOptions:
     strip_dirs: bool = False
     thread: str = ""
     per_thread: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)
+    source: Callable[[str], bytes | None] = lambda _digest: None

@@ -14,7 +14,7 @@ from execd.model.target import Outcome
 from execd.reports import ReportOptions, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from execd.model.session import Session
     from execd.model.stored import StoredProfile
@@ -139,13 +139,7 @@ def spec_from(message: sessions_pb2.SessionSpec) -> SessionSpec:
     Raises:
         UsageError: its options are no JSON object.
     """
-    try:
-        options = json.loads(message.options_json or "{}", parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the options of {message.collector!r} are no JSON: {error}") from error
-    if not isinstance(options, dict):
-        raise UsageError(f"the options of {message.collector!r} are no JSON object")
-    return SessionSpec(message.collector, options)
+    return SessionSpec(message.collector, _object(message.options_json, f"the options of {message.collector!r}"))
 
 
 def specs_from(messages: Iterable[sessions_pb2.SessionSpec]) -> list[SessionSpec]:
@@ -189,11 +183,11 @@ def stored_profile(value: StoredProfile) -> profiles_pb2.Profile:
     )
 
 
-def report_options(message: reports_pb2.RenderRequest) -> ReportOptions:
-    """Return the options of a report.
+def report_options(message: reports_pb2.RenderRequest, source: Callable[[str], bytes | None]) -> ReportOptions:
+    """Return the options of a report, `source` among them.
 
     Raises:
-        UsageError: a view of a newer client.
+        UsageError: a view of a newer client, or settings that are no JSON object.
     """
     if message.view not in VIEWS:
         raise UsageError(f"this execd knows no view {message.view}", remedy="restart the daemon after an update")
@@ -205,7 +199,19 @@ def report_options(message: reports_pb2.RenderRequest) -> ReportOptions:
         strip_dirs=message.strip_dirs,
         thread=message.thread,
         per_thread=message.per_thread,
+        settings=_object(message.settings_json, "the settings of a report"),
+        source=source,
     )
+
+
+def _object(text: str, what: str) -> dict[str, object]:
+    try:
+        value = json.loads(text or "{}", parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{what} are no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{what} are no JSON object")
+    return value
 
 
 def _surrogate_shown(char: str) -> str:

@@ -32,15 +32,23 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
     def Render(self, request: pb.RenderRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
         """Yield a rendering; the first piece says what it is of."""
         del context
-        options = convert.report_options(request)
+        options = convert.report_options(request, self._store.source)
         stored = self._registry.resolve_profile(request.subject)
         earlier = self._registry.earlier_profile(stored, request.compare) if request.compare else None
         profile = archive.load(self._store, stored)
+        notes = _notes(request.format, profile.header)
+        if request.files:
+            yield pb.RenderChunk(profile=stored.id, notes=notes)
+            for name, content in reports.render_files(profile, request.format, options):
+                first, *rest = chunks(content)
+                yield pb.RenderChunk(data=first, file=convert.text(name))
+                yield from (pb.RenderChunk(data=data) for data in rest)
+            return
         rendered = reports.render(
             profile, request.format, options, earlier=archive.load(self._store, earlier) if earlier else None
         )
         first, *rest = chunks(rendered)
-        yield pb.RenderChunk(data=first, profile=stored.id, notes=_notes(request.format, profile.header))
+        yield pb.RenderChunk(data=first, profile=stored.id, notes=notes)
         yield from (pb.RenderChunk(data=data) for data in rest)
 
 

@@ -12,11 +12,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from execd.attach.calltable import read_calls, table_limit
 from execd.attach.headroom import memory_headroom
 from execd.attach.program import RunningProgram
+from execd.attach.table import read_table, table_limit
 from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
-from execd.model.difference import subtract
+from execd.model.collector import collector_of
+from execd.model.difference import since
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, State
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
@@ -122,7 +123,7 @@ class LiveTarget:
         """Let a session stand on what is armed and return it as it runs."""
         baseline = None
         if armed.users:
-            baseline = self._read(Running(session, armed, None), "snapshot")
+            baseline = self._read(Running(session, armed, None), "mark")
         armed.users.add(session.id)
         state = after(session.state, Event.ARMED)
         ready = replace(session, state=state, form=armed.form, caveats=armed.caveats)
@@ -269,7 +270,7 @@ class LiveTarget:
         profile = self._read(running, operation)
         if running.baseline is None:
             return profile
-        gained = subtract(profile, running.baseline)
+        gained = since(profile, running.baseline)
         return replace(gained, header=replace(gained.header, started_at=running.baseline.header.ended_at))
 
     def _read(self, running: Running, operation: str) -> Profile:
@@ -278,7 +279,7 @@ class LiveTarget:
         # Read into arrays, it is there twice.
         self.link.channel.bulk_limit = limit_bytes // 2
         reply = self._request(operation, session=running.armed.key)
-        return read_calls(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
+        return read_table(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
 
     def _header(self, running: Running) -> Header:
         session, armed = running.session, running.armed
@@ -295,7 +296,7 @@ class LiveTarget:
             caveats=(
                 *([running.breach] if running.breach else []),
                 *armed.caveats,
-                "covers the time since the attach; functions open then carry no call of their own",
+                *filter(None, (collector_of(armed.collector).caveat,)),
             ),
         )
 

@@ -24,6 +24,7 @@ class DataDirectory:
         self.path = path
         self.database = path / "execd.db"
         self.profiles = path / "profiles"
+        self.sources = path / "sources"
         self.quarantine = path / "quarantine"
         self._lock_fd = lock_fd
 
@@ -39,6 +40,7 @@ class DataDirectory:
         claimed = cls(path, _lock(path))
         try:
             make_private(claimed.profiles)
+            make_private(claimed.sources)
             make_private(claimed.quarantine)
         except BaseException:
             claimed.release()

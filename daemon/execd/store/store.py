@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from execd.errors import NotFound, ProfileCorrupt
 from execd.model.codec import decode, encode
-from execd.store import audit, profiles, sessions
+from execd.store import audit, profiles, sessions, sources
 from execd.store.directory import DataDirectory
 from execd.store.files import file_name, publish, read_checked, remove, stage
 from execd.store.full import check_free_bytes, disk_may_be_full
@@ -227,6 +227,20 @@ class Store:
         profile = decode(self.read(reference))
         return replace(profile, header=replace(profile.header, profile=self.stored(reference).id))
 
+    def add_source(self, text: bytes) -> str:
+        """Keep the bytes of a source file for as long as profiles are kept, and return their digest.
+
+        Raises:
+            StoreFull: the disk takes no more.
+        """
+        with disk_may_be_full(self._place.path):
+            check_free_bytes(self._place.path, len(text), self._reserve_bytes)
+            return sources.keep(self._place.sources, text)
+
+    def source(self, digest: str) -> bytes | None:
+        """Return the bytes of a source file by their digest, None where they are gone."""
+        return sources.read(self._place.sources, digest)
+
     def delete(self, reference: str) -> StoredProfile:
         """Remove a profile, by its id or name, and return what it was.
 
@@ -250,6 +264,8 @@ class Store:
             kept = profiles.kept_files(connection)
         gone = expired(kept, now=self._clock(), max_age_s=max_age_s, max_bytes=max_bytes)
         self._remove(gone)
+        with disk_may_be_full(self._place.path):
+            sources.expire(self._place.sources, self._clock() - max_age_s)
         return [spell(PROFILE, number) for number in gone]
 
     def totals(self) -> Totals:

@@ -1,7 +1,8 @@
 """The collectors: each one way to measure, behind start, snapshot and stop.
 
 A collector has a name, takes its options as a dict of JSON values and offers start() -> caveats, poll(), snapshot()
--> a bulk payload, stop(). `agent.py` chooses by the table there.
+-> a bulk payload, mark() -> a snapshot after which another session counts anew, stop(), free() and memory_bytes.
+`agent.py` chooses by the table there.
 """
 
 from __future__ import annotations

@@ -72,6 +72,8 @@ class Calls:
         header = {"span_ns": now_ns - self._calls.started_ns, "lost": lost, "caveats": list(self._hooks.caveats)}
         return self._calls.table(now_ns, header)
 
+    mark = snapshot
+
     def stop(self) -> None:
         """Disarm. What was recorded stays until `free`."""
         if self._hooks is not None and not self._ended_ns:

@@ -59,12 +59,14 @@ class RenderRequest(google.protobuf.message.Message):
     THREAD_FIELD_NUMBER: builtins.int
     PER_THREAD_FIELD_NUMBER: builtins.int
     COMPARE_FIELD_NUMBER: builtins.int
+    SETTINGS_JSON_FIELD_NUMBER: builtins.int
+    FILES_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """A profile, session, PID or name; empty: the newest profile. A session means its newest profile, and a running
     one is asked for a fresh one first.
     """
     format: builtins.str
-    """"text", "json", "pstats", "pprof" or "collapsed"."""
+    """"text", "json", or another format that profiles of its collector have."""
     reverse: builtins.bool
     """The other way round."""
     view: Global___View.ValueType
@@ -77,6 +79,10 @@ class RenderRequest(google.protobuf.message.Message):
     """A table for each thread."""
     compare: builtins.str
     """Compare with this earlier one: a profile, a name, "prev" or "first"; empty: no comparison."""
+    settings_json: builtins.str
+    """What is asked of one collector's reports alone, one JSON object; docs/reports.md lists them."""
+    files: builtins.bool
+    """Several files, as a report of one file for each source file has them."""
     @property
     def sort(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """pstats' sort keys, in order; empty: by cumulative time."""
@@ -98,8 +104,10 @@ class RenderRequest(google.protobuf.message.Message):
         thread: builtins.str = ...,
         per_thread: builtins.bool = ...,
         compare: builtins.str = ...,
+        settings_json: builtins.str = ...,
+        files: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["compare", b"compare", "format", b"format", "limit", b"limit", "per_thread", b"per_thread", "reverse", b"reverse", "sort", b"sort", "strip_dirs", b"strip_dirs", "subject", b"subject", "thread", b"thread", "view", b"view"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["compare", b"compare", "files", b"files", "format", b"format", "limit", b"limit", "per_thread", b"per_thread", "reverse", b"reverse", "settings_json", b"settings_json", "sort", b"sort", "strip_dirs", b"strip_dirs", "subject", b"subject", "thread", b"thread", "view", b"view"]) -> None: ...
 
 Global___RenderRequest: typing_extensions.TypeAlias = RenderRequest
 
@@ -112,10 +120,13 @@ class RenderChunk(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     PROFILE_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
+    FILE_FIELD_NUMBER: builtins.int
     data: builtins.bytes
     """The bytes; the pieces follow each other without gap."""
     profile: builtins.str
     """Only in the first piece: the profile that was rendered, "p34"."""
+    file: builtins.str
+    """Of several files: the name of the file that begins with this piece, a relative path."""
     @property
     def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only in the first piece: what the user should know, to be shown beside the data."""
@@ -126,7 +137,8 @@ class RenderChunk(google.protobuf.message.Message):
         data: builtins.bytes = ...,
         profile: builtins.str = ...,
         notes: collections.abc.Iterable[builtins.str] | None = ...,
+        file: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "notes", b"notes", "profile", b"profile"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "file", b"file", "notes", b"notes", "profile", b"profile"]) -> None: ...
 
 Global___RenderChunk: typing_extensions.TypeAlias = RenderChunk

@@ -73,10 +73,10 @@ class SessionSpec(google.protobuf.message.Message):
     COLLECTOR_FIELD_NUMBER: builtins.int
     OPTIONS_JSON_FIELD_NUMBER: builtins.int
     collector: builtins.str
-    """"calls"."""
+    """"calls", "lines" or another collector of the daemon."""
     options_json: builtins.str
-    """The collector's options as one JSON object; for calls {"builtins": bool, "subcalls": bool,
-    "max_memory_bytes": int}.
+    """The collector's options as one JSON object; all know "max_memory_bytes", an int, and calls {"builtins": bool,
+    "subcalls": bool}.
     """
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from call_trees import header
-from execd.attach.calltable import TABLE_BYTES, read_calls, table_limit
+from execd.attach.table import TABLE_BYTES, read_table, table_limit
 from execd.errors import ProfileCorrupt
 from execd.model.codec import decode, encode
 from execd.model.profile import ROOT, Function, Label, Profile, check
@@ -30,8 +30,9 @@ def table(**changes: Any) -> bytes:
         "text_bytes": ("u1", b"".join(encoded)),
         "text_lengths": ("i4", array("i", map(len, encoded)).tobytes()),
         "functions": ("i4", array("i", (0, 0, 3, 1, 1, 1, 3, 9, 2, 2, 4, 0)).tobytes()),
+        "locations": ("i4", array("i", (0, 0, 1, 0, 2, 0)).tobytes()),
         "parents": ("i4", array("i", (-1, 0, 1)).tobytes()),
-        "node_functions": ("i4", array("i", (0, 1, 2)).tobytes()),
+        "node_locations": ("i4", array("i", (0, 1, 2)).tobytes()),
         "node_labels": ("i4", array("i", (0, 0, 0)).tobytes()),
         "calls": ("i8", array("q", (0, 5, 10)).tobytes()),
         "self_ns": ("i8", array("q", (100, 200, 300)).tobytes()),
@@ -41,7 +42,7 @@ def table(**changes: Any) -> bytes:
         "span_ns": 600,
         "lost": {},
         "caveats": [],
-        "labels": [{"thread_id": 9, "thread_name": "MainThread"}],
+        "labels": [{"thread_id": 9, "thread_name": "MainThread", "domain": 0}],
     }
     for name, value in changes.items():
         (arrays if name in arrays else facts)[name] = value
@@ -58,7 +59,7 @@ def i8(*values: int) -> tuple[str, bytes]:
 
 
 def read(data: bytes) -> Profile:
-    return read_calls(data, HEADER, PID)
+    return read_table(data, HEADER, PID)
 
 
 def test_a_table_is_read_as_it_was_sent() -> None:
@@ -87,13 +88,13 @@ def test_what_the_agent_lost_and_warns_of_stands_beside_what_the_daemon_knows() 
 
 def test_a_table_of_nothing_is_a_profile_of_nothing() -> None:
     empty = {name: i8() for name in ("calls", "self_ns", "open")}
-    places = {name: i4() for name in ("parents", "node_functions", "node_labels", "functions")}
+    places = {name: i4() for name in ("parents", "node_locations", "node_labels", "functions", "locations")}
     assert len(read(table(labels=[], **empty, **places)).parents) == 0
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_kept_as_it_is(name: str) -> None:
-    labels = [{"thread_id": 9, "thread_name": name}]
+    labels = [{"thread_id": 9, "thread_name": name, "domain": 0}]
     profile = read(table(names=(name, name, "b", name, "~"), labels=labels))
     assert profile.functions[0] == Function(name, name, name, 1)
     assert profile.labels[0].thread_name == name
@@ -111,8 +112,8 @@ BROKEN = {
     "a parent that is itself": table(parents=i4(-1, 1, 1)),
     "a parent that comes later": table(parents=i4(-1, 2, 1)),
     "a parent below the root": table(parents=i4(-2, 0, 1)),
-    "a node without function": table(node_functions=i4(0, 1, 3)),
-    "a negative function": table(node_functions=i4(0, 1, -1)),
+    "a node without function": table(node_locations=i4(0, 1, 3)),
+    "a negative function": table(node_locations=i4(0, 1, -1)),
     "a node without label": table(node_labels=i4(0, 0, 1)),
     "a negative label": table(node_labels=i4(0, 0, -1)),
     "fewer figures than nodes": table(calls=i8(1, 2)),
@@ -132,10 +133,15 @@ BROKEN = {
     "an array of an unknown type": table(calls=("f8", b"\0" * 24)),
     "a missing array": table(open=None),
     "labels that are none": table(labels=[7]),
-    "a label of a negative thread": table(labels=[{"thread_id": -1, "thread_name": ""}]),
-    "a label of a thread beyond 64 bits": table(labels=[{"thread_id": 1 << 64, "thread_name": ""}]),
-    "a label with a number for a name": table(labels=[{"thread_id": 1, "thread_name": 3}]),
-    "a label of a thread that is true": table(labels=[{"thread_id": True, "thread_name": ""}]),
+    "a label of a negative thread": table(labels=[{"thread_id": -1, "thread_name": "", "domain": 0}]),
+    "a label of a thread beyond 64 bits": table(labels=[{"thread_id": 1 << 64, "thread_name": "", "domain": 0}]),
+    "a label with a number for a name": table(labels=[{"thread_id": 1, "thread_name": 3, "domain": 0}]),
+    "a label of a negative domain": table(labels=[{"thread_id": 1, "thread_name": "", "domain": -1}]),
+    "a label without a domain": table(labels=[{"thread_id": 1, "thread_name": ""}]),
+    "half a location": table(locations=i4(0, 0, 1, 0, 2)),
+    "a location at a negative line": table(locations=i4(0, 0, 1, -1, 2, 0)),
+    "a location of no function": table(locations=i4(0, 0, 1, 0, 3, 0)),
+    "a label of a thread that is true": table(labels=[{"thread_id": True, "thread_name": "", "domain": 0}]),
     "labels that are an object": table(labels={"thread_id": 1}),
     "caveats that are a text": table(caveats="none"),
 }
@@ -159,6 +165,12 @@ def test_losses_that_are_none_are_left_out(lost: object) -> None:
     assert read(table(lost=lost)).header.lost == {"known": 1}
 
 
+def test_figures_and_texts_of_a_collectors_own_are_kept_and_nothing_else() -> None:
+    said = {"limit": 7, "path": ["/a", "/b"], "text": "x" * 5000, "bad": {"a": 1}, "half": [1, "a"], "float": 1.5}
+    extra = read(table(extra=said)).header.extra
+    assert extra == {"limit": 7, "path": ["/a", "/b"], "text": "x" * 1000}
+
+
 def test_what_an_agent_says_in_words_is_cut_short() -> None:
     losses = {"y" * 5000: 1} | {f"reason {n}": n for n in range(1000)}
     profile = read(table(caveats=["x" * 5000] + [f"caveat {n}" for n in range(100)], lost=losses))
@@ -169,9 +181,10 @@ def test_what_an_agent_says_in_words_is_cut_short() -> None:
 
 LARGE = {
     "functions": {"functions": i4(*(0, 0, 0, 1) * 1000)},
+    "locations": {"locations": i4(*[0, 1] * 2000)},
     "texts": {"text_lengths": i4(*[0] * 2000, 29)},
-    "nodes": {name: i4(*[0] * 2000) for name in ("parents", "node_functions", "node_labels")},
-    "labels": {"labels": [{"thread_id": 1, "thread_name": ""}] * 500},
+    "nodes": {name: i4(*[0] * 2000) for name in ("parents", "node_locations", "node_labels")},
+    "labels": {"labels": [{"thread_id": 1, "thread_name": "", "domain": 0}] * 500},
 }
 
 
@@ -181,7 +194,7 @@ def test_a_table_that_would_take_more_memory_than_it_may_is_refused_before_it_do
     tracemalloc.start()
     try:
         with pytest.raises(ProfileCorrupt, match="MiB of memory"):
-            read_calls(data, HEADER, PID, limit_bytes=len(data) * 2)
+            read_table(data, HEADER, PID, limit_bytes=len(data) * 2)
         assert tracemalloc.get_traced_memory()[1] < 20 * len(data)
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""An agent's table of calls as a Profile; see PROTOCOL.md. A stranger's bytes: all is checked before it is used."""
+"""An agent's table as a Profile; see PROTOCOL.md. A stranger's bytes: all is checked before it is used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from execd.errors import ProfileCorrupt
+from execd.model.collector import collector_of
 from execd.model.profile import Column, Function, Header, Label, Location, Profile, check
 
 if TYPE_CHECKING:
@@ -19,29 +20,34 @@ if TYPE_CHECKING:
 _NOTHING = memoryview(b"")
 _TYPECODES = {"u1": "B", "i4": "i", "i8": "q"}
 _FUNCTION_WORDS = 4
+_LOCATION_WORDS = 2
 _SIZE_BYTES = 4
 # 10,000 threads take half of it.
 _HEADER_LIMIT = 1 << 20
 # What a table may come to in the daemon, its bytes as they came among it: a table of the default budget takes a fifth.
 TABLE_BYTES = 48 << 20
-# What comes of a byte of a header ("{},{},..."), of a function with its location, of a text, and at most of a byte of
-# its characters, of which a single one beyond the 16 bits makes all of them wide.
-_HEADER_WEIGHT, _FUNCTION_WEIGHT, _TEXT_WEIGHT, _WIDE = 25, 160, 90, 4
-_COLUMNS = (("calls", "count"), ("self_ns", "ns"), ("open", "count"))
+# What comes of a byte of a header ("{},{},..."), of a function, of a location, of a text, and at most of a byte of its
+# characters, of which a single one beyond the 16 bits makes all of them wide.
+_HEADER_WEIGHT, _FUNCTION_WEIGHT, _LOCATION_WEIGHT, _TEXT_WEIGHT, _WIDE = 25, 80, 80, 90, 4
 _CAVEATS_LIMIT = 20
 _REASONS_LIMIT = 100
 _TEXT_LIMIT = 1000
 _THREAD_ID_LIMIT = 1 << 64
+# tracemalloc's domains are unsigned ints.
+_DOMAIN_LIMIT = 1 << 32
+# Texts of a list, the search path of a program among them.
+_LIST_LIMIT = 1000
+_PATH_LIMIT = 4096
 _SUM_LIMIT = 1 << 62
 
 
-def read_calls(data: bytes | bytearray, header: Header, command_pid: int, limit_bytes: int = TABLE_BYTES) -> Profile:
+def read_table(data: bytes | bytearray, header: Header, command_pid: int, limit_bytes: int = TABLE_BYTES) -> Profile:
     """Return the profile in a bulk payload.
 
     Args:
         data: as it came.
         header: what the daemon knows, from the start of the collector until now; the agent's own span is taken
-            where it is shorter, and its losses and caveats are added.
+            where it is shorter, and its losses, caveats and extra figures are added.
         command_pid: the PID for the labels.
         limit_bytes: how much memory it may come to, see `table_limit`.
 
@@ -52,14 +58,15 @@ def read_calls(data: bytes | bytearray, header: Header, command_pid: int, limit_
     _require_room(data, arrays, limit_bytes)
     texts = _texts(arrays.get("text_bytes", ("", _NOTHING)), _array(arrays, "text_lengths", "i4"))
     functions = _functions(_array(arrays, "functions", "i4"), texts)
-    columns = tuple(Column(name, unit, _array(arrays, name, "i8")) for name, unit in _COLUMNS)
+    named = collector_of(header.collector).columns
+    columns = tuple(Column(name, unit, _array(arrays, name, "i8")) for name, unit in named)
     profile = Profile(
         header=_completed(header, facts),
         functions=functions,
-        locations=tuple(Location(index, 0) for index in range(len(functions))),
+        locations=_locations(_array(arrays, "locations", "i4")),
         labels=tuple(_label(item, command_pid) for item in _list(facts, "labels")),
         parents=_array(arrays, "parents", "i4"),
-        node_locations=_array(arrays, "node_functions", "i4"),
+        node_locations=_array(arrays, "node_locations", "i4"),
         node_labels=_array(arrays, "node_labels", "i4"),
         columns=columns,
     )
@@ -113,6 +120,7 @@ def _require_room(data: bytes | bytearray, arrays: _Arrays, limit_bytes: int) ->
         + wide * sizes.get("text_bytes", 0)
         + _TEXT_WEIGHT * sizes.get("text_lengths", 0) // 4
         + _FUNCTION_WEIGHT * sizes.get("functions", 0) // (4 * _FUNCTION_WORDS)
+        + _LOCATION_WEIGHT * sizes.get("locations", 0) // (4 * _LOCATION_WORDS)
     )
     if weight > limit_bytes:
         raise ProfileCorrupt(
@@ -157,10 +165,20 @@ def _functions(words: array[int], texts: list[str]) -> tuple[Function, ...]:
     return tuple(functions)
 
 
+def _locations(words: array[int]) -> tuple[Location, ...]:
+    if len(words) % _LOCATION_WORDS:
+        raise ProfileCorrupt("locations whose rows do not fit")
+    if words and min(words) < 0:
+        raise ProfileCorrupt("a location with a negative number")
+    return tuple(map(Location, words[::_LOCATION_WORDS], words[1::_LOCATION_WORDS]))
+
+
 def _label(item: object, pid: int) -> Label:
     match item:
-        case {"thread_id": thread_id, "thread_name": str(name)} if _is_count(thread_id, _THREAD_ID_LIMIT):
-            return Label(thread_id, name[:_TEXT_LIMIT], pid)
+        case {"thread_id": thread_id, "thread_name": str(name), "domain": domain} if _is_count(
+            thread_id, _THREAD_ID_LIMIT
+        ) and _is_count(domain, _DOMAIN_LIMIT):
+            return Label(thread_id, name[:_TEXT_LIMIT], pid, domain)
         case _:
             raise ProfileCorrupt("a label that is none")
 
@@ -174,7 +192,28 @@ def _completed(header: Header, facts: dict[str, Any]) -> Header:
     }
     said = [item[:_TEXT_LIMIT] for item in _list(facts, "caveats")[:_CAVEATS_LIMIT] if isinstance(item, str)]
     caveats = tuple(dict.fromkeys((*header.caveats, *said)))
-    return replace(header, ended_at=_end(header, facts), lost={**header.lost, **losses}, caveats=caveats)
+    return replace(
+        header,
+        ended_at=_end(header, facts),
+        lost={**header.lost, **losses},
+        caveats=caveats,
+        extra={**header.extra, **_extra(facts)},
+    )
+
+
+def _extra(facts: dict[str, Any]) -> dict[str, object]:
+    """Return the figures and texts that are a collector's own: integers, texts, lists of texts."""
+    said = facts.get("extra")
+    found: dict[str, object] = {}
+    for name, value in islice(said.items(), _REASONS_LIMIT) if isinstance(said, dict) else ():
+        match value:
+            case int() if -_SUM_LIMIT < value < _SUM_LIMIT:
+                found[name[:_TEXT_LIMIT]] = value
+            case str():
+                found[name[:_TEXT_LIMIT]] = value[:_TEXT_LIMIT]
+            case list() if all(isinstance(item, str) for item in value):
+                found[name[:_TEXT_LIMIT]] = [item[:_PATH_LIMIT] for item in value[:_LIST_LIMIT]]
+    return found
 
 
 def _end(header: Header, facts: dict[str, Any]) -> float:

@@ -1,0 +1,88 @@
+"""Collectors: the ways to measure, each with the columns of its profiles and what happened between two of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from execd.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Since(Enum):
+    """How a session that began while its collector was on already comes to what happened since it began."""
+
+    # Its figures grow: the later ones less the earlier ones.
+    SUBTRACTED = "subtracted"
+    # Its places carry the number of the latest start in which they were seen; those of earlier starts are left out.
+    MARKED = "marked"
+    # Its rows follow each other: those that were there are left out.
+    SKIPPED = "skipped"
+    # It is a state, and not what happened.
+    STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """A way to measure.
+
+    Attributes:
+        name: as sessions and profiles name it.
+        columns: name and unit of each column of its profiles.
+        since: how profiles of one recording come to what happened between them.
+        caveat: what all of its profiles do not say, one sentence, or "".
+    """
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    since: Since
+    caveat: str = ""
+
+
+CALLS = Collector(
+    "calls",
+    (("calls", "count"), ("self_ns", "ns"), ("open", "count")),
+    Since.SUBTRACTED,
+    "covers the time since the attach; functions open then carry no call of their own",
+)
+# A caller, and below it what it called; a function that a thread began with has no caller.
+CALLERS = Collector("callers", (("calls", "count"),), Since.SUBTRACTED, "covers the calls since the attach")
+# A node a function; a mark is the number of the start that it was seen after.
+FUNCTIONS = Collector(
+    "functions", (("mark", "number"),), Since.MARKED, "covers the functions that were entered since the attach"
+)
+# A node a line.
+LINES = Collector("lines", (("hits", "count"),), Since.SUBTRACTED, "covers the lines that ran since the attach")
+COVER = Collector("cover", (("mark", "number"),), Since.MARKED, "covers the lines that ran since the attach")
+# A node an event, in their order: 0 a line, 1 a call, 2 the place where so many were lost.
+TRACE = Collector("trace", (("time_ns", "ns"), ("kind", "number"), ("lost", "count")), Since.SKIPPED)
+# Tracebacks, the oldest frame at the bottom; a node with blocks stands for all of one traceback, domain and size.
+MEMORY = Collector(
+    "memory",
+    (("blocks", "count"), ("bytes", "bytes"), ("frames", "count")),
+    Since.STATE,
+    "covers blocks that were allocated since tracing began and live still",
+)
+# A node a type.
+CENSUS = Collector("census", (("objects", "count"), ("bytes", "bytes")), Since.STATE)
+COLLECTORS: Mapping[str, Collector] = MappingProxyType(
+    {one.name: one for one in (CALLS, CALLERS, FUNCTIONS, LINES, COVER, TRACE, MEMORY, CENSUS)}
+)
+
+
+def collector_of(name: str) -> Collector:
+    """Return a collector by its name.
+
+    Raises:
+        UsageError: a newer execd's.
+    """
+    found = COLLECTORS.get(name)
+    if found is None:
+        raise UsageError(
+            f"no collector {name!r}", remedy=f"choose from: {', '.join(COLLECTORS)}", collector=ascii(name)
+        )
+    return found

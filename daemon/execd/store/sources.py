@@ -1,0 +1,49 @@
+"""Source files, kept by what is in them: a listing stays right after the program's files have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from typing import TYPE_CHECKING
+
+from execd.store.files import publish, stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A file that inflates to more than was ever stored is damage.
+MAX_SOURCE_BYTES = 16 << 20
+
+
+def digest_of(text: bytes) -> str:
+    """Return the name by which a text is kept: its SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def keep(directory: Path, text: bytes) -> str:
+    """Keep a text, durably, and return its digest; one that is kept already counts as kept now."""
+    digest = digest_of(text)
+    path = directory / digest
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        publish(stage(directory, zlib.compress(text)), path)
+    return digest
+
+
+def read(directory: Path, digest: str) -> bytes | None:
+    """Return a text by its digest, None where it is gone or damaged."""
+    try:
+        stream = zlib.decompressobj()
+        text = stream.decompress((directory / digest).read_bytes(), MAX_SOURCE_BYTES)
+    except (FileNotFoundError, zlib.error):
+        return None
+    return text if digest_of(text) == digest else None
+
+
+def expire(directory: Path, oldest: float) -> None:
+    """Remove what was kept last before `oldest`, seconds since the epoch: no profile that uses it is younger."""
+    for path in directory.iterdir():
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
