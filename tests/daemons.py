@@ -24,6 +24,8 @@ from execd_api.v1 import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from execd_api.v1.profiles_pb2 import Profile
     from execd_api.v1.sessions_pb2 import Session
     from execd_api.v1.targets_pb2 import AttachResponse, DetachResponse
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 10.0
+# The longest trace that a test follows, and slack.
+FOLLOW_TIMEOUT_S = 60.0
 POLL_S = 0.02
 # 5 s, a second until the next beat, and some slack; two intervals would not fit.
 CHECKPOINT_TIMEOUT_S = 9.0
@@ -101,6 +105,11 @@ class Daemon:
         """A session as the daemon knows it."""
         return self._sessions.Get(sessions_pb2.GetSessionRequest(session=session), timeout=CALL_TIMEOUT_S)
 
+    def latest_session(self) -> str:
+        """The session that began last."""
+        request = sessions_pb2.ListSessionsRequest(limit=1)
+        return self._sessions.List(request, timeout=CALL_TIMEOUT_S).sessions[0].id
+
     def ended(self, session: str) -> Session:
         """Waits for the end of a session."""
         changes = self._sessions.Watch(sessions_pb2.WatchRequest(session=session), timeout=CALL_TIMEOUT_S)
@@ -130,6 +139,17 @@ class Daemon:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def start_execctl(self, *words: str) -> subprocess.Popen[str]:
+        """An execctl that goes on; the caller waits for its end."""
+        command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
+
+    def follow(self, session: str, *, from_now: bool = False) -> Iterator[sessions_pb2.FollowChunk]:
+        """What those get who follow a trace."""
+        request = sessions_pb2.FollowRequest(session=session, from_now=from_now)
+        yield from self._sessions.Follow(request, timeout=FOLLOW_TIMEOUT_S)
 
     def report(self, *words: str) -> dict[str, Any]:
         """`execctl report --json`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from execctl.interrupts import Bell, held
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import grpc
 
 Response = TypeVar("Response")
+
+# Answers of a stream that were read and not taken yet.
+_MOST_WAITING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,20 @@ def stream(
         KeyboardInterrupt: Ctrl-C.
     """
     told: SimpleQueue[Response | Ended] = SimpleQueue()
+    # Who takes them may be slow, or stopped: then the rest stays where it comes from.
+    room = Semaphore(_MOST_WAITING)
     call = None
     with Bell() as bell:
         try:
             with held():
                 call = begin()
-                Thread(target=_read, args=(call, told, bell), name="execctl-stream", daemon=True).start()
+                Thread(target=_read, args=(call, told, bell, room), name="execctl-stream", daemon=True).start()
             while True:
                 if not bell.wait(patience_s):
                     on_wait()
                 while not told.empty():
                     one = told.get()
+                    room.release()
                     if not isinstance(one, Ended):
                         yield one
                     elif one.error is None:
@@ -93,12 +99,14 @@ def stream(
                         raise one.error
         finally:
             _cancel(call)
+            room.release(_MOST_WAITING)
 
 
-def _read(call: Iterator[object], told: SimpleQueue[Any], bell: Bell) -> None:
+def _read(call: Iterator[object], told: SimpleQueue[Any], bell: Bell, room: Semaphore) -> None:
     error = None
     try:
         for one in call:
+            room.acquire()
             told.put(one)
             bell.ring()
     except Exception as failure:  # noqa: BLE001 - raised where the stream is waited for

@@ -24,7 +24,7 @@ from execctl.interrupts import held
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from execctl.query import ReportQuery, SessionSpec
+    from execctl.query import GrowthQuery, ReportQuery, SessionSpec
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -96,6 +96,19 @@ class Client:
         """Return one process, where it is, and every check of an attach, `allow_seccomp` among its terms."""
         request = targets_pb2.InspectRequest(target=target, every_check=True, allow_seccomp=allow_seccomp)
         return self._ask(self._targets.Inspect, request, LOOK_TIMEOUT_S)
+
+    def ask_memory(self, target: str, action: str, *, where: str, limit: int) -> targets_pb2.MemoryResponse:
+        """Return what a running memory session answers; it may have to look at every object of its target.
+
+        Args:
+            target: a PID, a session, a name; "" the only one that runs.
+            action: "figures", "reset_peak", "clear" or "where".
+            where: of that last one: a type, or "module:attribute".
+            limit: of that too: how many objects.
+        """
+        chosen = targets_pb2.MemoryAction.Value(f"MEMORY_ACTION_{action.upper()}")
+        request = targets_pb2.MemoryRequest(target=target, action=chosen, where=where, limit=limit)
+        return self._ask(self._targets.Memory, request)
 
     def attach(
         self,
@@ -181,6 +194,20 @@ class Client:
             if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise client_error(error, self._socket) from error
 
+    def follow(
+        self, session: str, duration_s: float | None, *, timing: bool, after: int, from_now: bool
+    ) -> Generator[sessions_pb2.FollowChunk]:
+        """Yield the events of a trace until it ends or the duration is over; None for no such limit.
+
+        To be closed by who does not read to the end; who reads slowly is sent no more than he takes.
+        """
+        request = sessions_pb2.FollowRequest(session=session, timing=timing, after=after, from_now=from_now)
+        try:
+            yield from stream(lambda: self._sessions.Follow(request, timeout=duration_s))
+        except grpc.RpcError as error:
+            if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise client_error(error, self._socket) from error
+
     def list_profiles(self, session: str, limit: int) -> Sequence[profiles_pb2.Profile]:
         """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
         request = profiles_pb2.ListProfilesRequest(session=session, limit=limit)
@@ -189,20 +216,23 @@ class Client:
     def render(self, query: ReportQuery) -> Rendering:
         """Return a rendering of a profile, all its pieces put together."""
         request = _render_request(query)
+        chunks = self._read(lambda: self._reports.Render(request, timeout=CALL_TIMEOUT_S))
+        return _rendering(chunks, has_files=query.files)
+
+    def growth(self, query: GrowthQuery) -> Rendering:
+        """Return what grew in every one of the latest snapshots."""
+        request = reports_pb2.GrowthRequest(
+            subject=query.subject,
+            last=query.last,
+            format=query.form,
+            limit=query.limit,
+            settings_json=json.dumps(dict(query.settings)) if query.settings else "",
+        )
+        return _rendering(self._read(lambda: self._reports.Growth(request, timeout=CALL_TIMEOUT_S)), has_files=False)
+
+    def _read(self, begin: Callable[[], Iterator[reports_pb2.RenderChunk]]) -> list[reports_pb2.RenderChunk]:
         with self._translated():
-            chunks = list(
-                stream(
-                    lambda: self._reports.Render(request, timeout=CALL_TIMEOUT_S),
-                    patience_s=PATIENCE_S,
-                    on_wait=self._is_heard,
-                )
-            )
-        if not chunks:
-            return Rendering(b"", "", ())
-        profile, notes = chunks[0].profile, tuple(chunks[0].notes)
-        if query.files:
-            return Rendering(b"", profile, notes, tuple(_files(chunks)))
-        return Rendering(b"".join(chunk.data for chunk in chunks), profile, notes)
+            return list(stream(begin, patience_s=PATIENCE_S, on_wait=self._is_heard))
 
     def _ask(
         self,
@@ -231,6 +261,15 @@ class Client:
             yield
         except grpc.RpcError as error:
             raise client_error(error, self._socket) from error
+
+
+def _rendering(chunks: Sequence[reports_pb2.RenderChunk], *, has_files: bool) -> Rendering:
+    if not chunks:
+        return Rendering(b"", "", ())
+    profile, notes = chunks[0].profile, tuple(chunks[0].notes)
+    if has_files:
+        return Rendering(b"", profile, notes, tuple(_files(chunks)))
+    return Rendering(b"".join(chunk.data for chunk in chunks), profile, notes)
 
 
 def _files(chunks: Sequence[reports_pb2.RenderChunk]) -> Iterator[tuple[str, bytes]]:

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
+from execctl.silence import find_listener
 
 # The trailing metadata entry that the daemon adds to every failed call.
 ERROR_DETAIL_KEY = "execd-error-bin"
@@ -52,8 +53,8 @@ def _without_detail(code: grpc.StatusCode | None, details: str, socket: str) -> 
     facts = {"socket": socket, "status": code.name if code else "", "details": details}
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            message = f"the daemon on {socket} is gone: {details}"
-            kind, exit_code, remedy = "no_daemon", ExitCode.NO_DAEMON, "start it again with `execd start`"
+            message, kind, remedy = _unavailable(details, socket)
+            exit_code = ExitCode.NO_DAEMON
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             message = f"the daemon on {socket} did not answer in time"
             kind, exit_code, remedy = (
@@ -73,3 +74,16 @@ def _without_detail(code: grpc.StatusCode | None, details: str, socket: str) -> 
                 "the daemon's log tells more: `execd status`",
             )
     return ClientError(message, kind=kind, exit_code=exit_code, remedy=remedy, facts=facts)
+
+
+def _unavailable(details: str, socket: str) -> tuple[str, str, str]:
+    """Return message, kind and remedy for a daemon that cannot be reached."""
+    found = find_listener(socket)
+    if found is None or not found.is_full:
+        return f"the daemon on {socket} is gone: {details}", "no_daemon", "start it again with `execd start`"
+    which = f"(PID {found.pid})" if found.pid else f"on {socket}"
+    if found.is_stopped:
+        message = f"the daemon {which} is stopped, and so many commands wait for it that no more can"
+        return message, "daemon_silent", f"`kill -CONT {found.pid}` lets it go on, `execd stop` ends it"
+    message = f"the daemon {which} accepts no connections, and so many commands wait for it that no more can"
+    return message, "daemon_silent", "`execd status` tells whether it is well, `execd stop` ends it"

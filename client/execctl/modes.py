@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from execctl import settings
 from execctl.query import SessionSpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class ModeOption:
         help: for `--help`, after the modes that it belongs to.
         inverted: a flag that switches off what is on.
         settings: for click: type, metavar, multiple, is_flag ...
+        split: makes several values of one, where it takes a list of them.
+        recorded: whether the collector gets it; else it is about what this command shows.
     """
 
     flag: str
@@ -30,6 +33,8 @@ class ModeOption:
     help: str
     inverted: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    split: Callable[[str], list[str]] | None = field(default=None, compare=False)
+    recorded: bool = True
 
     @property
     def parameter(self) -> str:
@@ -44,6 +49,8 @@ class ModeOption:
         """Return the collector's value for what click hands over."""
         if self.inverted:
             return not value
+        if self.split:
+            return [one for text in value for one in self.split(text) if one]
         return list(value) if isinstance(value, tuple) else value
 
 
@@ -79,7 +86,52 @@ PROFILE = Mode(
     (BUILTINS, SUBCALLS),
     (BUILTINS, SUBCALLS),
 )
-MODES = (PROFILE,)
+IGNORE_MODULE = ModeOption(
+    "--ignore-module",
+    "ignore_modules",
+    "leave out these modules, and what is in them where they are packages.",
+    settings=settings.IGNORE_MODULE.arguments,
+    split=settings.IGNORE_MODULE.split,
+)
+IGNORE_DIR = ModeOption(
+    "--ignore-dir",
+    "ignore_dirs",
+    "leave out what is below these directories; $prefix and $exec_prefix are the target's.",
+    settings=settings.IGNORE_DIR.arguments,
+    split=settings.IGNORE_DIR.split,
+)
+TIMING = ModeOption(
+    "--timing", "timing", "show the seconds since the start before each line.", settings=_FLAG, recorded=False
+)
+FUNCTION = ModeOption(
+    "--function", "function", "only functions whose name or qualified name is like this.", settings={"metavar": "GLOB"}
+)
+THREAD = ModeOption("--thread", "thread", "only the thread of this name or number.", settings={"metavar": "NAME"})
+LIMIT_EVENTS = ModeOption(
+    "--limit-events",
+    "limit_events",
+    "end after so many lines and calls.",
+    settings={"type": click.IntRange(min=1), "metavar": "N"},
+)
+_IGNORE = (IGNORE_MODULE, IGNORE_DIR)
+COUNT = Mode("--count", "lines", "count how often each line runs, as trace does", _IGNORE)
+COVER = Mode("--cover", "cover", "note which lines run, at next to no cost on 3.12 and newer", _IGNORE)
+LISTFUNCS = Mode("--listfuncs", "functions", "list the functions that are called", _IGNORE)
+TRACKCALLS = Mode("--trackcalls", "callers", "list who calls whom", _IGNORE)
+TRACE = Mode(
+    "--trace",
+    "trace",
+    "show lines as they run, and keep the latest of them",
+    (TIMING, FUNCTION, THREAD, LIMIT_EVENTS, *_IGNORE),
+)
+NFRAME = ModeOption(
+    "--nframe",
+    "nframe",
+    "how many frames of each traceback are kept; 1 without it.",
+    settings={"type": click.IntRange(1, 65535), "metavar": "N"},
+)
+MEMORY = Mode("--memory", "memory", "trace allocated memory, as tracemalloc does", (NFRAME,))
+MODES = (PROFILE, COUNT, COVER, LISTFUNCS, TRACKCALLS, TRACE, MEMORY)
 
 
 def mode_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,6 +156,9 @@ def asked_specs(given: Mapping[str, Any], shared: Mapping[str, object]) -> list[
         click.UsageError: an option of a mode that was not given, or modes that exclude each other.
     """
     modes = [mode for mode in MODES if given[mode.parameter]]
+    if LISTFUNCS in modes and {COUNT, TRACE} & set(modes):
+        # In the words of trace.py, and for its reason: a function that was seen is not looked at again.
+        raise click.UsageError("cannot specify both --listfuncs and (--trace or --count)")
     for option, owners in _owners().items():
         if modes and option.is_given(given[option.parameter]) and not set(owners) & set(modes):
             flags = " or ".join(mode.flag for mode in owners)
@@ -128,6 +183,8 @@ def _owners() -> dict[ModeOption, list[Mode]]:
 
 def _options(mode: Mode, given: Mapping[str, Any]) -> dict[str, object]:
     chosen: Sequence[ModeOption] = [
-        option for option in mode.options if option in mode.always or option.is_given(given[option.parameter])
+        option
+        for option in mode.options
+        if option.recorded and (option in mode.always or option.is_given(given[option.parameter]))
     ]
     return {option.key: option.converted(given[option.parameter]) for option in chosen}

@@ -36,6 +36,19 @@ def write_bytes(data: bytes) -> None:
     _print(data)
 
 
+def write_stream(text: str) -> bool:
+    """Write lines of text to stdout, and return whether anybody reads them."""
+    if sys.stdout is None:
+        raise not_written("it is closed")
+    try:
+        _write(sys.stdout, escape_lines(text))
+    except BrokenPipeError:
+        return False
+    except OSError as failure:
+        raise not_written(failure.strerror) from failure
+    return True
+
+
 def write_json(value: object) -> None:
     """Print a JSON value to stdout; pure ASCII, so that nothing in it needs a second look."""
     import json  # noqa: PLC0415 - a tenth of the time of `execctl --help`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -57,3 +57,35 @@ class ReportQuery:
     compare: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
     files: bool = False
+
+    def of_files(self, *, beside: bool) -> ReportQuery:
+        """Return the query for a listing of each source, named by where it goes below a directory.
+
+        Args:
+            beside: named by the place beside its source instead.
+        """
+        settings = {**self.settings, **({"beside": True} if beside else {})}
+        return replace(self, form="cover", files=True, settings=settings)
+
+    def of_profile(self, profile: str) -> ReportQuery:
+        """Return the query for this profile."""
+        return replace(self, subject=profile)
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthQuery:
+    """What to look at for growth.
+
+    Attributes:
+        subject: a session, PID or name; "" for the newest snapshot that growth is known of.
+        form: "text" or "json".
+        last: how many snapshots.
+        limit: how many things to show at most.
+        settings: as in ReportQuery; "by" may be "type" too.
+    """
+
+    subject: str
+    form: str
+    last: int
+    limit: int
+    settings: Mapping[str, object] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`attach --duration`: wait, end what this command began, show what came of it."""
+"""`attach --duration`, `attach --trace`: wait, end what this command began, show what came of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from execctl import output
 from execctl.durations import format_duration
 from execctl.errors import ClientError
 from execctl.exits import ExitCode, code_of_ends
-from execctl.query import ReportQuery
+from execctl.following import Following
 from execctl.records import state_name
+from execctl.suggestions import after_profile, cut, summary
 
 if TYPE_CHECKING:
     from execd_api.v1.sessions_pb2 import Session
@@ -19,23 +20,46 @@ if TYPE_CHECKING:
 
     from execctl.client import Client
 
-SUMMARY_LINES = "15"
 
-
-def record(client: Client, attached: AttachResponse, duration_ms: int) -> int:
+def record(client: Client, attached: AttachResponse, duration_ms: int | None, *, timing: bool = False) -> int:
     """Let the sessions of an attach run for a time, stop them, detach where this attached, show the top.
 
     Ctrl-C ends the time early and keeps the data. The target is left before anything is shown: a pager on
-    stdout may take its time.
+    stdout may take its time. A trace alone is shown as it comes.
+
+    Args:
+        client: of the daemon.
+        attached: what to end.
+        duration_ms: None for a trace that goes on until Ctrl-C.
+        timing: a trace's lines are preceded by the seconds since the start.
 
     Returns:
         The exit code.
     """
-    interrupted = _wait(client, attached.sessions[0].id, duration_ms)
-    sessions = _end(client, attached)
-    for session in sessions:
+    trace = traced(attached)
+    if trace or duration_ms is None:
+        interrupted = _follow(client, trace, duration_ms, timing=timing)
+    else:
+        interrupted = _wait(client, attached.sessions[0].id, duration_ms)
+    sessions = end(client, attached)
+    for place, session in enumerate(sessions):
+        if place:
+            output.write_lines([""])
         _show(client, session)
     return ExitCode.INTERRUPTED if interrupted else code_of_ends(map(state_name, sessions))
+
+
+def traced(attached: AttachResponse) -> str:
+    """Return the session that is a trace, "" where none is."""
+    return next((session.id for session in attached.sessions if session.spec.collector == "trace"), "")
+
+
+def _follow(client: Client, session: str, duration_ms: int | None, *, timing: bool) -> bool:
+    output.note(f"{session}: lines as they run; Ctrl-C ends it and keeps the latest of them")
+    following = Following(session, timing=timing)
+    following.run(client, None if duration_ms is None else duration_ms / 1000)
+    following.tell()
+    return following.interrupted
 
 
 def _wait(client: Client, session: str, duration_ms: int) -> bool:
@@ -55,7 +79,8 @@ def _wait(client: Client, session: str, duration_ms: int) -> bool:
     return False
 
 
-def _end(client: Client, attached: AttachResponse) -> list[Session]:
+def end(client: Client, attached: AttachResponse) -> list[Session]:
+    """Stop the sessions of an attach, leave where it brought the agent, and return them as they ended."""
     sessions: list[Session] = []
     try:
         for session in attached.sessions:
@@ -85,9 +110,11 @@ def _show(client: Client, session: Session) -> None:
     if not session.latest_profile:
         output.note(f"{session.id}: nothing was recorded")
         return
-    query = ReportQuery(session.latest_profile, "text", limit=(SUMMARY_LINES,))
-    rendering = client.render(query)
-    output.write_bytes(output.printable(rendering.data, "text"))
-    for sentence in rendering.notes:
-        output.note(sentence)
-    output.suggest(f"execctl report {session.latest_profile}")
+    collector = session.spec.collector
+    if query := summary(session.latest_profile, collector):
+        rendering = client.render(query)
+        data = rendering.data if collector == "calls" else cut(rendering.data, rendering.profile)
+        output.write_bytes(output.printable(data, "text"))
+        for sentence in rendering.notes:
+            output.note(sentence)
+    output.suggest(*after_profile(session.latest_profile, collector))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _UNIT_BYTES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+_STEP = 1024
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(KB|MB|GB)", re.IGNORECASE)
 _LEAST_BYTES, _MOST_BYTES = 1 << 16, 1 << 40
 
@@ -22,3 +23,14 @@ def parse_size_bytes(text: str) -> int:
     if not _LEAST_BYTES <= size_bytes <= _MOST_BYTES:
         raise ValueError(f"{text!r} is not between 64KB and 1024GB")
     return size_bytes
+
+
+def format_size_bytes(size: int) -> str:
+    """Return a size for people: "512 B", "1.5 KB", "64.0 MB"."""
+    value, units = float(size), iter(("B", "KB", "MB", "GB"))
+    unit = next(units)
+    for larger in units:
+        if value < _STEP:
+            break
+        value, unit = value / _STEP, larger
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"

@@ -11,7 +11,7 @@ import sys
 from time import thread_time_ns
 
 from execd_agent import port, wire
-from execd_agent.collectors import Refused
+from execd_agent.collectors import NeedsConsent, Refused
 from execd_agent.haste import Haste
 
 TYPE_CHECKING = False
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 
 # The class of each collector, in the module of its name below `collectors`; only those that are used are loaded.
-_COLLECTORS = {"calls": "Calls"}
+_COLLECTORS = {
+    "calls": "Calls",
+    "callers": "Callers",
+    "functions": "Functions",
+    "lines": "Lines",
+    "cover": "Cover",
+    "trace": "Trace",
+    "memory": "Memory",
+    "census": "Census",
+}
 
 
 def run(settings: dict[str, Any], importer: Any) -> None:
@@ -70,10 +79,19 @@ class Agent:
             for collector in self._collectors.values():
                 _silently(collector.free)
             self._collectors.clear()
+            self._keep_retired()
         # Not before: a child forked until here has hooks. In a child the list is empty.
         disarms = self._settings["stub"].disarms
         if (self._pid, self.disarm) in disarms:
             disarms.remove((self._pid, self.disarm))
+
+    def _keep_retired(self) -> None:
+        """Let functions that were in a slot of threads' outlive us for some attachments."""
+        hooks: Any = self._importer.private.get("execd_agent.collectors.slothooks")
+        if hooks is not None:
+            kept = self._settings["stub"].kept
+            kept += hooks.retired
+            del kept[: -hooks.RETIRED_KEPT]
 
     def _hello(self) -> dict[str, Any]:
         version = sys.version_info
@@ -91,11 +109,17 @@ class Agent:
         began_ns = thread_time_ns()
         try:
             # The daemon sent this; reading JSON with eval spares the target the json package's 33 modules.
-            message = eval(frame.payload, {"true": True, "false": False, "null": None, "__builtins__": {}})  # noqa: S307
+            # Under a name of ours, by which what it allocates is known.
+            request = compile(frame.payload, "<execd_agent.request>", "eval", dont_inherit=True)
+            message = eval(request, {"true": True, "false": False, "null": None, "__builtins__": {}})  # noqa: S307
             reply, bulk = self._handle(message)
             reply["cpu_ns"] = thread_time_ns() - began_ns
         except Exception as error:  # noqa: BLE001 - the daemon is told, the target goes on
-            failure = {"refused": isinstance(error, Refused), "message": _describe(error)}
+            failure = {
+                "refused": isinstance(error, Refused),
+                "consent": isinstance(error, NeedsConsent),
+                "message": _describe(error),
+            }
             return [wire.encode_frame(wire.FAILURE, frame.request, wire.encode_json(failure))]
         frames = [wire.encode_frame(wire.REPLY, frame.request, wire.encode_json(reply))]
         return frames + (wire.encode_bulk(frame.request, bulk) if bulk is not None else [])
@@ -108,22 +132,32 @@ class Agent:
             return {"memory_bytes": {name: one.memory_bytes for name, one in self._collectors.items()}}, None
         if operation == "start":
             return self._start(session, message["collector"], message["options"]), None
-        if operation == "snapshot":
-            return {"bulk": True}, self._collectors[session].snapshot()
-        if operation == "mark":
-            return {"bulk": True}, self._collectors[session].mark()
-        if operation == "stop":
-            collector = self._collectors[session]
-            collector.stop()
-            table = collector.snapshot()
-            del self._collectors[session]
-            collector.free()
-            return {"bulk": True}, table
+        if operation in ("snapshot", "mark", "take", "stop"):
+            return {"bulk": True}, self._table(operation, session, message)
+        if operation == "ask":
+            return self._collectors[session].ask(message["question"]), None
+        if operation == "executable_lines":
+            tables = self._importer.load("execd_agent.collectors.linetables")
+            return tables.executable_lines(message["source"], message["first_line"], message["file"]), None
         if operation == "detach":
             self._attached = False
             self.disarm()
             return {"loaded_modules": list(self._importer.loaded)}, None
         raise ValueError("unknown operation " + str(operation))
+
+    def _table(self, operation: str, session: str, message: dict[str, Any]) -> bytes:
+        collector = self._collectors[session]
+        if operation == "take":
+            return bytes(collector.take(message["received"]))
+        if operation == "mark":
+            return bytes(collector.mark())
+        if operation == "stop":
+            collector.stop()
+        table = collector.snapshot()
+        if operation == "stop":
+            del self._collectors[session]
+            collector.free()
+        return bytes(table)
 
     def _start(self, session: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
         if session in self._collectors:

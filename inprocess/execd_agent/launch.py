@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What a signal handler that raises may spoil; it is called again after each.
 _ATTEMPTS = 20
 # Another name for each form of the stub: that of an agent of an earlier version stays, and does nothing any more.
-_STUB_NAME, _STUB_MODULE = "ExecdForkStub3", "execd_agent.launch"
+_STUB_NAME, _STUB_MODULE = "ExecdForkStub4", "execd_agent.launch"
 _STACK_BYTES = 1 << 20
 # Events of what is done here, of which a hook may refuse one (3.12+ has the first).
 _AUDITED = ("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork")
@@ -81,7 +81,7 @@ def find_stub(posix: Any, failed: Any) -> Any:
     comes. A fork begins with what is in `silences`. Both hold pairs, of a process's number and what is to be called:
     an agent of its own may have come to a child before the child's hooks run. A fork waits until the threads `leaving`
     are gone; a thread that leaves waits for the `forks` under way. `launched` is the nonce of the latest agent: a text
-    that is run twice starts one.
+    that is run twice starts one. `kept` are functions that a thread may be about to call, see slothooks.py.
     os.register_at_fork cannot be undone, so that it is called once; a later attach finds the class.
     """
     for candidate in type.__subclasses__(object):
@@ -91,6 +91,7 @@ def find_stub(posix: Any, failed: Any) -> Any:
     pause = original(frozen["_thread"], "allocate_lock")()
     pause.acquire()
     state = {"disarms": [], "silences": [], "leaving": [], "forks": 0, "forked": False, "launched": "", "pause": pause}
+    state["kept"] = []
     stub: Any = type(_STUB_NAME, (), {"__module__": _STUB_MODULE, **state})
 
     def go_on() -> None:
@@ -106,7 +107,12 @@ def find_stub(posix: Any, failed: Any) -> Any:
         for entry in stub.disarms[:]:
             if entry[0] != own:
                 stub.disarms.remove(entry)
-                entry[1]()
+                try:
+                    entry[1]()
+                finally:
+                    # What raises must not keep the others armed.
+                    disarm()
+                break
 
     # The interpreter counts the threads before it calls the hooks of the parent, and warns after them (3.14+).
     posix.register_at_fork(before=preparer(stub, posix, failed), after_in_parent=go_on, after_in_child=disarm)

@@ -33,6 +33,11 @@ RUNNING = sessions_pb2.SESSION_STATE_RUNNING
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 # ESC, a carriage return, a line end, a mark that turns the direction of writing, DEL, the C1 form of ESC [.
 HOSTILE = "evil\x1b[2J\r\nname\u202e\x7f\x9b"
+FOLLOWED = (
+    sessions_pb2.FollowChunk(session="s1"),
+    sessions_pb2.FollowChunk(text=" --- modulename: a, funcname: f\na.py(1): x = 1\n", end=2),
+    sessions_pb2.FollowChunk(text=" --- lost: 5 events\na.py(2): y\x1b[2J\n", end=8, lost=5),
+)
 REPORT = b"         6 function calls in 0.010 seconds\n"
 
 
@@ -180,6 +185,12 @@ class Sessions(SessionsServicer):
             context.add_callback(ended.set)
             ended.wait(30)
 
+    def Follow(self, request: Any, context: Any) -> Iterator[sessions_pb2.FollowChunk]:
+        for one in self._script.answer("Sessions.Follow", request, context, FOLLOWED):
+            if isinstance(one, grpc.StatusCode):
+                context.abort(one, "the connection broke")
+            yield one
+
 
 class Profiles(ProfilesServicer):
     """The service Profiles, from a script."""
@@ -200,10 +211,18 @@ class Reports(ReportsServicer):
 
     def Render(self, request: Any, context: Any) -> Iterator[reports_pb2.RenderChunk]:
         data = self._script.answer("Reports.Render", request, context, REPORT)
+        if request.files:
+            yield reports_pb2.RenderChunk(profile="p7", notes=["since attach"])
+            yield from data
+            return
         # A cut in the middle, so that a character of several bytes may fall on two pieces.
         half = len(data) // 2
         yield reports_pb2.RenderChunk(data=data[:half], profile="p7", notes=["since attach"])
         yield reports_pb2.RenderChunk(data=data[half:])
+
+    def Growth(self, request: Any, context: Any) -> Iterator[reports_pb2.RenderChunk]:
+        data = self._script.answer("Reports.Growth", request, context, REPORT)
+        yield reports_pb2.RenderChunk(data=data, profile="p7")
 
 
 class FakeDaemon:

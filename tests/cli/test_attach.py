@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_attach_without_a_mode_lists_the_modes_and_asks_nothing(run: Run, daemon: FakeDaemon) -> None:
     result = run("attach", "4711", "--duration", "1s")
     assert result.exit_code == 2
-    assert "--profile  count and time every call" in result.stderr
+    assert "--profile     count and time every call" in result.stderr
     assert daemon.script.calls() == []
 
 

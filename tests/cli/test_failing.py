@@ -10,6 +10,7 @@ from cli.fake_daemon import HOSTILE, FakeDaemon, RawDetail, error_detail
 from click.testing import CliRunner
 from execctl.cli import cli
 from execctl.client import Client
+from execctl.commands.export import FORMATS
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
 from execd import errors
@@ -159,5 +160,5 @@ def test_a_missing_choice_is_told_on_one_line(run: Run) -> None:
     result = run("export")
     assert result.exit_code == 2
     first, remedy = result.stderr.splitlines()
-    assert first.endswith("Missing option '--format'. Choose from: pstats, pprof, collapsed")
+    assert first.endswith(f"Missing option '--format'. Choose from: {', '.join(FORMATS)}")
     assert remedy == "see `execctl export --help`"

@@ -113,7 +113,8 @@ def test_a_list_is_given_up_with_the_exit_code_of_no_daemon(monkeypatch: pytest.
     assert result.exit_code == NO_DAEMON
     assert SOON_S <= time.monotonic() - began < TIMEOUT_S
     assert result.stderr.splitlines() == [
-        f"the daemon (PID {os.getpid()}) does not answer; `execd stop` ends it, Ctrl-C gives up",
+        f"the daemon (PID {os.getpid()}) does not answer: all its threads are busy with other commands, or it hangs; "
+        "`execd stop` ends it, Ctrl-C gives up",
         f"execctl: the daemon on {path} did not answer in time",
         "`execd status` tells whether it is well",
     ]
@@ -129,3 +130,41 @@ def test_a_daemon_whose_queue_of_connections_is_full_counts_as_one_that_listens(
             with pytest.raises(BlockingIOError):
                 further.connect(str(path))
         assert listens(str(path))
+
+
+@pytest.fixture
+def crowded(path: Path) -> Iterator[int]:
+    """A process that holds a daemon's lock and listens, is stopped, and has its queue of connections full."""
+    text = (
+        "import fcntl, socket, sys, signal\n"
+        "lock = open(sys.argv[1] + '.lock', 'w'); fcntl.lockf(lock, fcntl.LOCK_EX)\n"
+        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(0)\n"
+        "print('listens', flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", text, str(path)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as daemon,
+        socket.socket(socket.AF_UNIX) as waiting,
+    ):
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"listens\n"
+        waiting.connect(str(path))
+        yield daemon.pid
+        daemon.kill()
+
+
+def test_a_stopped_daemon_whose_queue_is_full_is_said_to_be_stopped(crowded: int, path: Path) -> None:
+    os.kill(crowded, signal.SIGSTOP)
+    os.waitid(os.P_PID, crowded, os.WSTOPPED | os.WNOWAIT)
+    result = CliRunner().invoke(cli, ["--no-start", "--socket", str(path), "sessions"])
+    assert result.exit_code == NO_DAEMON
+    assert result.stderr.splitlines()[-2:] == [
+        f"execctl: the daemon (PID {crowded}) is stopped, and so many commands wait for it that no more can",
+        f"`kill -CONT {crowded}` lets it go on, `execd stop` ends it",
+    ]
+
+
+def test_a_daemon_whose_queue_is_full_is_not_said_to_be_gone(crowded: int, path: Path) -> None:
+    result = CliRunner().invoke(cli, ["--no-start", "--socket", str(path), "sessions"])
+    assert result.exit_code == NO_DAEMON
+    assert f"execctl: the daemon (PID {crowded}) accepts no connections" in result.stderr

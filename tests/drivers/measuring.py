@@ -19,8 +19,8 @@ from execd_agent.collectors.calls import Calls  # noqa: E402
 class Agent:
     """A thread of its own, which does with a collector what it is told to, one thing at a time."""
 
-    def __init__(self, **options):
-        self.collector = Calls(options)
+    def __init__(self, collector=None, **options):
+        self.collector = collector or Calls(options)
         self.caveats = []
         self.refused = ""
         self._order = None

@@ -3,8 +3,9 @@
 The first argument says how: "fork" (os.fork), "subprocess", "multiprocessing" (its start method fork) or
 "forkserver"; with the second argument "error" every warning is raised. Known: a forked child has the descriptors, the
 switch interval, the profile function and the warnings filters that the program started with, at the latest after a
-second. "results" answers how many children were started, and how many ended clean and unclean; each unclean one says
-why on stderr. "state" answers what the program holds. Else nothing is written to stderr.
+second; one of the fork server, which executes a program of its own, all but its filters. "results" answers how many
+children were started, and how many ended clean and unclean; each unclean one says why on stderr. "state" answers what
+the program holds. Else nothing is written to stderr.
 """
 
 import multiprocessing
@@ -39,7 +40,7 @@ def unclean(before):
     deadline = time.monotonic() + SETTLES_S
     while True:
         now = holdings()
-        wrong = {name: now[name] for name in now if now[name] != before[name]}
+        wrong = {name: now[name] for name in before if now[name] != before[name]}
         if not wrong or time.monotonic() > deadline:
             return wrong
         time.sleep(POLL_S)
@@ -93,10 +94,13 @@ class Multiprocessing:
     """Children of multiprocessing."""
 
     def __init__(self, method):
+        self.method = method
         self.context = multiprocessing.get_context(method)
 
     def start(self, before):
         """One more."""
+        if self.method == "forkserver":
+            before = {name: value for name, value in before.items() if name != "filters"}
         child = self.context.Process(target=live_and_exit, args=(before,))
         child.start()
         return lambda: child.exitcode

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from call_trees import header
 from execd.attach.table import read_table
+from execd_agent.collectors import events
 from execd_agent.collectors.calltree import NODE_BYTES, CallTree, Node, ThreadTree, code_bytes
-from execd_agent.collectors.events import Handlers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,13 +44,18 @@ def room_for(known: list[CodeType]) -> int:
     return sum(NODE_BYTES + code_bytes(code) for code in known)
 
 
-def a_tree(max_bytes: int = ROOM) -> tuple[CallTree, ThreadTree, Handlers]:
+def handlers_of(calls: CallTree) -> SimpleNamespace:
+    """The handlers that feed a tree."""
+    return SimpleNamespace(**events.handlers(calls, 1, None, builtins=True))
+
+
+def a_tree(max_bytes: int = ROOM) -> tuple[CallTree, ThreadTree, SimpleNamespace]:
     """Return a tree of this thread with nothing open, and handlers that feed it."""
     calls = CallTree(Ticking(), max_bytes)
     tree = ThreadTree(sys.maxsize, "made", calls.started_ns)
     calls.trees.append(tree)
     calls.local.tree = tree
-    return calls, tree, Handlers(calls, depth=1)
+    return calls, tree, handlers_of(calls)
 
 
 def profile_of(calls: CallTree) -> Profile:
@@ -173,7 +179,7 @@ def test_a_return_that_fits_nothing_finds_the_frame_where_the_thread_really_is()
 def test_threads_that_ended_are_merged_without_losing_a_call() -> None:
     calls = CallTree(Ticking(), 100 * ROOM)
     (code,) = codes(1)
-    handlers = Handlers(calls, depth=1)
+    handlers = handlers_of(calls)
     count = 200
     for number in range(count):
         tree = ThreadTree(1 << 60 | number, f"thread-{number}", 0)
@@ -192,7 +198,7 @@ def test_threads_that_ended_are_merged_without_losing_a_call() -> None:
 def test_a_thread_that_is_left_out_stays_so() -> None:
     calls = CallTree(Ticking(), ROOM)
     calls.ignore_this_thread()
-    handlers = Handlers(calls, depth=1)
+    handlers = handlers_of(calls)
     (code,) = codes(1)
     handlers.enter(code)
     handlers.leave(code)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from execd.errors import Ambiguous, NotFound, UsageError
 from execd.model.session import State
-from execd.sessions import archive
 
 if TYPE_CHECKING:
     from fake_daemons import Daemon
@@ -83,5 +82,21 @@ def test_a_comparison_by_name_looks_into_its_own_session_first(daemon: Daemon) -
     sessions = [daemon.attach(daemon.target()).sessions[0] for _ in range(2)]
     before = [daemon.registry.snapshot(session.id, "before")[0] for session in sessions]
     now = daemon.registry.snapshot(sessions[0].id, "")[0]
-    assert archive.earlier(daemon.store, now, "before").id == before[0].id
+    assert daemon.registry.earlier_profile(now, "before").id == before[0].id
     assert daemon.store.stored("before").id == before[1].id
+
+
+def test_what_is_compared_with_may_be_named_as_what_is_shown(daemon: Daemon) -> None:
+    pid = daemon.target()
+    earlier, later = (daemon.attach(one).sessions[0] for one in (pid, daemon.target()))
+    taken = daemon.registry.snapshot(earlier.id, "before")[0]
+    shown = daemon.registry.snapshot(later.id, "")[0]
+    assert daemon.registry.earlier_profile(shown, taken.id) == taken
+    assert daemon.registry.earlier_profile(shown, "before") == taken
+    for word in (earlier.id, str(pid)):
+        fresh = daemon.registry.earlier_profile(shown, word)
+        assert (fresh.session, fresh.reason) == (earlier.id, "checkpoint")
+    final = daemon.registry.stop(earlier.id)[0].latest_profile
+    assert daemon.registry.earlier_profile(shown, earlier.id).id == final
+    with pytest.raises(NotFound):
+        daemon.registry.earlier_profile(shown, "no such thing")

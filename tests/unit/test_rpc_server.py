@@ -20,9 +20,11 @@ from execd import __version__, reports
 from execd.config import Config
 from execd.errors import NotFound, TargetGone
 from execd.model.session import SessionSpec
+from execd.reports import growth
 from execd.rpc import peer, server
 from execd.rpc.address import address
 from execd.rpc.chunks import MAX_BYTES
+from execd.sessions import archive
 from execd_api.v1 import (
     daemon_pb2,
     daemon_pb2_grpc,
@@ -36,12 +38,13 @@ from execd_api.v1 import (
     targets_pb2_grpc,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from rpc_fakes import WAIT_S, FakeRegistry, FakeStore, wait_until
+from rpc_fakes import EARLIER, STORED, WAIT_S, FakeRegistry, FakeStore, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from execd.model.profile import Profile
+    from execd.model.stored import StoredProfile
 
 WATCHES_FOREVER = """
 import sys, grpc
@@ -307,6 +310,33 @@ def test_a_report_says_which_profile_it_is_of(daemon: Daemon, monkeypatch: pytes
     assert daemon.registry.asked == ["s1", ("p1", "prev")]
     assert (first.profile, list(first.notes), len(first.data)) == ("p1", ["since attach", "p1"], MAX_BYTES)
     assert (last.profile, list(last.notes), len(last.data)) == ("", [], 1)
+
+
+def test_growth_is_rendered_of_the_snapshots_there_are(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def series(_store: object, *words: object) -> list[StoredProfile]:
+        asked.append(words)
+        return [EARLIER, STORED]
+
+    def render(profiles: Iterator[Profile], form: str, options: reports.ReportOptions, limit: int) -> bytes:
+        asked.append(([profile.header.caveats[1] for profile in profiles], form, dict(options.settings), limit))
+        return b"grown"
+
+    monkeypatch.setattr(archive, "series", series)
+    monkeypatch.setattr(growth, "render", render)
+    request = reports_pb2.GrowthRequest(
+        subject="s1", last=3, format="text", limit=5, settings_json='{"by": "traceback"}'
+    )
+    (only,) = daemon.reports.Growth(request)
+    assert asked == [("s1", 3, ("memory",)), (["p0", "p1"], "text", {"by": "traceback"}, 5)]
+    assert (only.data, only.profile, list(only.notes)) == (b"grown", "p1", ["there are 2 snapshots, and not 3"])
+
+
+@pytest.mark.parametrize("last", [0, 1, 1001])
+def test_growth_in_too_few_or_too_many_snapshots_is_refused(daemon: Daemon, last: int) -> None:
+    code, detail = failure(lambda: list(daemon.reports.Growth(reports_pb2.GrowthRequest(last=last))))
+    assert (code, detail.kind) == (grpc.StatusCode.INVALID_ARGUMENT, "usage")
 
 
 def test_an_error_arrives_with_its_facts(daemon: Daemon) -> None:

@@ -10,10 +10,11 @@ from execctl import output
 from execctl.durations import parse_duration_ms
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
-from execctl.modes import asked_specs, mode_list, mode_options
+from execctl.modes import TIMING, asked_specs, mode_list, mode_options
 from execctl.quantities import quantity
-from execctl.recording import record
+from execctl.recording import record, traced
 from execctl.sizes import parse_size_bytes
+from execctl.suggestions import while_running
 from execctl.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(
     """Attach to a process and start measuring.
 
     The process needs no preparation. A name may stand for the PID where it fits one process alone. Without
-    --duration the session goes on until `execctl stop` or `execctl detach`.
+    --duration the session goes on until `execctl stop` or `execctl detach`, a trace until Ctrl-C.
     """
     specs = asked_specs(given, {} if max_memory is None else {"max_memory_bytes": max_memory})
     if not specs:
@@ -84,10 +85,10 @@ def command(
             on_wait=Waiting(target, attach_timeout).tell,
         )
         _tell_attached(attached, name)
-        if duration is None:
+        if duration is None and not traced(attached):
             _tell_running(attached)
         else:
-            ctx.exit(record(client, attached, duration))
+            ctx.exit(record(client, attached, duration, timing=given[TIMING.parameter]))
 
 
 def _refuse_without_mode(target: str) -> None:
@@ -118,5 +119,6 @@ def _tell_running(attached: AttachResponse) -> None:
     for session in attached.sessions:
         for caveat in session.caveats:
             output.note(f"{session.id}: {caveat}")
-    first = attached.sessions[0].id
-    output.suggest(f"execctl report {first}", f"execctl stop {first}", f"execctl detach {attached.target.pid}")
+        output.suggest(*while_running(session.id, session.spec.collector))
+    only = attached.sessions[0].id if len(attached.sessions) == 1 else attached.target.pid
+    output.suggest(f"execctl stop {only}", f"execctl detach {attached.target.pid}")

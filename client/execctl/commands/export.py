@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from execctl import output
-from execctl.delivery import deliver
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.delivery import deliver, refuse_terminal
 from execctl.query import ReportQuery
+from execctl.settings import FILTERS, asked_settings, settings_options
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
-# The formats, and whether a terminal can show them.
-FORMATS = {"pstats": False, "pprof": False, "collapsed": True}
+FORMATS = ("pstats", "pprof", "collapsed", "lcov", "cobertura", "coverage", "trace-counts", "tracemalloc")
 
 
 @click.command("export")
 @click.argument("subject", default="", metavar="[SUBJECT]")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="The format.")
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="The format.")
+@settings_options(FILTERS)
+@click.option("--thread", default="", metavar="NAME|ID", help="Only this thread.")
 @click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
 @click.pass_obj
-def command(connection: Connection, *, subject: str, form: str, file: str | None) -> None:
+def command(connection: Connection, /, *, subject: str, form: str, thread: str, file: str | None, **given: Any) -> None:
     """Write a profile in another tool's format.
 
-    pstats loads in Python's pstats and in snakeviz, pprof in `go tool pprof`, collapsed in flamegraph.pl and
-    speedscope. SUBJECT is as in `execctl report`.
+    Of calls: pstats loads in Python's pstats and in snakeviz, pprof in `go tool pprof`, collapsed in flamegraph.pl
+    and speedscope. Of lines: lcov in genhtml, cobertura in CI servers, coverage in coverage.py, trace-counts in
+    `python -m trace --report`. Of memory: tracemalloc in tracemalloc.Snapshot.load. SUBJECT is as in
+    `execctl report`.
     """
-    if file is None and not FORMATS[form] and output.stdout_is_terminal():
-        raise ClientError(
-            f"{form} is binary, and standard output is a terminal",
-            kind="usage",
-            exit_code=ExitCode.USAGE,
-            remedy=f"name a file: `execctl export --format {form} -o FILE`, or pipe it on",
-        )
+    refuse_terminal(form, file, "execctl export")
     with connection.open() as client:
-        rendering = client.render(ReportQuery(subject, form))
+        rendering = client.render(ReportQuery(subject, form, thread=thread, settings=asked_settings(FILTERS, given)))
     deliver(rendering, form, file)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from execctl.comparison import CompareCommand, compare_option
-from execctl.delivery import deliver
+from execctl.delivery import BESIDE, deliver, deliver_files, refuse_terminal
 from execctl.query import ReportQuery, View
+from execctl.settings import FILTERS, OF_LINES, OF_MEMORY, TIMING, asked_settings, settings_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from execctl.connection import Connection
+
+_SETTINGS = (*OF_LINES, TIMING, *OF_MEMORY, *FILTERS)
+# What each of these options asks for.
+_FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_file": "source"}
 
 
 @click.command("report", cls=CompareCommand)
 @click.argument("subject", default="", metavar="[SUBJECT]")
+@click.option("--format", "form", default="", metavar="NAME", help="Another report: summary, cover, source, json.")
 @click.option("--sort", multiple=True, metavar="KEY[,KEY]", help="pstats' sort keys, the first one decides.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
 @click.option(
@@ -29,25 +38,28 @@ if TYPE_CHECKING:
 @click.option("--strip-dirs", is_flag=True, help="File names without directories; what becomes equal is merged.")
 @click.option("--thread", default="", metavar="NAME|ID", help="Only this thread.")
 @click.option("--per-thread", is_flag=True, help="A table for each thread.")
+@click.option("-s", "--summary", is_flag=True, help="Lines: a line a file; with -C the listings too.")
+@click.option(
+    "-C",
+    "--coverdir",
+    metavar="DIR",
+    help=f"Lines: write a listing of each file below DIR; {BESIDE}: beside the sources.",
+)
+@settings_options(_SETTINGS)
 @compare_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
 @click.pass_obj
 def command(
     connection: Connection,
+    /,
     *,
     subject: str,
     sort: tuple[str, ...],
-    reverse: bool,
-    limit: tuple[str, ...],
     callers: bool,
     callees: bool,
-    strip_dirs: bool,
-    thread: str,
-    per_thread: bool,
-    compare: str,
-    as_json: bool,
     file: str | None,
+    **given: Any,
 ) -> None:
     """Show a profile.
 
@@ -56,18 +68,59 @@ def command(
     """
     if callers and callees:
         raise click.UsageError("--callers and --callees are two reports: ask for one")
+    form = _form(given)
+    coverdir: str | None = given["coverdir"]
+    _refuse_with_listings(coverdir, file, given)
+    refuse_terminal(form, file, "execctl report")
     query = ReportQuery(
         subject=subject,
-        form="json" if as_json else "text",
+        form=form,
         sort=tuple(key for keys in sort for key in keys.split(",") if key),
-        reverse=reverse,
-        limit=limit,
+        reverse=given["reverse"],
+        limit=given["limit"],
         view=View.CALLERS if callers else View.CALLEES if callees else View.FUNCTIONS,
-        strip_dirs=strip_dirs,
-        thread=thread,
-        per_thread=per_thread,
-        compare=compare,
+        strip_dirs=given["strip_dirs"],
+        thread=given["thread"],
+        per_thread=given["per_thread"],
+        compare=given["compare"],
+        settings=asked_settings(_SETTINGS, given),
     )
     with connection.open() as client:
-        rendering = client.render(query)
-    deliver(rendering, query.form, file)
+        if coverdir:
+            listings = client.render(query.of_files(beside=coverdir == BESIDE))
+            deliver_files(listings, coverdir)
+            if not given["summary"]:
+                return
+            # The profile that the listings are of: a running session goes on. Its notes are told.
+            rendering = replace(client.render(query.of_profile(listings.profile)), notes=())
+        else:
+            rendering = client.render(query)
+    deliver(rendering, form, file)
+
+
+def _form(given: Mapping[str, Any]) -> str:
+    """Return the format that the options ask for.
+
+    Raises:
+        click.UsageError: they ask for several.
+    """
+    asked = {"set_file"} if given["set_file"] and not given["form"] else set()
+    asked |= {name for name in ("as_json", "summary", "coverdir") if given[name]}
+    # The listings go to files, and leave standard output to the summary.
+    if {"summary", "coverdir"} <= asked:
+        asked.remove("coverdir")
+    forms = {_FORMS[name] for name in asked} | ({given["form"]} if given["form"] else set())
+    if len(forms) > 1:
+        raise click.UsageError(f"{' and '.join(sorted(forms))} are {len(forms)} reports: ask for one")
+    return forms.pop() if forms else "text"
+
+
+def _refuse_with_listings(coverdir: str | None, file: str | None, given: Mapping[str, Any]) -> None:
+    if coverdir is None:
+        return
+    if not coverdir:
+        raise click.UsageError("-C needs the name of a directory")
+    if given["compare"]:
+        raise click.UsageError("-C writes the listings of one profile: leave --compare out")
+    if file is not None and not given["summary"]:
+        raise click.UsageError("-C writes files below a directory: leave -o out")

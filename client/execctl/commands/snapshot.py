@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from execctl import output
+from execctl.census import take_census
 from execctl.comparison import CompareCommand, compare_option
+from execctl.delivery import deliver
 from execctl.errors import ClientError
 from execctl.query import ReportQuery
+from execctl.settings import BY_TYPE_TOO, CUMULATIVE, OF_BLOCKS, asked_settings, settings_options
+from execctl.suggestions import after_profile, after_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from execd_api.v1.profiles_pb2 import Profile
 
@@ -23,42 +27,105 @@ if TYPE_CHECKING:
 POSITIONS = frozenset({"prev", "first"})
 
 
+_TYPE = "type"
+_SETTINGS = (BY_TYPE_TOO, CUMULATIVE, *OF_BLOCKS)
+
+
 @click.command("snapshot", cls=CompareCommand)
 @click.argument("session", default="", metavar="[PID|SESSION|NAME]")
 @click.option("--name", default="", help="What to call the snapshot.")
 @compare_option
+@settings_options(_SETTINGS)
+@click.option("--yes", "confirmed", is_flag=True, help="With --by type: also where it holds the process up for long.")
+@click.option("--json", "as_json", is_flag=True, help="With --compare: print JSON.")
 @click.pass_obj
-def command(connection: Connection, *, session: str, name: str, compare: str) -> None:
+def command(
+    connection: Connection,
+    /,
+    *,
+    session: str,
+    name: str,
+    compare: str,
+    confirmed: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Store a profile of sessions that go on.
 
     A PID or the name of a process means every session on it, nothing the only session that goes on. With
     --compare it also shows what changed; digits after --compare are the PID, not what to compare with.
+    With --by type it counts the live objects of a process by type, as `execctl census` does; no session is needed.
     """
+    settings = asked_settings(_SETTINGS, given)
+    is_census = settings.get("by") == _TYPE
+    if is_census:
+        _refuse_in_census(session, name, settings)
+        settings = {}
+    if (settings or as_json) and not compare:
+        raise click.UsageError("how to compare is said, and not --compare")
+    query = ReportQuery("", "json" if as_json else "text", compare=compare, settings=settings)
     with connection.open() as client:
-        profiles = client.snapshot(session, name)
-        for profile in profiles:
-            output.note(f"{profile.id}: {profile.collector} of session {profile.session}, {profile.nodes} nodes")
-        if compare:
-            for profile in profiles:
-                _compare(client, profile, compare)
+        if is_census:
+            _count(client, session, query, confirmed=confirmed)
         else:
-            _list(profiles)
+            _take(client, session, name, query)
+
+
+def _refuse_in_census(target: str, name: str, settings: Mapping[str, object]) -> None:
+    if not target:
+        raise click.UsageError("a census is of a process: name its PID")
+    if name:
+        raise click.UsageError("a census has no name: leave --name out")
+    if len(settings) > 1:
+        raise click.UsageError("--by type fits none of the options for blocks of memory")
+
+
+def _count(client: Client, target: str, query: ReportQuery, *, confirmed: bool) -> None:
+    profile = take_census(client, target, confirmed=confirmed)
+    if query.compare:
+        _compare(client, query.of_profile(profile))
+    else:
+        output.write_lines([profile])
+        output.suggest(*after_profile(profile, "census"))
+
+
+def _take(client: Client, session: str, name: str, query: ReportQuery) -> None:
+    profiles = client.snapshot(session, name)
+    for profile in profiles:
+        output.note(f"{profile.id}: {profile.collector} of session {profile.session}, {profile.nodes} nodes")
+    if query.compare:
+        _compare_all(client, profiles, query)
+    else:
+        _list(profiles)
 
 
 def _list(profiles: Sequence[Profile]) -> None:
     output.write_lines(profile.id for profile in profiles)
     for profile in profiles:
-        output.suggest(f"execctl report {profile.id}")
+        output.suggest(*after_snapshot(profile.id, profile.collector, profile.pid))
 
 
-def _compare(client: Client, profile: Profile, earlier: str) -> None:
+def _compare_all(client: Client, profiles: Sequence[Profile], query: ReportQuery) -> None:
+    """Compare each profile with its own earlier one; of several, one that does not compare does not stop the others."""
+    failures: list[ClientError] = []
+    for profile in profiles:
+        try:
+            _compare(client, query.of_profile(profile.id))
+        except ClientError as failure:
+            if len(profiles) == 1 or failure.kind != "usage":
+                raise
+            output.note(f"{profile.id}: {failure.message}")
+            failures.append(failure)
+    if failures and len(failures) == len(profiles):
+        raise failures[0]
+
+
+def _compare(client: Client, query: ReportQuery) -> None:
     try:
-        rendering = client.render(ReportQuery(profile.id, "text", compare=earlier))
+        rendering = client.render(query)
     except ClientError as error:
-        if error.kind != "not_found" or earlier not in POSITIONS:
+        if error.kind != "not_found" or query.compare not in POSITIONS:
             raise
-        output.note(f"{profile.id}: nothing earlier to compare with")
+        output.note(f"{query.subject}: nothing earlier to compare with")
         return
-    output.write_bytes(output.printable(rendering.data, "text"))
-    for sentence in rendering.notes:
-        output.note(sentence)
+    deliver(rendering, query.form, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 _KCMP = 312
 _KCMP_MEMORY = 1
-_ATTEMPTS = 5
+# For as long as a quarter of a second: one that has just been forked may be busy with its memory.
+_ATTEMPTS = 50
+_RETRY_S = 0.005
 
 
 def close_in_children(pid: int, ptrace: Ptrace, found: Interpreter, link: Link) -> None:
@@ -36,6 +39,7 @@ def close_in_children(pid: int, ptrace: Ptrace, found: Interpreter, link: Link) 
             try:
                 _close_in(child, pid, ptrace, found, link)
             except AttachBusy:
+                time.sleep(_RETRY_S)
                 continue
             except (ExecdError, OSError):
                 pass  # it has ended, or somebody traces it: the attach has succeeded all the same

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,15 @@ class Since(Enum):
     SKIPPED = "skipped"
     # It is a state, and not what happened.
     STATE = "state"
+
+
+class TraceKind(IntEnum):
+    """What a node of a trace is; the kind of an event."""
+
+    LINE = 0
+    CALL = 1
+    # The place where as many events are missing as its column `lost` says.
+    LOST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ FUNCTIONS = Collector(
 # A node a line.
 LINES = Collector("lines", (("hits", "count"),), Since.SUBTRACTED, "covers the lines that ran since the attach")
 COVER = Collector("cover", (("mark", "number"),), Since.MARKED, "covers the lines that ran since the attach")
-# A node an event, in their order: 0 a line, 1 a call, 2 the place where so many were lost.
+# A node an event, in their order; see TraceKind.
 TRACE = Collector("trace", (("time_ns", "ns"), ("kind", "number"), ("lost", "count")), Since.SKIPPED)
 # Tracebacks, the oldest frame at the bottom; a node with blocks stands for all of one traceback, domain and size.
 MEMORY = Collector(

@@ -7,7 +7,34 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.filter import by_thread, is_thread, where
-from execd.reports import collapsed, comparison, document, pprof, stats, text
+from execd.reports import (
+    callers,
+    census,
+    cobertura,
+    collapsed,
+    comparison,
+    cover,
+    coverage_data,
+    document,
+    functions,
+    lcov,
+    lines_comparison,
+    lines_document,
+    lines_text,
+    listing,
+    memory,
+    memory_comparison,
+    memory_document,
+    memory_stacks,
+    pprof,
+    stats,
+    summary,
+    text,
+    trace_counts,
+    trace_document,
+    trace_text,
+    tracemalloc_file,
+)
 from execd.reports.options import ReportOptions, View
 
 if TYPE_CHECKING:
@@ -15,7 +42,7 @@ if TYPE_CHECKING:
 
     from execd.model.profile import Profile
 
-__all__ = ["FORMATS", "Renderer", "ReportOptions", "View", "render", "render_files"]
+__all__ = ["FORMATS", "SETTINGS", "Renderer", "ReportOptions", "View", "check_settings", "render", "render_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +70,65 @@ _CALLS: Mapping[str, Renderer] = {
     "pprof": Renderer(pprof.render),
     "collapsed": Renderer(collapsed.render),
 }
+_LINES: Mapping[str, Renderer] = {
+    "text": Renderer(lines_text.render, lines_comparison.render),
+    "json": Renderer(lines_document.render, lines_document.render_change),
+    "summary": Renderer(summary.render),
+    "source": Renderer(listing.render),
+    "cover": Renderer(cover.render, files=cover.render_files),
+    "lcov": Renderer(lcov.render),
+    "cobertura": Renderer(cobertura.render),
+    "coverage": Renderer(coverage_data.render),
+    "trace-counts": Renderer(trace_counts.render),
+}
+_FUNCTIONS: Mapping[str, Renderer] = {
+    "text": Renderer(functions.render, functions.render_change),
+    "json": Renderer(functions.render_json, functions.render_json_change),
+    "trace-counts": Renderer(trace_counts.render),
+}
+_CALLERS: Mapping[str, Renderer] = {
+    "text": Renderer(callers.render, callers.render_change),
+    "json": Renderer(callers.render_json, callers.render_json_change),
+    "trace-counts": Renderer(trace_counts.render),
+}
+_MEMORY: Mapping[str, Renderer] = {
+    "text": Renderer(memory.render, memory_comparison.render, has_tables=True),
+    "json": Renderer(memory_document.render, memory_document.render_change, has_tables=True),
+    "tracemalloc": Renderer(tracemalloc_file.render),
+    "collapsed": Renderer(memory_stacks.render),
+}
+_CENSUS: Mapping[str, Renderer] = {
+    "text": Renderer(census.render, census.compare, has_tables=True),
+    "json": Renderer(census.document, census.document_of_change, has_tables=True),
+}
 # By collector, then by format; "text" is what is shown where nothing is asked for.
-FORMATS: Mapping[str, Mapping[str, Renderer]] = {"calls": _CALLS}
+FORMATS: Mapping[str, Mapping[str, Renderer]] = {
+    "calls": _CALLS,
+    "lines": _LINES,
+    "cover": _LINES,
+    "functions": _FUNCTIONS,
+    "callers": _CALLERS,
+    "memory": _MEMORY,
+    "census": _CENSUS,
+    "trace": {"text": Renderer(trace_text.render), "json": Renderer(trace_document.render)},
+}
+
+_OF_CODE = frozenset({"ignore_modules", "ignore_dirs"})
+# "beside" turns the names of several files into absolute paths: that of each one's source, with its own suffix.
+_OF_LINES = _OF_CODE | {"missing", "flat", "file", "beside"}
+_OF_MEMORY = frozenset(
+    {"by", "cumulative", "include", "exclude", "all_frames", "domain", "frames", "most_recent_first"}
+)
+_OPTIONS = {"ignore_modules": "ignore-module", "ignore_dirs": "ignore-dir", "beside": "coverdir"}
+# What is known in ReportOptions.settings, by collector; the values are for the reports that use them to judge.
+SETTINGS: Mapping[str, frozenset[str]] = {
+    "lines": _OF_LINES,
+    "cover": _OF_LINES,
+    "functions": _OF_CODE,
+    "callers": _OF_CODE,
+    "memory": _OF_MEMORY,
+    "trace": frozenset({"timing"}),
+}
 
 
 def render(
@@ -66,8 +150,9 @@ def render(
             there is no such thread.
     """
     renderer = _renderer(profile, format)
+    check_settings(profile.header.collector, options.settings)
     if not renderer.has_tables:
-        _refuse_table_options(format, options)
+        _refuse_table_options(profile.header.collector, format, options)
     narrowed = by_thread(profile, options.thread) if options.thread else profile
     if earlier is None:
         return renderer.render(narrowed, options)
@@ -81,13 +166,39 @@ def render_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Return a report of several files: each one's name, a relative path, and its content.
 
+    With the setting "beside" the names are absolute, as the target has them.
+
     Raises:
-        UsageError: the format is unknown, not one of this collector, or one file.
+        UsageError: the format is unknown, not one of this collector, or one file, an option does not fit it, or there
+            is no such thread.
     """
     renderer = _renderer(profile, format)
+    check_settings(profile.header.collector, options.settings)
     if renderer.files is None:
         raise UsageError(f"the format {format} is one file", remedy="write it with --output FILE", format=ascii(format))
-    return renderer.files(profile, options)
+    return renderer.files(by_thread(profile, options.thread) if options.thread else profile, options)
+
+
+def check_settings(collector: str, settings: Mapping[str, object]) -> None:
+    """Refuse what no report of a collector knows.
+
+    Raises:
+        UsageError: names what does not fit, as options of a command are called, and what would.
+    """
+    known = SETTINGS.get(collector, frozenset())
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        fitting = ", ".join(sorted(map(_option, known)))
+        raise UsageError(
+            f"{', '.join(map(_option, unknown))} does not fit profiles of {collector}",
+            remedy=f"leave it out; what fits: {fitting}" if known else "leave it out",
+            collector=collector,
+        )
+
+
+def _option(key: str) -> str:
+    """Return what the option of a command is called that sets a key."""
+    return _OPTIONS.get(key, key.replace("_", "-"))
 
 
 def _renderer(profile: Profile, format_name: str) -> Renderer:
@@ -106,10 +217,12 @@ def _renderer(profile: Profile, format_name: str) -> Renderer:
 
 
 def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earlier: Profile, later: Profile) -> bytes:
+    collector = later.header.collector
     if renderer.compare is None:
+        others = [name for name, one in FORMATS[collector].items() if one.compare]
         raise UsageError(
-            f"the format {format_name} holds no comparison",
-            remedy="compare as text or json",
+            f"the format {format_name} of {collector} holds no comparison",
+            remedy=f"compare as {' or '.join(others)}" if others else f"profiles of {collector} do not compare",
             format=format_name,
         )
     if options.view is not View.FUNCTIONS or options.per_thread:
@@ -118,9 +231,9 @@ def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earl
             remedy="leave out callers, callees and per-thread",
             format=format_name,
         )
-    if earlier.header.collector != later.header.collector:
+    if earlier.header.collector != collector:
         raise UsageError(
-            f"a profile of {later.header.collector} does not compare with one of {earlier.header.collector}",
+            f"a profile of {collector} does not compare with one of {earlier.header.collector}",
             remedy="compare profiles of one collector",
         )
     if options.thread:
@@ -129,7 +242,7 @@ def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earl
     return renderer.compare(earlier, later, options)
 
 
-def _refuse_table_options(format_name: str, options: ReportOptions) -> None:
+def _refuse_table_options(collector: str, format_name: str, options: ReportOptions) -> None:
     given = {
         "sort": options.sort,
         "reverse": options.reverse,
@@ -139,8 +252,9 @@ def _refuse_table_options(format_name: str, options: ReportOptions) -> None:
     }
     refused = [name for name, value in given.items() if value]
     if refused:
+        others = " or ".join(name for name, one in FORMATS[collector].items() if one.has_tables)
         raise UsageError(
-            f"{', '.join(refused)} does not fit the format {format_name}, which holds everything",
-            remedy="leave it out, or choose text or json",
+            f"{', '.join(refused)} does not fit the format {format_name} of {collector}, which holds everything",
+            remedy=f"leave it out, or choose {others}" if others else "leave it out",
             format=format_name,
         )

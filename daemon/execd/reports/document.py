@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-def _header(header: Header) -> dict[str, Any]:
+def origin_json(header: Header) -> dict[str, Any]:
+    """Return where a profile comes from, as every JSON report has it under "profile"."""
     return {"id": header.profile, **header_json(header)}
 
 
@@ -60,7 +61,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     Raises:
         UsageError: a sort key or limit that does not parse.
     """
-    document = {"schema": SCHEMA, "report": "functions", "profile": _header(profile.header)}
+    document = {"schema": SCHEMA, "report": "functions", "profile": origin_json(profile.header)}
     if options.per_thread:
         document["threads"] = [
             {"thread_id": label.thread_id, "thread_name": label.thread_name, "pid": label.pid}
@@ -69,7 +70,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
         ]
     else:
         document |= _functions(profile, options)
-    return _encoded(document)
+    return encoded(document)
 
 
 def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
@@ -81,12 +82,12 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
     comparison = compare(earlier, later, strip_dirs if options.strip_dirs else dict)
     changes = {change.function: change for change in comparison.changes}
     selection = select({one: change.delta for one, change in changes.items()}, options, default_sort=())
-    return _encoded(
+    return encoded(
         {
             "schema": SCHEMA,
             "report": "change",
-            "profile": _header(comparison.later),
-            "earlier": _header(comparison.earlier),
+            "profile": origin_json(comparison.later),
+            "earlier": origin_json(comparison.earlier),
             "per_second": comparison.per_second,
             "changes": [_change(changes[function]) for function in selection.functions],
         }
@@ -136,7 +137,8 @@ def _change(change: Change) -> dict[str, Any]:
     return {"kind": change.kind.value, "file": file, "line": line, "name": name} | amounts
 
 
-def _encoded(document: dict[str, Any]) -> bytes:
+def encoded(document: dict[str, Any]) -> bytes:
+    """Return a report as it is written, whatever a target has put into its texts."""
     return (json.dumps(_valid(document), indent=2, allow_nan=False) + "\n").encode("ascii")
 
 

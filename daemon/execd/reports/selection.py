@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from execd.errors import UsageError
 from execd.reports.names import standard_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from execd.model.fold import FunctionKey
     from execd.reports.options import ReportOptions
+
+
+_Row = TypeVar("_Row")
 
 
 class Sortable(Protocol):
@@ -106,6 +109,23 @@ def select(
     return Selection(tuple(functions), ", ".join(SORT_KEYS[key][1] for key in keys), tuple(reductions))
 
 
+def limited(rows: Sequence[_Row], name: Callable[[_Row], str], limits: Sequence[str]) -> list[_Row]:
+    """Return the rows that pstats' restrictions leave, in order.
+
+    Args:
+        rows: of any table.
+        name: what a regular expression is searched in.
+        limits: integers, fractions, regular expressions.
+
+    Raises:
+        UsageError: one is out of range or no regular expression.
+    """
+    kept = list(rows)
+    for limit in limits:
+        kept = _kept(kept, name, limit)
+    return kept
+
+
 def resolve(sort: Sequence[str]) -> list[str]:
     """Return the full names of sort keys; a numeric one in front is the only one that counts, as in pstats.
 
@@ -156,16 +176,20 @@ def _rank(field: str, function: FunctionKey, figures: Sortable) -> str | float:
 
 
 def _limited(functions: list[FunctionKey], limit: str) -> tuple[list[FunctionKey], list[str]]:
-    if _INTEGER.fullmatch(limit):
-        kept, shown = functions[: _count(limit)], limit
-    elif _FRACTION.fullmatch(limit):
-        kept, shown = functions[: int(len(functions) * _fraction(limit) + 0.5)], repr(float(limit))
-    else:
-        pattern = _pattern(limit)
-        kept, shown = [one for one in functions if pattern.search(standard_name(one))], repr(limit)
+    kept = _kept(functions, standard_name, limit)
     if len(kept) == len(functions):
         return kept, []
+    shown = limit if _INTEGER.fullmatch(limit) else repr(float(limit) if _FRACTION.fullmatch(limit) else limit)
     return kept, [f"List reduced from {len(functions)} to {len(kept)} due to restriction <{shown}>"]
+
+
+def _kept(rows: list[_Row], name: Callable[[_Row], str], limit: str) -> list[_Row]:
+    if _INTEGER.fullmatch(limit):
+        return rows[: _count(limit)]
+    if _FRACTION.fullmatch(limit):
+        return rows[: int(len(rows) * _fraction(limit) + 0.5)]
+    pattern = _pattern(limit)
+    return [one for one in rows if pattern.search(name(one))]
 
 
 def _count(limit: str) -> int:

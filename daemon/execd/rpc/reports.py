@@ -8,6 +8,9 @@ from execd_api.v1 import reports_pb2 as pb
 from execd_api.v1 import reports_pb2_grpc
 
 from execd import reports
+from execd.errors import UsageError
+from execd.model.growth import collectors_of
+from execd.reports import growth
 from execd.rpc import convert
 from execd.rpc.chunks import chunks
 from execd.sessions import archive
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from execd.model.profile import Header
     from execd.sessions.registry import Registry
     from execd.store.store import Store
+
+# Snapshots in which growth is looked for; the contract names the first.
+FEWEST, MOST = 2, 1000
 
 
 class ReportsServicer(reports_pb2_grpc.ReportsServicer):
@@ -34,22 +40,43 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         del context
         options = convert.report_options(request, self._store.source)
         stored = self._registry.resolve_profile(request.subject)
-        earlier = self._registry.earlier_profile(stored, request.compare) if request.compare else None
+        # Loaded before another is taken: a fresh one is a checkpoint, and the next takes its place.
         profile = archive.load(self._store, stored)
         notes = _notes(request.format, profile.header)
         if request.files:
+            if request.compare:
+                raise UsageError("a comparison is one report", remedy="leave out files, or compare")
             yield pb.RenderChunk(profile=stored.id, notes=notes)
             for name, content in reports.render_files(profile, request.format, options):
                 first, *rest = chunks(content)
                 yield pb.RenderChunk(data=first, file=convert.text(name))
                 yield from (pb.RenderChunk(data=data) for data in rest)
             return
+        earlier = self._registry.earlier_profile(stored, request.compare) if request.compare else None
         rendered = reports.render(
             profile, request.format, options, earlier=archive.load(self._store, earlier) if earlier else None
         )
-        first, *rest = chunks(rendered)
-        yield pb.RenderChunk(data=first, profile=stored.id, notes=notes)
-        yield from (pb.RenderChunk(data=data) for data in rest)
+        yield from _pieces(rendered, stored.id, notes)
+
+    def Growth(self, request: pb.GrowthRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
+        """Yield the report on what grew."""
+        del context
+        if not FEWEST <= request.last <= MOST:
+            raise UsageError(f"growth is looked for in {FEWEST} to {MOST} snapshots, not in {request.last}")
+        asked = pb.RenderRequest(format=request.format, settings_json=request.settings_json)
+        options = convert.report_options(asked, self._store.source)
+        collectors = collectors_of(str(options.settings.get("by", "")))
+        rows = archive.series(self._store, request.subject, request.last, collectors)
+        profiles = (archive.load(self._store, row) for row in rows)
+        rendered = growth.render(profiles, request.format, options, request.limit)
+        short = f"there are {len(rows)} snapshots, and not {request.last}"
+        yield from _pieces(rendered, rows[-1].id, [short] if len(rows) < request.last else [])
+
+
+def _pieces(rendered: bytes, profile: str, notes: list[str]) -> Iterator[pb.RenderChunk]:
+    first, *rest = chunks(rendered)
+    yield pb.RenderChunk(data=first, profile=profile, notes=notes)
+    yield from (pb.RenderChunk(data=data) for data in rest)
 
 
 def _notes(format_name: str, header: Header) -> list[str]:

@@ -87,7 +87,7 @@ class Server:
         servicer = DaemonServicer(registry, store, config, started_at, shut_down)
         daemon_pb2_grpc.add_DaemonServicer_to_server(servicer, self._server)
         targets_pb2_grpc.add_TargetsServicer_to_server(TargetsServicer(registry), self._server)
-        sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(registry), self._server)
+        sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(registry, store), self._server)
         profiles_pb2_grpc.add_ProfilesServicer_to_server(ProfilesServicer(store), self._server)
         reports_pb2_grpc.add_ReportsServicer_to_server(ReportsServicer(registry, store), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -8,6 +8,7 @@ from execd_api.v1 import sessions_pb2 as pb
 from execd_api.v1 import sessions_pb2_grpc
 
 from execd.rpc import convert
+from execd.rpc.follow import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import grpc
 
     from execd.sessions.registry import Registry
+    from execd.store.store import Store
 
 # What limit = 0 stands for; the contract names it.
 DEFAULT_LIMIT = 100
@@ -23,8 +25,9 @@ DEFAULT_LIMIT = 100
 class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     """Answers the calls of Sessions."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
+        self._store = store
 
     def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.StartResponse:
         """Start sessions on an attached target."""
@@ -58,3 +61,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
         """Yield a session each time it changes, until it ends or the client goes away."""
         changes = self._registry.watch(request.session, lambda: not context.is_active())
         yield from map(convert.session, changes)
+
+    def Follow(self, request: pb.FollowRequest, context: grpc.ServicerContext) -> Iterator[pb.FollowChunk]:
+        """Yield what a trace records as text, until its session ends or the client goes away."""
+        yield from follow(self._registry, self._store, request, lambda: not context.is_active())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from execd_api.v1 import targets_pb2 as pb
 from execd_api.v1 import targets_pb2_grpc
 
-from execd.rpc import convert
+from execd.rpc import convert, memory
+from execd.sessions.memory import ask_memory
 
 if TYPE_CHECKING:
     import grpc
@@ -54,3 +55,8 @@ class TargetsServicer(targets_pb2_grpc.TargetsServicer):
         """Stop a target's sessions and take the agent out."""
         del context
         return convert.detachment(self._registry.detach(request.target, unless_used=request.unless_used))
+
+    def Memory(self, request: pb.MemoryRequest, context: grpc.ServicerContext) -> pb.MemoryResponse:
+        """Ask a memory session."""
+        del context
+        return memory.answer(ask_memory(self._registry, request.target, memory.question(request)))

@@ -7,15 +7,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from execd.errors import NotFound
+from execd.model.collector import CENSUS
+from execd.model.growth import GROWING, no_growth
 from execd.model.session import State
 from execd.sessions import selection
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from execd.model.profile import Profile
     from execd.model.stored import StoredProfile
+    from execd.model.target import TargetKey
     from execd.store.store import Store
 
 _ALL = 10_000
+_FEWEST = 2
 # A session that ended otherwise leaves its last checkpoint.
 _UNFINISHED = (State.FAILED, State.TARGET_GONE, State.INTERRUPTED)
 
@@ -37,23 +43,22 @@ def newest(store: Store, subject: str) -> StoredProfile:
     return rows[0]
 
 
-def earlier(store: Store, profile: StoredProfile, compare: str) -> StoredProfile:
-    """Return what to compare a profile with.
+def earlier(store: Store, profile: StoredProfile, compare: str) -> StoredProfile | None:
+    """Return what to compare a profile with, None where the word says nothing among its own.
 
     Args:
         store: where both are.
         profile: the later one.
-        compare: "prev" or "first", snapshots of the same session; an id or a name.
+        compare: "prev" or "first", snapshots of the same recording; or a name of one of them.
 
     Raises:
-        NotFound: there is no such profile.
+        NotFound: there is no such snapshot.
     """
-    rows = store.stored_profiles(session=profile.session, limit=_ALL)
+    rows = _recording(store, profile)
     if compare not in ("prev", "first"):
         # Another session may have given the name too.
-        return next((row for row in rows if row.name == compare), None) or store.stored(compare)
-    # A checkpoint is nobody's: the next one takes its place.
-    older = [row for row in rows if int(row.id[1:]) < int(profile.id[1:]) and row.reason != "checkpoint"]
+        return next((row for row in rows if row.name == compare), None)
+    older = [row for row in rows if int(row.id[1:]) < int(profile.id[1:])]
     if not older:
         raise NotFound(
             f"session {profile.session} has no snapshot earlier than {profile.id}",
@@ -61,6 +66,34 @@ def earlier(store: Store, profile: StoredProfile, compare: str) -> StoredProfile
             profile=profile.id,
         )
     return older[0] if compare == "prev" else older[-1]
+
+
+def series(store: Store, subject: str, last: int, collectors: Container[str]) -> list[StoredProfile]:
+    """Return the latest snapshots of one recording in which growth is looked for, the oldest first.
+
+    Args:
+        store: where they are.
+        subject: a session, a PID, a name; "" for the recording of the newest such snapshot.
+        last: how many.
+        collectors: of these alone.
+
+    Raises:
+        UsageError: the session records what does not grow.
+        NotFound: there are no two of them.
+        Ambiguous: several processes have the name.
+    """
+    rows = [row for row in _of_subject(store, subject) if row.reason != "checkpoint"]
+    growing = [row for row in rows if row.collector in collectors]
+    if rows and not any(row.collector in GROWING for row in rows):
+        raise no_growth(rows[0].collector)
+    found = _recording(store, growing[0])[:last] if growing else []
+    if len(found) < _FEWEST:
+        has = f"only {found[0].id}" if found else "no snapshot"
+        raise NotFound(
+            f"growth shows between two snapshots of memory or two censuses, and of {subject or 'all'} there is {has}",
+            remedy="take another: execctl snapshot, or execctl census PID",
+        )
+    return found[::-1]
 
 
 def load(store: Store, stored: StoredProfile) -> Profile:
@@ -74,6 +107,36 @@ def load(store: Store, stored: StoredProfile) -> Profile:
     caveat = f"the last checkpoint of a session that ended at {ended}: its last {missing_s:.1f} s are missing"
     header = replace(profile.header, caveats=(caveat, *profile.header.caveats))
     return replace(profile, header=header)
+
+
+def _recording(store: Store, profile: StoredProfile) -> list[StoredProfile]:
+    """Return the snapshots of a profile's session, newest first; all censuses of a process count as of one.
+
+    A checkpoint is nobody's: the next one takes its place.
+    """
+    if profile.collector != CENSUS.name:
+        rows = store.stored_profiles(session=profile.session, limit=_ALL)
+        return [row for row in rows if row.reason != "checkpoint"]
+    process = store.session(profile.session).target.key
+    rows = [row for row in store.stored_profiles(limit=_ALL) if row.collector == CENSUS.name and row.pid == profile.pid]
+    return [row for row in rows if row.reason != "checkpoint" and store.session(row.session).target.key == process]
+
+
+def _of_subject(store: Store, subject: str) -> list[StoredProfile]:
+    """Return the stored profiles of a session, a PID or a name, newest first; "" all of them."""
+    if not subject:
+        return store.stored_profiles(limit=_ALL)
+    if selection.is_pid(subject):
+        return [row for row in store.stored_profiles(limit=_ALL) if row.pid == int(subject)]
+    try:
+        session = store.session(subject)
+    except NotFound:
+        if selection.is_session(subject):
+            raise
+        key = _process_called(store, subject)
+        rows = store.stored_profiles(limit=_ALL)
+        return [row for row in rows if row.pid == key.pid and store.session(row.session).target.key == key]
+    return store.stored_profiles(session=session.id, limit=_ALL)
 
 
 def _by_name(store: Store, name: str) -> StoredProfile:
@@ -90,12 +153,17 @@ def _by_name(store: Store, name: str) -> StoredProfile:
 
 def _of_process(store: Store, name: str) -> StoredProfile:
     """Return the newest profile of the one process with a name that anything is stored of."""
-    rows = [row for row in store.sessions(limit=_ALL) if row.latest_profile]
-    targets = [row.target for row in rows]
+    key = _process_called(store, name)
+    rows = [row for row in store.sessions(limit=_ALL) if row.latest_profile and row.target.key == key]
+    return store.stored(max((row.latest_profile for row in rows), key=lambda found: int(found[1:])))
+
+
+def _process_called(store: Store, name: str) -> TargetKey:
+    """Return the one process with a name that anything is stored of."""
+    targets = [row.target for row in store.sessions(limit=_ALL) if row.latest_profile]
     key = selection.only_called(name, selection.called(name, targets) or selection.called_partly(name, targets))
     if key is None:
         raise NotFound(
             f"there is no profile, session or process {name!r}", remedy="`execctl profiles` lists what is stored"
         )
-    newest_id = max((row.latest_profile for row in rows if row.target.key == key), key=lambda found: int(found[1:]))
-    return store.stored(newest_id)
+    return key

@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from execd.attach.headroom import memory_headroom
+from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
 from execd.attach.table import read_table, table_limit
 from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
-from execd.model.collector import collector_of
+from execd.model.collector import CENSUS, MEMORY, TRACE, collector_of
 from execd.model.difference import since
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, State
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
 from execd.sessions.state import Event, after
+from execd.sessions.stream_feed import MOST_TAKEN, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +32,18 @@ if TYPE_CHECKING:
     from execd.attach.channel import Reply
     from execd.model.session import SessionSpec
     from execd.model.target import Target
+    from execd.sessions.sources import TargetSources
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
 REQUEST_TIMEOUT_S = 10.0
+# To look at every object of a target; other targets' agents wait 30 s for their daemon, which waits here.
+SLOW_TIMEOUT_S = 20.0
 # Others wait for their turn; a target that has not answered is asked again once it says something.
 PING_TIMEOUT_S = 1.0
 # A client that records for a time stops its session itself.
 CLIENT_GRACE_S = 2.0
+# An agent holds as many events as so many answers have; meanwhile there are new ones.
+_MOST_FETCHES = 5
 # A channel closes an instant before its process is gone for good; on a busy machine the instant is long.
 _END_S = 1.0
 
@@ -53,6 +60,8 @@ class Armed:
     users: set[str]
     since: float
     memory_bytes: int = 0
+    # Of a collector that hands over events, not a table.
+    feed: Feed | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +104,8 @@ class LiveTarget:
         self._clock = clock
         self._armed: dict[str, Armed] = {}
         self._cpu = CpuWindow(time.monotonic())
+        # Made when a profile first needs one.
+        self.sources: TargetSources | None = None
         # Opened while the agent answers: it is the agent's program. All that follows is asked of that agent.
         self._program = RunningProgram(target.key.pid)
 
@@ -122,7 +133,10 @@ class LiveTarget:
     def begin(self, session: Session, armed: Armed) -> Session:
         """Let a session stand on what is armed and return it as it runs."""
         baseline = None
-        if armed.users:
+        if armed.feed is not None:
+            self.fetch_events()
+            armed.feed.open(session.id, self._clock() if armed.users else armed.since)
+        elif armed.users:
             baseline = self._read(Running(session, armed, None), "mark")
         armed.users.add(session.id)
         state = after(session.state, Event.ARMED)
@@ -172,6 +186,8 @@ class LiveTarget:
     def forget(self, running: Running) -> None:
         """Take a session off the books without asking the target."""
         self.running.pop(running.session.id, None)
+        if running.armed.feed is not None:
+            running.armed.feed.close(running.session.id)
         running.armed.users.discard(running.session.id)
         if not running.armed.users:
             self._armed.pop(running.armed.collector, None)
@@ -187,7 +203,27 @@ class LiveTarget:
         for armed in self._armed.values():
             armed.memory_bytes = _count(used.get(armed.key)) if isinstance(used, dict) else 0
         for running in self.running.values():
-            running.breach = breach or memory_breach(running.armed.memory_bytes, self._headroom())
+            ended = running.armed.feed.end if running.armed.feed is not None else ""
+            running.breach = ended or breach or memory_breach(running.armed.memory_bytes, self._headroom())
+
+    def feeds(self) -> list[Feed]:
+        """Return the feeds of what is armed."""
+        return [armed.feed for armed in list(self._armed.values()) if armed.feed is not None]
+
+    def fetch_events(self) -> int:
+        """Take over the events that there are by now, at most as many as one answer has, and return their number."""
+        return sum(
+            self._fetch(armed.feed, armed, "take", received=armed.feed.received)
+            for armed in self._armed.values()
+            if armed.feed is not None
+        )
+
+    def events(self, running: Running) -> Profile:
+        """Return the events of a session that are here, without asking the target."""
+        feed = running.armed.feed
+        if feed is None:
+            raise ExecdError(f"session {running.session.id} has no events")
+        return feed.profile(running.session.id, self._header(running))
 
     def detach(self) -> tuple[str, ...]:
         """Take the agent out and return what stays, one sentence each."""
@@ -207,6 +243,8 @@ class LiveTarget:
     def close(self) -> None:
         """Let go of the link; the agent removes itself when it sees that."""
         self.gone = True
+        if self.sources is not None:
+            self.sources.close()
         self.link.close()
         self._program.close()
 
@@ -256,7 +294,7 @@ class LiveTarget:
         max_memory_bytes, notes = self._memory_budget(spec)
         reply = self.link.channel.request(
             "start",
-            timeout_s=REQUEST_TIMEOUT_S,
+            timeout_s=SLOW_TIMEOUT_S if spec.collector == CENSUS.name else REQUEST_TIMEOUT_S,
             session=spec.collector,
             collector=spec.collector,
             options={**spec.options, "max_memory_bytes": max_memory_bytes},
@@ -264,9 +302,33 @@ class LiveTarget:
         said = reply.facts.get("caveats")
         caveats = notes + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
-        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), self._clock())
+        feed = Feed(spec.options, self.target.key.pid) if spec.collector == TRACE.name else None
+        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), self._clock(), feed=feed)
+
+    def _fetch(self, feed: Feed, armed: Armed, operation: str, **arguments: object) -> int:
+        limit_bytes = table_limit(_count(armed.options.get("max_memory_bytes")))
+        self.link.channel.bulk_limit = limit_bytes // 2
+        timeout_s = REQUEST_TIMEOUT_S if operation == "stop" else PING_TIMEOUT_S
+        reply = self._request(operation, timeout_s=timeout_s, session=armed.key, **arguments)
+        count = feed.accept(reply.bulk, self.target.key.pid, limit_bytes)
+        for running in self.running.values():
+            if feed.is_complete and running.armed is armed:
+                running.breach = feed.end
+        return count
+
+    def _fetch_rest(self, feed: Feed, armed: Armed, operation: str) -> None:
+        """Take over what there is, and with "stop" all that there will be."""
+        if operation == "stop":
+            self._fetch(feed, armed, "stop")
+            return
+        for _ in range(_MOST_FETCHES):
+            if self._fetch(feed, armed, "take", received=feed.received) < MOST_TAKEN:
+                return
 
     def _profile(self, running: Running, operation: str) -> Profile:
+        if running.armed.feed is not None:
+            self._fetch_rest(running.armed.feed, running.armed, operation)
+            return self.events(running)
         profile = self._read(running, operation)
         if running.baseline is None:
             return profile
@@ -279,7 +341,8 @@ class LiveTarget:
         # Read into arrays, it is there twice.
         self.link.channel.bulk_limit = limit_bytes // 2
         reply = self._request(operation, session=running.armed.key)
-        return read_table(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
+        profile = read_table(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
+        return with_process_memory(profile) if running.armed.collector == MEMORY.name else profile
 
     def _header(self, running: Running) -> Header:
         session, armed = running.session, running.armed

@@ -10,11 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
+from execd.model.listing_names import version_of
+from execd.sessions.compiling import Compiler, KnownLines
 from execd.sessions.live import LiveTarget, Running, failed, stopped
+from execd.sessions.sources import TargetSources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from execd.model.profile import Profile
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import Reason, StoredProfile
     from execd.store.store import Store
@@ -23,6 +27,8 @@ _LOG = logging.getLogger("execd.sessions")
 CHECKPOINT_S = 5.0
 # Checkpoints take at most this share of the daemon's time: where one takes long, the next comes later.
 CHECKPOINT_SHARE = 0.02
+# How long a profile that somebody waits for waits for the sources of what it is of.
+SOURCES_S = 5.0
 # What is older, or beyond, goes at the end of the next session.
 KEEP_S = 30 * 86_400.0
 KEEP_BYTES = 2 << 30
@@ -35,6 +41,7 @@ class Recorder:
         self._store = store
         self._clock = clock
         self._changed = threading.Condition()
+        self._known_lines = KnownLines()
         # Ends that the disk did not take: shown as they are, stored when it takes them.
         self._unstored: dict[str, Session] = {}
 
@@ -61,16 +68,23 @@ class Recorder:
             raise
         return started
 
-    def stop(self, live: LiveTarget, running: Running) -> Session:
-        """Stop one session and return it as it is stored now; another operator may have stopped it meanwhile."""
+    def stop(self, live: LiveTarget, running: Running, patience_s: float = SOURCES_S) -> Session:
+        """Stop one session and return it as it is stored now; another operator may have stopped it meanwhile.
+
+        Args:
+            live: its target.
+            running: the session.
+            patience_s: how long its last profile waits for sources; nothing else may be waiting then.
+        """
         if running.session.id not in live.running:
             return self._store.session(running.session.id)
         try:
-            profile = live.stop(running)
+            profile = self._sourced(live, live.stop(running), patience_s)
             self._store.add_profile(profile, session=running.session.id, reason="final")
             session = stopped(running.session, self._clock(), running.breach)
             self._store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
         except ExecdError as error:
+            self._keep_events(live, running)
             live.forget(running)
             session = failed(running.session, error, self._clock())
         self._end(session)
@@ -79,12 +93,15 @@ class Recorder:
     def fail(self, live: LiveTarget, error: ExecdError) -> None:
         """End every session of a target that cannot be reached any more: with what was stored until then."""
         for running in list(live.running.values()):
+            self._keep_events(live, running)
             live.forget(running)
             self._end(failed(running.session, error, self._clock()))
 
     def store_profile(self, live: LiveTarget, running: Running, reason: Reason, name: str = "") -> StoredProfile:
         """Store what a session has recorded until now."""
-        return self._store.add_profile(live.profile(running), session=running.session.id, reason=reason, name=name)
+        patience_s = 0.0 if reason == "checkpoint" else SOURCES_S
+        profile = self._sourced(live, live.profile(running), patience_s)
+        return self._store.add_profile(profile, session=running.session.id, reason=reason, name=name)
 
     def checkpoint(self, live: LiveTarget, running: Running) -> None:
         """Store a checkpoint where one is due. A session whose profile cannot be stored ends."""
@@ -121,6 +138,9 @@ class Recorder:
         if spec.collector not in known:
             raise NotSupported(f"there is no collector {spec.collector!r}", remedy=f"choose from: {', '.join(known)}")
         armed = live.arm(spec)
+        if armed.feed is not None:
+            # Read while they are what runs, and not when the trace ends.
+            armed.feed.met = lambda batch: self._sourced(live, batch, 0.0)
         try:
             session = self._store.add_session(live.target, spec, name=name, group=group(), started_at=self._clock())
             session = live.begin(session, armed)
@@ -129,6 +149,23 @@ class Recorder:
             raise
         self._save(session)
         return session
+
+    def _keep_events(self, live: LiveTarget, running: Running) -> None:
+        """Store the events of a trace: they are here, whatever became of its target."""
+        if running.armed.feed is None or running.session.id not in live.running:
+            return
+        try:
+            profile = self._sourced(live, live.events(running), 0.0)
+            self._store.add_profile(profile, session=running.session.id, reason="final")
+        except ExecdError as error:
+            facts = {"session": running.session.id, "why": error.message}
+            _LOG.warning("the events of a session could not be stored", extra={"facts": facts})
+
+    def _sourced(self, live: LiveTarget, profile: Profile, patience_s: float) -> Profile:
+        if live.sources is None:
+            compiler = Compiler(live.link.channel, version_of(live.target.python_version), self._known_lines)
+            live.sources = TargetSources(live.target.key.pid, self._store, compiler)
+        return live.sources.add_to(profile, patience_s)
 
     def _end(self, session: Session) -> None:
         try:

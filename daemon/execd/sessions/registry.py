@@ -247,8 +247,8 @@ class Registry:
         return self._fresh(subject) or archive.newest(self._store, subject)
 
     def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
-        """Return what to compare a profile with: "prev", "first", an id or a name. Raises NotFound."""
-        return archive.earlier(self._store, profile, compare)
+        """Return what to compare a profile with: "prev", "first", or as in resolve_profile. Raises NotFound."""
+        return archive.earlier(self._store, profile, compare) or self.resolve_profile(compare)
 
     def close(self) -> None:
         """Stop and save every session and detach from every target, within seconds."""
@@ -286,7 +286,7 @@ class Registry:
     def _look_after_sessions(self, live: LiveTarget) -> None:
         for running in list(live.running.values()):
             if running.breach or running.is_over:
-                self._recorder.stop(live, running)
+                self._recorder.stop(live, running, patience_s=0.0)
             else:
                 self._recorder.checkpoint(live, running)
         if live.is_abandoned():
@@ -396,5 +396,5 @@ class Registry:
             if live.gone:
                 return
             for running in list(live.running.values()):
-                self._recorder.stop(live, running)
+                self._recorder.stop(live, running, patience_s=0.0)
             self._leave(live)

@@ -10,3 +10,7 @@ from __future__ import annotations
 
 class Refused(Exception):
     """A collector cannot run here now; the text says who or what is in the way."""
+
+
+class NeedsConsent(Refused):
+    """It would hold the target up for long, and nobody has said yes to that."""

@@ -1,7 +1,6 @@
 """The calls collector, Python form: every call of every thread, with wall-clock times, as a call tree.
 
-3.12 and newer: sys.monitoring (`monitoringhooks.py`). 3.9 to 3.11: a profile function set on every thread state
-(`profilehooks.py`).
+It hears them by a subscription (`subscription.py`).
 """
 
 from __future__ import annotations
@@ -9,18 +8,13 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from execd_agent import compat
+from execd_agent.collectors import events
 from execd_agent.collectors.calltree import CallTree
-from execd_agent.collectors.events import Handlers
+from execd_agent.collectors.subscription import Subscription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    hooks: Any
-elif compat.HAS_MONITORING:
-    from execd_agent.collectors import monitoringhooks as hooks
-else:
-    from execd_agent.collectors import profilehooks as hooks
 
 _DEFAULT_MAX_BYTES = 32 << 20
 
@@ -37,24 +31,29 @@ class Calls:
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
         self._calls.ignore_this_thread()
-        self._hooks = self._monitoring_hooks() if compat.HAS_MONITORING else self._profile_hooks()
+        self._hooks = Subscription(self._handlers, resume=self._calls.resume)
         self._calls.begin()
-        caveats: list[str] = self._hooks.install()
-        return caveats
+        if compat.HAS_MONITORING:
+            return self._hooks.install()  # type: ignore[no-any-return]
+        from execd_agent.collectors.threadstates import NoThreadStates  # noqa: PLC0415 - what 3.12 does not need
 
-    def _monitoring_hooks(self) -> Any:
-        return hooks.MonitoringHooks(Handlers(self._calls, 1, hooks.DISABLE), builtins=self._builtins)
-
-    def _profile_hooks(self) -> Any:
         try:
-            calls = self._calls
-            return hooks.ProfileHooks(lambda depth: Handlers(calls, depth), calls.resume, builtins=self._builtins)
-        except hooks.NoThreadStates:
-            from execd_agent.collectors.gchooks import GcHooks  # noqa: PLC0415 - where there is no other way only
+            return self._hooks.install()  # type: ignore[no-any-return]
+        except NoThreadStates:
+            self._hooks = self._gc_hooks()
+            return self._hooks.install()  # type: ignore[no-any-return]
 
-            # One frame more: GcHooks looks whether it is stopped before it hands on.
-            profile, _ = hooks.make_profile_function(Handlers(self._calls, 3), builtins=self._builtins)
-            return GcHooks(profile)
+    def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
+        return events.handlers(self._calls, depth, disable, builtins=self._builtins)
+
+    def _gc_hooks(self) -> Any:
+        from execd_agent.collectors.gchooks import GcHooks  # noqa: PLC0415 - where there is no other way only
+        from execd_agent.collectors.profilehooks import make_profile_function  # noqa: PLC0415 - as above
+
+        profile, redirect, _ = make_profile_function()
+        # One frame more: GcHooks looks whether it is stopped before it hands on.
+        redirect(self._handlers(3, None))
+        return GcHooks(profile)
 
     @property
     def memory_bytes(self) -> int:

@@ -23,23 +23,19 @@ if TYPE_CHECKING:
     from execd_agent.collectors.calltree import CallTree, ThreadTree
 
 
-class Handlers:
-    """The four handlers over one call tree.
+def handlers(calls: CallTree, depth: int, disable: Any, *, builtins: bool) -> dict[str, Any]:
+    """Return the handlers over one call tree.
 
     Args:
         calls: where to record.
         depth: how many frames lie between a handler and the code that it is told of.
         disable: what a callback returns for code of our own, of which nothing more is to be heard.
+        builtins: whether C functions are recorded too.
     """
-
-    def __init__(self, calls: CallTree, depth: int, disable: Any = None) -> None:
-        self.enter = _make_enter(calls, depth, disable)
-        self.leave = _make_leave(calls, depth, disable)
-        # For the events that must not be disabled.
-        self.enter_always = _make_enter(calls, depth, None)
-        self.leave_always = _make_leave(calls, depth, None)
-        self.enter_c = _make_enter_c(calls, depth, disable)
-        self.leave_c = _make_leave_c(calls, depth)
+    found = {"enter": _make_enter(calls, depth, disable), "leave": _make_leave(calls, depth, disable)}
+    if builtins:
+        found.update(enter_c=_make_enter_c(calls, depth, disable), leave_c=_make_leave_c(calls, depth))
+    return found
 
 
 def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:

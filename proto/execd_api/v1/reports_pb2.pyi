@@ -112,6 +112,40 @@ class RenderRequest(google.protobuf.message.Message):
 Global___RenderRequest: typing_extensions.TypeAlias = RenderRequest
 
 @typing.final
+class GrowthRequest(google.protobuf.message.Message):
+    """What is to be looked at for growth, and how it is shown."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    LAST_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    SETTINGS_JSON_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """A session, PID or name; empty: what the newest snapshot of a collector that knows growth is of."""
+    last: builtins.int
+    """How many snapshots, the latest ones, 2 at least."""
+    format: builtins.str
+    """"text" or "json"."""
+    limit: builtins.int
+    """How many things are shown at most; 0: all."""
+    settings_json: builtins.str
+    """As in RenderRequest; "by" may be "type", for a census, too."""
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        last: builtins.int = ...,
+        format: builtins.str = ...,
+        limit: builtins.int = ...,
+        settings_json: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["format", b"format", "last", b"last", "limit", b"limit", "settings_json", b"settings_json", "subject", b"subject"]) -> None: ...
+
+Global___GrowthRequest: typing_extensions.TypeAlias = GrowthRequest
+
+@typing.final
 class RenderChunk(google.protobuf.message.Message):
     """A piece of a rendering."""
 
@@ -124,7 +158,7 @@ class RenderChunk(google.protobuf.message.Message):
     data: builtins.bytes
     """The bytes; the pieces follow each other without gap."""
     profile: builtins.str
-    """Only in the first piece: the profile that was rendered, "p34"."""
+    """Only in the first piece: the profile that was rendered, "p34"; of several the latest."""
     file: builtins.str
     """Of several files: the name of the file that begins with this piece, a relative path."""
     @property

@@ -40,6 +40,11 @@ class ReportsStub(object):
                 request_serializer=execd__api_dot_v1_dot_reports__pb2.RenderRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_reports__pb2.RenderChunk.FromString,
                 _registered_method=True)
+        self.Growth = channel.unary_stream(
+                '/execd.v1.Reports/Growth',
+                request_serializer=execd__api_dot_v1_dot_reports__pb2.GrowthRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_reports__pb2.RenderChunk.FromString,
+                _registered_method=True)
 
 
 class ReportsServicer(object):
@@ -53,12 +58,24 @@ class ReportsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Growth(self, request, context):
+        """What grew in every one of the latest snapshots, in chunks as Render has them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportsServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Render': grpc.unary_stream_rpc_method_handler(
                     servicer.Render,
                     request_deserializer=execd__api_dot_v1_dot_reports__pb2.RenderRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_reports__pb2.RenderChunk.SerializeToString,
+            ),
+            'Growth': grpc.unary_stream_rpc_method_handler(
+                    servicer.Growth,
+                    request_deserializer=execd__api_dot_v1_dot_reports__pb2.GrowthRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_reports__pb2.RenderChunk.SerializeToString,
             ),
     }
@@ -89,6 +106,33 @@ class Reports(object):
             target,
             '/execd.v1.Reports/Render',
             execd__api_dot_v1_dot_reports__pb2.RenderRequest.SerializeToString,
+            execd__api_dot_v1_dot_reports__pb2.RenderChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Growth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/execd.v1.Reports/Growth',
+            execd__api_dot_v1_dot_reports__pb2.GrowthRequest.SerializeToString,
             execd__api_dot_v1_dot_reports__pb2.RenderChunk.FromString,
             options,
             channel_credentials,

@@ -41,13 +41,33 @@ _ReportsRenderType = typing_extensions.TypeVar(
     ],
 )
 
-class ReportsStub(typing.Generic[_ReportsRenderType]):
+_ReportsGrowthType = typing_extensions.TypeVar(
+    '_ReportsGrowthType',
+    grpc.UnaryStreamMultiCallable[
+        execd_api.v1.reports_pb2.GrowthRequest,
+        execd_api.v1.reports_pb2.RenderChunk,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        execd_api.v1.reports_pb2.GrowthRequest,
+        execd_api.v1.reports_pb2.RenderChunk,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        execd_api.v1.reports_pb2.GrowthRequest,
+        execd_api.v1.reports_pb2.RenderChunk,
+    ],
+)
+
+class ReportsStub(typing.Generic[_ReportsRenderType, _ReportsGrowthType]):
     """Renders profiles."""
 
     @typing.overload
     def __init__(self: ReportsStub[
         grpc.UnaryStreamMultiCallable[
             execd_api.v1.reports_pb2.RenderRequest,
+            execd_api.v1.reports_pb2.RenderChunk,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            execd_api.v1.reports_pb2.GrowthRequest,
             execd_api.v1.reports_pb2.RenderChunk,
         ],
     ], channel: grpc.Channel) -> None: ...
@@ -58,14 +78,25 @@ class ReportsStub(typing.Generic[_ReportsRenderType]):
             execd_api.v1.reports_pb2.RenderRequest,
             execd_api.v1.reports_pb2.RenderChunk,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            execd_api.v1.reports_pb2.GrowthRequest,
+            execd_api.v1.reports_pb2.RenderChunk,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Render: _ReportsRenderType
     """One rendering in chunks of at most 256 KiB; the first carries what it is of."""
 
+    Growth: _ReportsGrowthType
+    """What grew in every one of the latest snapshots, in chunks as Render has them."""
+
 ReportsAsyncStub: typing_extensions.TypeAlias = ReportsStub[
     grpc.aio.UnaryStreamMultiCallable[
         execd_api.v1.reports_pb2.RenderRequest,
+        execd_api.v1.reports_pb2.RenderChunk,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        execd_api.v1.reports_pb2.GrowthRequest,
         execd_api.v1.reports_pb2.RenderChunk,
     ],
 ]
@@ -80,5 +111,13 @@ class ReportsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[execd_api.v1.reports_pb2.RenderChunk], collections.abc.AsyncIterator[execd_api.v1.reports_pb2.RenderChunk]]:
         """One rendering in chunks of at most 256 KiB; the first carries what it is of."""
+
+    @abc.abstractmethod
+    def Growth(
+        self,
+        request: execd_api.v1.reports_pb2.GrowthRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[execd_api.v1.reports_pb2.RenderChunk], collections.abc.AsyncIterator[execd_api.v1.reports_pb2.RenderChunk]]:
+        """What grew in every one of the latest snapshots, in chunks as Render has them."""
 
 def add_ReportsServicer_to_server(servicer: ReportsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

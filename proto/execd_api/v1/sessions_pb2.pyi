@@ -366,3 +366,65 @@ class WatchRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["session", b"session"]) -> None: ...
 
 Global___WatchRequest: typing_extensions.TypeAlias = WatchRequest
+
+@typing.final
+class FollowRequest(google.protobuf.message.Message):
+    """Which trace to follow, and from where on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    TIMING_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    FROM_NOW_FIELD_NUMBER: builtins.int
+    session: builtins.str
+    """A session, a name, a PID; empty: the only running trace."""
+    timing: builtins.bool
+    """Lines are preceded by the seconds since the start."""
+    after: builtins.int
+    """The number of the last event that is known: see `FollowChunk.end`; 0 for all that is kept."""
+    from_now: builtins.bool
+    """Only what comes from now on; `after` is not looked at."""
+    def __init__(
+        self,
+        *,
+        session: builtins.str = ...,
+        timing: builtins.bool = ...,
+        after: builtins.int = ...,
+        from_now: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "from_now", b"from_now", "session", b"session", "timing", b"timing"]) -> None: ...
+
+Global___FollowRequest: typing_extensions.TypeAlias = FollowRequest
+
+@typing.final
+class FollowChunk(google.protobuf.message.Message):
+    """Some events of a trace."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    LOST_FIELD_NUMBER: builtins.int
+    session: builtins.str
+    """In the first one: the session, "s12"."""
+    text: builtins.str
+    """Whole lines, in the wording of `python -m trace --trace`; names and source text come from the target, with
+    everything that does not print made visible.
+    """
+    end: builtins.int
+    """How many events the session had produced with the last of these, lost ones among them."""
+    lost: builtins.int
+    """How many of those since the chunk before are missing here."""
+    def __init__(
+        self,
+        *,
+        session: builtins.str = ...,
+        text: builtins.str = ...,
+        end: builtins.int = ...,
+        lost: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end", b"end", "lost", b"lost", "session", b"session", "text", b"text"]) -> None: ...
+
+Global___FollowChunk: typing_extensions.TypeAlias = FollowChunk

@@ -65,6 +65,11 @@ class SessionsStub(object):
                 request_serializer=execd__api_dot_v1_dot_sessions__pb2.WatchRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_sessions__pb2.Session.FromString,
                 _registered_method=True)
+        self.Follow = channel.unary_stream(
+                '/execd.v1.Sessions/Follow',
+                request_serializer=execd__api_dot_v1_dot_sessions__pb2.FollowRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_sessions__pb2.FollowChunk.FromString,
+                _registered_method=True)
 
 
 class SessionsServicer(object):
@@ -113,6 +118,14 @@ class SessionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Follow(self, request, context):
+        """What a trace records, as text, until its session ends; of one that has ended what is stored. A reader holds up
+        nobody: what it is too late for is one line that says how many events are missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +158,11 @@ def add_SessionsServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=execd__api_dot_v1_dot_sessions__pb2.WatchRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_sessions__pb2.Session.SerializeToString,
+            ),
+            'Follow': grpc.unary_stream_rpc_method_handler(
+                    servicer.Follow,
+                    request_deserializer=execd__api_dot_v1_dot_sessions__pb2.FollowRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_sessions__pb2.FollowChunk.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +328,33 @@ class Sessions(object):
             '/execd.v1.Sessions/Watch',
             execd__api_dot_v1_dot_sessions__pb2.WatchRequest.SerializeToString,
             execd__api_dot_v1_dot_sessions__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Follow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/execd.v1.Sessions/Follow',
+            execd__api_dot_v1_dot_sessions__pb2.FollowRequest.SerializeToString,
+            execd__api_dot_v1_dot_sessions__pb2.FollowChunk.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,23 @@ _SessionsWatchType = typing_extensions.TypeVar(
     ],
 )
 
-class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _SessionsGetType, _SessionsListType, _SessionsSnapshotType, _SessionsWatchType]):
+_SessionsFollowType = typing_extensions.TypeVar(
+    '_SessionsFollowType',
+    grpc.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.FollowRequest,
+        execd_api.v1.sessions_pb2.FollowChunk,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.FollowRequest,
+        execd_api.v1.sessions_pb2.FollowChunk,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.FollowRequest,
+        execd_api.v1.sessions_pb2.FollowChunk,
+    ],
+)
+
+class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _SessionsGetType, _SessionsListType, _SessionsSnapshotType, _SessionsWatchType, _SessionsFollowType]):
     """Starts, looks at and ends sessions."""
 
     @typing.overload
@@ -149,6 +165,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
         grpc.UnaryStreamMultiCallable[
             execd_api.v1.sessions_pb2.WatchRequest,
             execd_api.v1.sessions_pb2.Session,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            execd_api.v1.sessions_pb2.FollowRequest,
+            execd_api.v1.sessions_pb2.FollowChunk,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -178,6 +198,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
             execd_api.v1.sessions_pb2.WatchRequest,
             execd_api.v1.sessions_pb2.Session,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            execd_api.v1.sessions_pb2.FollowRequest,
+            execd_api.v1.sessions_pb2.FollowChunk,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Start: _SessionsStartType
@@ -197,6 +221,11 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
 
     Watch: _SessionsWatchType
     """A session's state each time it changes, at least once a second while it runs; ends with the session."""
+
+    Follow: _SessionsFollowType
+    """What a trace records, as text, until its session ends; of one that has ended what is stored. A reader holds up
+    nobody: what it is too late for is one line that says how many events are missing.
+    """
 
 SessionsAsyncStub: typing_extensions.TypeAlias = SessionsStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -222,6 +251,10 @@ SessionsAsyncStub: typing_extensions.TypeAlias = SessionsStub[
     grpc.aio.UnaryStreamMultiCallable[
         execd_api.v1.sessions_pb2.WatchRequest,
         execd_api.v1.sessions_pb2.Session,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.FollowRequest,
+        execd_api.v1.sessions_pb2.FollowChunk,
     ],
 ]
 
@@ -275,5 +308,15 @@ class SessionsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[execd_api.v1.sessions_pb2.Session], collections.abc.AsyncIterator[execd_api.v1.sessions_pb2.Session]]:
         """A session's state each time it changes, at least once a second while it runs; ends with the session."""
+
+    @abc.abstractmethod
+    def Follow(
+        self,
+        request: execd_api.v1.sessions_pb2.FollowRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[execd_api.v1.sessions_pb2.FollowChunk], collections.abc.AsyncIterator[execd_api.v1.sessions_pb2.FollowChunk]]:
+        """What a trace records, as text, until its session ends; of one that has ended what is stored. A reader holds up
+        nobody: what it is too late for is one line that says how many events are missing.
+        """
 
 def add_SessionsServicer_to_server(servicer: SessionsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -52,6 +52,38 @@ OUTCOME_UNNEEDED: Outcome.ValueType  # 4
 """There is nothing to look at in this process."""
 Global___Outcome: typing_extensions.TypeAlias = Outcome
 
+class _MemoryAction:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _MemoryActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_MemoryAction.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    MEMORY_ACTION_UNSPECIFIED: _MemoryAction.ValueType  # 0
+    """As MEMORY_ACTION_FIGURES."""
+    MEMORY_ACTION_FIGURES: _MemoryAction.ValueType  # 1
+    """Tell its figures."""
+    MEMORY_ACTION_RESET_PEAK: _MemoryAction.ValueType  # 2
+    """Forget the peak, and tell the figures."""
+    MEMORY_ACTION_CLEAR: _MemoryAction.ValueType  # 3
+    """Forget all traces, and tell the figures."""
+    MEMORY_ACTION_WHERE: _MemoryAction.ValueType  # 4
+    """Tell where the largest live objects of a type, or one object, were allocated."""
+
+class MemoryAction(_MemoryAction, metaclass=_MemoryActionEnumTypeWrapper):
+    """What to do with the tracing of a process's memory."""
+
+MEMORY_ACTION_UNSPECIFIED: MemoryAction.ValueType  # 0
+"""As MEMORY_ACTION_FIGURES."""
+MEMORY_ACTION_FIGURES: MemoryAction.ValueType  # 1
+"""Tell its figures."""
+MEMORY_ACTION_RESET_PEAK: MemoryAction.ValueType  # 2
+"""Forget the peak, and tell the figures."""
+MEMORY_ACTION_CLEAR: MemoryAction.ValueType  # 3
+"""Forget all traces, and tell the figures."""
+MEMORY_ACTION_WHERE: MemoryAction.ValueType  # 4
+"""Tell where the largest live objects of a type, or one object, were allocated."""
+Global___MemoryAction: typing_extensions.TypeAlias = MemoryAction
+
 @typing.final
 class Target(google.protobuf.message.Message):
     """A process, identified beyond its PID."""
@@ -378,3 +410,147 @@ class DetachResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["residue", b"residue", "sessions", b"sessions", "target", b"target", "was_attached", b"was_attached"]) -> None: ...
 
 Global___DetachResponse: typing_extensions.TypeAlias = DetachResponse
+
+@typing.final
+class MemoryRequest(google.protobuf.message.Message):
+    """A question to a memory session."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    ACTION_FIELD_NUMBER: builtins.int
+    WHERE_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """A PID, a session, a name; empty: the only memory session that runs."""
+    action: Global___MemoryAction.ValueType
+    """What to do."""
+    where: builtins.str
+    """Of MEMORY_ACTION_WHERE: a type, "Name" or "module.Name", or "module:attribute" for one object."""
+    limit: builtins.int
+    """Of MEMORY_ACTION_WHERE: how many objects; 0 for 10."""
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        action: Global___MemoryAction.ValueType = ...,
+        where: builtins.str = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "limit", b"limit", "target", b"target", "where", b"where"]) -> None: ...
+
+Global___MemoryRequest: typing_extensions.TypeAlias = MemoryRequest
+
+@typing.final
+class MemoryResponse(google.protobuf.message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class FiguresEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    PID_FIELD_NUMBER: builtins.int
+    SESSION_FIELD_NUMBER: builtins.int
+    FIGURES_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    OBJECTS_FIELD_NUMBER: builtins.int
+    pid: builtins.int
+    """The process."""
+    session: builtins.str
+    """The session that traces it."""
+    count: builtins.int
+    """How many live objects of the type there are."""
+    size_bytes: builtins.int
+    """Their sizes in all."""
+    @property
+    def figures(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """By name: traced_bytes, peak_bytes, tracemalloc_bytes, traceback_limit, joined (1: the program traces itself),
+        rss_bytes, pss_bytes, swap_bytes, and the garbage collector's counts.
+        """
+
+    @property
+    def objects(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LiveObject]:
+        """The largest of them."""
+
+    def __init__(
+        self,
+        *,
+        pid: builtins.int = ...,
+        session: builtins.str = ...,
+        figures: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
+        count: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        objects: collections.abc.Iterable[Global___LiveObject] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "figures", b"figures", "objects", b"objects", "pid", b"pid", "session", b"session", "size_bytes", b"size_bytes"]) -> None: ...
+
+Global___MemoryResponse: typing_extensions.TypeAlias = MemoryResponse
+
+@typing.final
+class LiveObject(google.protobuf.message.Message):
+    """An object that lives."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    IS_TRACED_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """"module.Name"."""
+    size_bytes: builtins.int
+    """The size of it alone."""
+    is_traced: builtins.bool
+    """Its allocation was traced."""
+    @property
+    def frames(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CodeLine]:
+        """Where it was allocated, the oldest frame first."""
+
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        is_traced: builtins.bool = ...,
+        frames: collections.abc.Iterable[Global___CodeLine] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["frames", b"frames", "is_traced", b"is_traced", "size_bytes", b"size_bytes", "type", b"type"]) -> None: ...
+
+Global___LiveObject: typing_extensions.TypeAlias = LiveObject
+
+@typing.final
+class CodeLine(google.protobuf.message.Message):
+    """A line of a file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: builtins.int
+    LINE_FIELD_NUMBER: builtins.int
+    file: builtins.str
+    """The file as the interpreter names it."""
+    line: builtins.int
+    """Its number, from 1; 0 where it is not known."""
+    def __init__(
+        self,
+        *,
+        file: builtins.str = ...,
+        line: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["file", b"file", "line", b"line"]) -> None: ...
+
+Global___CodeLine: typing_extensions.TypeAlias = CodeLine

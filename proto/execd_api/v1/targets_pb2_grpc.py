@@ -55,6 +55,11 @@ class TargetsStub(object):
                 request_serializer=execd__api_dot_v1_dot_targets__pb2.DetachRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_targets__pb2.DetachResponse.FromString,
                 _registered_method=True)
+        self.Memory = channel.unary_unary(
+                '/execd.v1.Targets/Memory',
+                request_serializer=execd__api_dot_v1_dot_targets__pb2.MemoryRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_targets__pb2.MemoryResponse.FromString,
+                _registered_method=True)
 
 
 class TargetsServicer(object):
@@ -89,6 +94,13 @@ class TargetsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Memory(self, request, context):
+        """Asks a running memory session for figures, resets or clears them, or tells where objects were allocated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TargetsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_TargetsServicer_to_server(servicer, server):
                     servicer.Detach,
                     request_deserializer=execd__api_dot_v1_dot_targets__pb2.DetachRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_targets__pb2.DetachResponse.SerializeToString,
+            ),
+            'Memory': grpc.unary_unary_rpc_method_handler(
+                    servicer.Memory,
+                    request_deserializer=execd__api_dot_v1_dot_targets__pb2.MemoryRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_targets__pb2.MemoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class Targets(object):
             '/execd.v1.Targets/Detach',
             execd__api_dot_v1_dot_targets__pb2.DetachRequest.SerializeToString,
             execd__api_dot_v1_dot_targets__pb2.DetachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Memory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Targets/Memory',
+            execd__api_dot_v1_dot_targets__pb2.MemoryRequest.SerializeToString,
+            execd__api_dot_v1_dot_targets__pb2.MemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,7 +89,23 @@ _TargetsDetachType = typing_extensions.TypeVar(
     ],
 )
 
-class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _TargetsAttachType, _TargetsDetachType]):
+_TargetsMemoryType = typing_extensions.TypeVar(
+    '_TargetsMemoryType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.MemoryRequest,
+        execd_api.v1.targets_pb2.MemoryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.MemoryRequest,
+        execd_api.v1.targets_pb2.MemoryResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.MemoryRequest,
+        execd_api.v1.targets_pb2.MemoryResponse,
+    ],
+)
+
+class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _TargetsAttachType, _TargetsDetachType, _TargetsMemoryType]):
     """Finds, attaches to and detaches from targets."""
 
     @typing.overload
@@ -109,6 +125,10 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.targets_pb2.DetachRequest,
             execd_api.v1.targets_pb2.DetachResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.targets_pb2.MemoryRequest,
+            execd_api.v1.targets_pb2.MemoryResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -130,6 +150,10 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
             execd_api.v1.targets_pb2.DetachRequest,
             execd_api.v1.targets_pb2.DetachResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.targets_pb2.MemoryRequest,
+            execd_api.v1.targets_pb2.MemoryResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     List: _TargetsListType
@@ -143,6 +167,9 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
 
     Detach: _TargetsDetachType
     """Stops the sessions of a target and takes the agent out. Detaching from a target without agent is no error."""
+
+    Memory: _TargetsMemoryType
+    """Asks a running memory session for figures, resets or clears them, or tells where objects were allocated."""
 
 TargetsAsyncStub: typing_extensions.TypeAlias = TargetsStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -160,6 +187,10 @@ TargetsAsyncStub: typing_extensions.TypeAlias = TargetsStub[
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.targets_pb2.DetachRequest,
         execd_api.v1.targets_pb2.DetachResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.MemoryRequest,
+        execd_api.v1.targets_pb2.MemoryResponse,
     ],
 ]
 
@@ -197,5 +228,13 @@ class TargetsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.targets_pb2.DetachResponse, collections.abc.Awaitable[execd_api.v1.targets_pb2.DetachResponse]]:
         """Stops the sessions of a target and takes the agent out. Detaching from a target without agent is no error."""
+
+    @abc.abstractmethod
+    def Memory(
+        self,
+        request: execd_api.v1.targets_pb2.MemoryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.targets_pb2.MemoryResponse, collections.abc.Awaitable[execd_api.v1.targets_pb2.MemoryResponse]]:
+        """Asks a running memory session for figures, resets or clears them, or tells where objects were allocated."""
 
 def add_TargetsServicer_to_server(servicer: TargetsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,37 @@
+"""`execctl census`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from execctl import output
+from execctl.census import take_census
+from execctl.query import ReportQuery
+
+if TYPE_CHECKING:
+    from execctl.connection import Connection
+
+
+@click.command("census")
+@click.argument("target", metavar="PID|NAME")
+@click.option("--referrers", default="", metavar="TYPE", help="Count too what refers to objects of this type.")
+@click.option("--limit", multiple=True, metavar="N|FRACTION|REGEX", help="Show only some; in the given order.")
+@click.option("--yes", "confirmed", is_flag=True, help="Also where it takes more than half a second of the process.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    connection: Connection, *, target: str, referrers: str, limit: tuple[str, ...], confirmed: bool, as_json: bool
+) -> None:
+    """Count the live objects of a process by type.
+
+    It counts what was made before the attach as well: what the garbage collector knows, and what that refers to.
+    The process runs on, slower; where that would last for more than half a second, --yes is asked for.
+    """
+    form = "json" if as_json else "text"
+    with connection.open() as client:
+        profile = take_census(client, target, referrers=referrers, confirmed=confirmed)
+        rendering = client.render(ReportQuery(profile, form, limit=limit))
+    output.write_bytes(output.printable(rendering.data, form))
+    output.suggest(f"execctl report {profile}")

@@ -1,0 +1,103 @@
+"""`execctl memory`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from execctl import output
+from execctl.sizes import format_size_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from execd_api.v1.targets_pb2 import LiveObject, MemoryResponse
+
+    from execctl.connection import Connection
+
+_HEAD = ("FIGURE", "VALUE")
+_NS_A_MS = 1_000_000
+_NAMES = {
+    "traced_bytes": "traced now",
+    "peak_bytes": "traced at the peak",
+    "tracemalloc_bytes": "tables of tracemalloc",
+    "traceback_limit": "frames of a traceback",
+    "listed_blocks": "blocks, about",
+    "expected_pause_ns": "how long a snapshot holds it up, about",
+    "rss_bytes": "resident (RSS)",
+    "pss_bytes": "resident, its share (PSS)",
+    "swap_bytes": "swapped out",
+    "gc_collections": "garbage collections",
+    "gc_collected": "objects they freed",
+    "gc_uncollectable": "objects they could not free",
+}
+
+
+@click.command("memory")
+@click.argument("target", default="", metavar="[PID|SESSION|NAME]")
+@click.option("--reset-peak", is_flag=True, help="Let the peak begin anew.")
+@click.option("--clear", is_flag=True, help="Forget all traces: snapshots then hold what is allocated from now on.")
+@click.option("--where", default="", metavar="TYPE|MODULE:ATTRIBUTE", help="Where the largest objects were allocated.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of --where: how many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    connection: Connection, *, target: str, reset_peak: bool, clear: bool, where: str, limit: int, as_json: bool
+) -> None:
+    """Show how much memory a traced process takes, and where its objects lie.
+
+    A session of `execctl attach PID --memory` must be running; nothing means the only one. --reset-peak and
+    --clear are refused where the program started tracemalloc itself.
+    """
+    if reset_peak + clear + bool(where) > 1:
+        raise click.UsageError("--reset-peak, --clear and --where exclude each other")
+    action = "reset_peak" if reset_peak else "clear" if clear else "where" if where else "figures"
+    with connection.open() as client:
+        found = client.ask_memory(target, action, where=where, limit=limit)
+    if as_json:
+        output.write_json(_record(found))
+    elif where:
+        output.write_lines(_whereabouts(found))
+    else:
+        output.write_table(_HEAD, _rows(found))
+        if found.figures["joined"]:
+            output.note("the program traces itself: its tracemalloc was joined")
+
+
+def _rows(found: MemoryResponse) -> Iterator[tuple[str, str]]:
+    for name, title in _NAMES.items():
+        if name in found.figures:
+            yield title, _value(name, found.figures[name])
+
+
+def _value(name: str, value: int) -> str:
+    if name.endswith("_bytes"):
+        return format_size_bytes(value)
+    return f"{value / _NS_A_MS:.0f} ms" if name.endswith("_ns") else str(value)
+
+
+def _whereabouts(found: MemoryResponse) -> Iterator[str]:
+    yield f"{found.count} objects, {format_size_bytes(found.size_bytes)} without what they refer to; the largest:"
+    for rank, one in enumerate(found.objects, 1):
+        yield f"#{rank}: {one.type}, {format_size_bytes(one.size_bytes)}{'' if one.is_traced else ', not traced'}"
+        yield from _frames(one)
+
+
+def _frames(one: LiveObject) -> Iterator[str]:
+    for frame in one.frames:
+        yield f'  File "{frame.file}", line {frame.line}'
+
+
+def _record(found: MemoryResponse) -> dict[str, object]:
+    objects = [
+        {
+            "type": one.type,
+            "size": one.size_bytes,
+            "is_traced": one.is_traced,
+            "frames": [{"file": frame.file, "line": frame.line} for frame in one.frames],
+        }
+        for one in found.objects
+    ]
+    record: dict[str, object] = {"pid": found.pid, "session": found.session, "figures": dict(found.figures)}
+    return {**record, "count": found.count, "size": found.size_bytes, "objects": objects}

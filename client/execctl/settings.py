@@ -1,0 +1,138 @@
+"""What reports of one collector alone are asked for: each a flag here, and a key of the report's settings there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _directories(text: str) -> list[str]:
+    # $prefix and $exec_prefix are the target's, and stay.
+    return [os.path.expanduser(one) for one in text.split(os.pathsep)]  # noqa: PTH111 - Path drops a last slash
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A flag.
+
+    Attributes:
+        flags: as it is written.
+        key: the daemon's name of it.
+        help: for `--help`.
+        arguments: for click: type, metavar, multiple, is_flag.
+        split: makes several values of one, where it takes a list of them.
+    """
+
+    flags: tuple[str, ...]
+    key: str
+    help: str
+    arguments: Mapping[str, Any] = field(compare=False)
+    split: Callable[[str], list[str]] | None = field(default=None, compare=False)
+
+    @property
+    def parameter(self) -> str:
+        """The name under which click hands its value over."""
+        return f"set_{self.key}"
+
+    def converted(self, value: Any) -> object:
+        """Return the daemon's value for what click hands over."""
+        if self.split:
+            return [one for text in value for one in self.split(text) if one]
+        return list(value) if isinstance(value, tuple) else value
+
+
+_FLAG: Mapping[str, Any] = {"is_flag": True}
+
+
+def _several(metavar: str) -> Mapping[str, Any]:
+    return {"multiple": True, "metavar": metavar}
+
+
+MISSING = Setting(("-m", "--missing"), "missing", "lines: mark with >>>>>> those that can run and did not.", _FLAG)
+FLAT = Setting(("--flat",), "flat", "lines: with -C, package.module.cover instead of package/module.cover.", _FLAG)
+FILE = Setting(("--file",), "file", "lines: the source of this file alone, with its counts.", {"metavar": "FILE"})
+IGNORE_MODULE = Setting(
+    ("--ignore-module",),
+    "ignore_modules",
+    "lines, functions: leave out these modules, and what is in them where they are packages.",
+    _several("NAME[,NAME]"),
+    _names,
+)
+IGNORE_DIR = Setting(
+    ("--ignore-dir",),
+    "ignore_dirs",
+    "lines, functions: leave out what is below these directories; $prefix and $exec_prefix are the target's.",
+    _several(f"DIR[{os.pathsep}DIR]"),
+    _directories,
+)
+_GROUPINGS = ("filename", "lineno", "traceback")
+BY = Setting(("--by",), "by", "memory: blocks by file, by line or by traceback.", {"type": click.Choice(_GROUPINGS)})
+BY_TYPE_TOO = replace(
+    BY,
+    help="memory: blocks by file, by line or by traceback; type: live objects by type, of a census.",
+    arguments={"type": click.Choice((*_GROUPINGS, "type"))},
+)
+CUMULATIVE = Setting(
+    ("--cumulative",), "cumulative", "memory: count a block for every frame of its traceback; not by traceback.", _FLAG
+)
+INCLUDE = Setting(
+    ("--include",), "include", "memory: only blocks of files like this, or of one line there.", _several("GLOB[:LINE]")
+)
+EXCLUDE = Setting(("--exclude",), "exclude", "memory: leave out blocks of files like this.", _several("GLOB[:LINE]"))
+ALL_FRAMES = Setting(
+    ("--all-frames",), "all_frames", "memory: --include and --exclude look at every frame, not the newest alone.", _FLAG
+)
+DOMAIN = Setting(
+    ("--domain",), "domain", "memory: only blocks of this domain of tracemalloc.", {"type": int, "metavar": "N"}
+)
+FRAMES = Setting(
+    ("--frames",),
+    "frames",
+    "memory: the N newest frames of each traceback; of a negative one the oldest.",
+    {"type": int, "metavar": "N"},
+)
+TIMING = Setting(("-g", "--timing"), "timing", "trace: the seconds since the start before each line.", _FLAG)
+NEWEST_FIRST = Setting(("--most-recent-first",), "most_recent_first", "memory: the newest frame on top.", _FLAG)
+
+OF_LINES = (MISSING, FLAT, FILE)
+OF_BLOCKS = (INCLUDE, EXCLUDE, ALL_FRAMES, DOMAIN)
+FILTERS = (IGNORE_MODULE, IGNORE_DIR, *OF_BLOCKS)
+OF_MEMORY = (BY, CUMULATIVE, FRAMES, NEWEST_FIRST)
+
+
+def settings_options(settings: Sequence[Setting]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what adds these flags to a command, which gets them as `given`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for setting in reversed(settings):
+            arguments = {**setting.arguments, "help": setting.help[0].upper() + setting.help[1:]}
+            function = click.option(*setting.flags, setting.parameter, **arguments)(function)
+        return function
+
+    return decorate
+
+
+def asked_settings(settings: Sequence[Setting], given: Mapping[str, Any]) -> dict[str, object]:
+    """Return the values that were given, by the daemon's names.
+
+    Args:
+        settings: those that the command has.
+        given: what click hands over, by parameter.
+    """
+    values = [(setting, given[setting.parameter]) for setting in settings]
+    # 0 is a value: that of a domain.
+    return {
+        setting.key: setting.converted(value)
+        for setting, value in values
+        if value is not None and value is not False and value != ()
+    }

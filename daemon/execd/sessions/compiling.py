@@ -1,0 +1,186 @@
+"""Which lines of a text can run, by the target's own compiler, piece by piece and at its leisure."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from execd.errors import AgentFailed, AgentSilent, CollectorRefused, UsageError
+from execd.model.executable_lines import ExecutableLines, executable_lines, nothing_known
+from execd.model.executable_pieces import outline, whole
+from execd.model.listing_text import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from execd.attach.channel import Channel
+    from execd.model.executable_pieces import Piece
+
+# Of one core of the target's.
+SHARE = 0.2
+# Others wait for the channel meanwhile: as long as for a ping.
+_TIMEOUT_S = 1.0
+# A target that did not answer is asked again after so long, so often.
+_SILENCE_S = 2.0
+_TRIES = 5
+_MAX_REQUEST = 900 << 10
+_MAX_LINE = 1 << 31
+# Words; a thousand modules are a million.
+_MAX_WEIGHT = 4_000_000
+_Version = tuple[int, int]
+
+
+class KnownLines:
+    """What was found out in this daemon's life, by digest and version; the least used goes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[tuple[str, _Version], ExecutableLines] = OrderedDict()
+        self._weight = 0
+
+    def get(self, digest: str, version: _Version) -> ExecutableLines | None:
+        """Return what is known of a text."""
+        with self._lock:
+            found = self._found.get((digest, version))
+            if found is not None:
+                self._found.move_to_end((digest, version))
+            return found
+
+    def put(self, digest: str, version: _Version, found: ExecutableLines) -> None:
+        """Keep what was found out."""
+        with self._lock:
+            old = self._found.pop((digest, version), None)
+            self._found[digest, version] = found
+            self._weight += found.weight - (old.weight if old is not None else 0)
+            while self._weight > _MAX_WEIGHT and len(self._found) > 1:
+                _, gone = self._found.popitem(last=False)
+                self._weight -= gone.weight
+
+
+class Compiler:
+    """Asks one target.
+
+    Args:
+        channel: to its agent.
+        version: of its Python.
+        known: shared by all targets.
+    """
+
+    def __init__(self, channel: Channel, version: _Version, known: KnownLines) -> None:
+        self._channel, self._version, self._known = channel, version, known
+        self._closed = threading.Event()
+        # What this target did not say; another one may.
+        self._unsaid: dict[str, ExecutableLines] = {}
+
+    def known(self, digest: str) -> ExecutableLines | None:
+        """Return what is known of a text."""
+        return self._known.get(digest, self._version) or self._unsaid.get(digest)
+
+    @property
+    def has_every_line(self) -> bool:
+        """Whether pieces have all lines of the whole: 3.9 does not optimise a code object with a long line table."""
+        return self._version > (3, 9)
+
+    def close(self) -> None:
+        """Let go of the target; a wait ends."""
+        self._closed.set()
+
+    def compile(self, path: str, data: bytes, digest: str) -> None:
+        """Find out which lines of a text can run, or why that is not known.
+
+        Args:
+            path: its co_filename.
+            data: the file.
+            digest: of it.
+
+        Raises:
+            TargetGone: the link closed.
+        """
+        try:
+            found = self._compiled(path, data)
+        except UsageError as error:
+            found = nothing_known(error.message)
+        except CollectorRefused as error:
+            # What it says of the text holds for every process.
+            found = nothing_known(f"does not compile: {error.message.rpartition('does not compile: ')[2]}")
+        except AgentFailed as error:
+            self._unsaid[digest] = nothing_known(f"was not compiled: {error.message}")
+            return
+        self._known.put(digest, self._version, found)
+
+    def _compiled(self, path: str, data: bytes) -> ExecutableLines:
+        lines = read_text(data).lines
+        plan = outline(lines, self._version)
+        try:
+            answers = self._ask_all(path, plan.pieces, len(lines))
+        except CollectorRefused:
+            # The tokenizer of our version may have found borders that are none.
+            answers = self._ask_all(path, whole(lines), len(lines))
+        return executable_lines(
+            (line for found, _ in answers for line in found),
+            plan.strings,
+            (function for _, found in answers for function in found),
+        )
+
+    def _ask_all(self, path: str, pieces: Sequence[Piece], count: int) -> list[tuple[list[int], list[tuple[str, int]]]]:
+        return [self._ask(path, piece, count) for piece in pieces]
+
+    def _ask(self, path: str, piece: Piece, count: int) -> tuple[list[int], list[tuple[str, int]]]:
+        if len(json.dumps(piece.source, ensure_ascii=False).encode("utf-8", "backslashreplace")) > _MAX_REQUEST:
+            raise UsageError("has a statement that is too long to be compiled in the target")
+        facts = self._answer(path, piece)
+        # A text without a statement has a line that is not its own.
+        last = max(count, 1)
+        lines = [line for line in _lines(facts) if piece.from_line <= line <= last]
+        return lines, [one for one in _functions(facts) if piece.from_line <= one[1] <= last]
+
+    def _answer(self, path: str, piece: Piece) -> dict[str, Any]:
+        for _ in range(_TRIES):
+            began = time.monotonic()
+            try:
+                facts = self._channel.request(
+                    "executable_lines",
+                    timeout_s=_TIMEOUT_S,
+                    source=piece.source,
+                    first_line=piece.first_line,
+                    file=path,
+                ).facts
+            except AgentSilent:
+                self._closed.wait(_SILENCE_S)
+                continue
+            self._closed.wait(_cost_s(facts, time.monotonic() - began) * (1 / SHARE - 1))
+            return facts
+        raise AgentFailed("the target did not let its compiler run in time")
+
+
+def _cost_s(facts: dict[str, Any], elapsed_s: float) -> float:
+    """Return how long the target's core was used, by its own account, where that can be."""
+    cpu_ns = facts.get("cpu_ns")
+    return min(cpu_ns / 1e9, elapsed_s) if isinstance(cpu_ns, int) and cpu_ns > 0 else elapsed_s
+
+
+def _lines(facts: dict[str, Any]) -> list[int]:
+    lines = facts.get("lines")
+    if not isinstance(lines, list) or not all(type(line) is int and 0 < line < _MAX_LINE for line in lines):
+        raise AgentFailed("the agent's lines are no numbers of lines")
+    if any(before >= after for before, after in pairwise(lines)):
+        raise AgentFailed("the agent's lines do not ascend")
+    return lines
+
+
+def _functions(facts: dict[str, Any]) -> list[tuple[str, int]]:
+    functions = facts.get("functions")
+    match functions:
+        case list():
+            found = [(one[0], one[1]) for one in functions if _is_function(one)]
+            if len(found) == len(functions):
+                return found
+    raise AgentFailed("the agent's functions are no names and lines")
+
+
+def _is_function(one: object) -> bool:
+    return isinstance(one, list) and [type(part) for part in one] == [str, int]

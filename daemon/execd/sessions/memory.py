@@ -1,0 +1,104 @@
+"""Questions to a running memory session: figures, a reset, a clearing, where objects were allocated."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from execd.attach.process_memory import process_memory
+from execd.errors import AgentFailed, NotFound
+from execd.model.collector import MEMORY
+from execd.model.memory_figures import LiveObject, MemoryFigures
+from execd.sessions import selection
+from execd.sessions.live import SLOW_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from execd.sessions.live import LiveTarget, Running
+    from execd.sessions.registry import Registry
+
+_MOST_FIGURES, _MOST_OBJECTS, _MOST_FRAMES, _TEXT_LIMIT = 100, 1000, 100, 4096
+_COUNT_LIMIT = 1 << 62
+
+
+def ask_memory(registry: Registry, selector: str, question: dict[str, object]) -> MemoryFigures:
+    """Return what the agent answers to a question about the memory of its process.
+
+    Args:
+        registry: of the daemon.
+        selector: a PID, a session, a name; "" the only memory session that runs.
+        question: {"what": "figures", "reset_peak" or "clear"}, or {"what": "where", "name", "most"}.
+
+    Raises:
+        NotFound, Ambiguous: no such session runs, or several do.
+        CollectorRefused: the traces are the program's own, or there is nothing of the name.
+        AgentFailed, TargetGone: it cannot be asked.
+    """
+    live, running = _running(registry, selector)
+    with live.lock:
+        reply = live.link.channel.request(
+            "ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question
+        ).facts
+    pid = live.target.key.pid
+    if question["what"] == "where":
+        return whereabouts(pid, running.session.id, reply)
+    figures = {
+        str(name)[:_TEXT_LIMIT]: value for name, value in islice(reply.items(), _MOST_FIGURES) if _is_count(value)
+    }
+    return MemoryFigures(pid, running.session.id, {**figures, **process_memory(pid)})
+
+
+def _running(registry: Registry, selector: str) -> tuple[LiveTarget, Running]:
+    lives = registry.live_targets()
+    traced = [
+        (live, running)
+        for live in lives
+        for running in list(live.running.values())
+        if running.armed.collector == MEMORY.name
+    ]
+    sessions, targets = [running.session for _, running in traced], [live.target for live in lives]
+    meant = selection.live_meaning(selector, sessions, targets, lambda _: False)
+    fitting = [row for row in traced if meant in ("", row[1].session.id, str(row[0].target.key.pid))]
+    if not fitting:
+        raise NotFound(
+            f"no session traces the memory of {selector or 'any process'}",
+            remedy=f"start one: execctl attach {selector or 'PID'} --memory",
+        )
+    # Several sessions on one process stand on one tracing.
+    first_of_each = {row[0].target.key: row for row in reversed(fitting)}
+    chosen = selection.only([row[1].session for row in first_of_each.values()], "memory session")
+    return next(row for row in fitting if row[1].session is chosen)
+
+
+def whereabouts(pid: int, session: str, reply: dict[str, Any]) -> MemoryFigures:
+    """Return what an agent says of where objects are. Raises AgentFailed where that is something else."""
+    match reply:
+        case {"count": count, "bytes": size, "objects": list(objects)} if _is_count(count) and _is_count(size):
+            found = tuple(_live_object(one, pid) for one in objects[:_MOST_OBJECTS])
+            return MemoryFigures(pid, session, {}, count, size, found)
+        case _:
+            raise _wrong(pid)
+
+
+def _live_object(row: object, pid: int) -> LiveObject:
+    match row:
+        case {"type": str(kind), "bytes": size, "is_traced": bool(traced), "frames": list(frames)} if _is_count(size):
+            newest_first = [_frame(frame, pid) for frame in frames[:_MOST_FRAMES]]
+            return LiveObject(kind[:_TEXT_LIMIT], size, traced, tuple(reversed(newest_first)))
+        case _:
+            raise _wrong(pid)
+
+
+def _frame(frame: object, pid: int) -> tuple[str, int]:
+    match frame:
+        case [str(file), line] if _is_count(line) and line < 1 << 32:
+            return file[:_TEXT_LIMIT], line
+        case _:
+            raise _wrong(pid)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _COUNT_LIMIT
+
+
+def _wrong(pid: int) -> AgentFailed:
+    return AgentFailed(f"the agent in process {pid} answered with something else than was asked for", pid=pid)

@@ -1,0 +1,168 @@
+"""The interpreter's thread states, and the two slots that each has for functions of Python's (3.9 to 3.11).
+
+sys.setprofile and sys.settrace reach the calling thread alone. `_PyEval_SetProfile(tstate, function, object)` and
+`_PyEval_SetTrace` reach any (exported by 3.9 to 3.11); they are given the interpreter's own trampoline, taken from our
+thread state after a sys.setprofile or sys.settrace there, so that an event costs what it costs with these.
+"""
+
+from __future__ import annotations
+
+import _operator
+import gc
+import itertools
+import sys
+
+from execd_agent import originals
+from execd_agent.collectors import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Any
+
+# sizeof(PyThreadState) is 280 to 360 in 3.9 to 3.11; the fields that we look for lie within the first 192 bytes.
+_WORDS_LOOKED_AT = 24
+
+
+class NoThreadStates(Refused):
+    """Other threads cannot be reached here."""
+
+
+class Slot:
+    """One of the two functions that a thread has: what tells of calls, or what tells of lines as well.
+
+    Args:
+        name: "profile" or "trace", for texts.
+    """
+
+    def __init__(self, name: str) -> None:
+        is_profile = name == "profile"
+        self.name = name
+        self.tool = "profiler" if is_profile else "tracer"
+        self.get: Any = sys.getprofile if is_profile else sys.gettrace
+        self.set: Any = sys.setprofile if is_profile else sys.settrace
+        # The name in the threading module of what each thread that it starts is given: by that which
+        # threading.setprofile sets, for that function may be another one by now.
+        self.hook = "_" + name + "_hook"
+        self.setter = "_PyEval_SetProfile" if is_profile else "_PyEval_SetTrace"
+
+
+class Seen:
+    """A thread state at one instant: where it is, whose, and what is in its slot: a C function, an object's address."""
+
+    __slots__ = ("address", "function", "ident", "object")
+
+    def __init__(self, address: int, ident: int, function: int, slot_object: int) -> None:
+        self.address = address
+        self.ident = ident
+        self.function = function
+        self.object = slot_object
+
+
+class ThreadStates:
+    """The interpreter's thread states, through `_ctypes` alone: the ctypes package would bring further modules along.
+
+    A thread that ends frees its state, for which it needs the GIL. So whatever follows the list must not give the GIL
+    away from its first step to its last: it is one expression of C functions, in which no bytecode runs, and no garbage
+    is collected meanwhile. What was learnt of a state before is good for one that is in the list again.
+
+    Args:
+        slot: which of a thread's two functions this is about.
+
+    Raises NoThreadStates where the interpreter has no `_ctypes`.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        try:
+            import _ctypes  # noqa: PLC0415 - not every interpreter has it
+        except ImportError as error:
+            raise NoThreadStates("this interpreter has no _ctypes: other threads cannot be reached") from error
+        self._ctypes = _ctypes
+        dlopen: Any = _ctypes.dlopen
+        self._library = dlopen(None, 0)
+        self._pointer: Any = type("pointer", (_ctypes._SimpleCData,), {"_type_": "P"})
+        self._object: Any = type("object", (_ctypes._SimpleCData,), {"_type_": "O"})
+        self._words: Any = type("words", (_ctypes.Array,), {"_type_": self._pointer, "_length_": _WORDS_LOOKED_AT})
+        self._main = self._function("PyInterpreterState_Main")()
+        self._head = self._function("PyInterpreterState_ThreadHead", self._pointer)
+        self._next = self._function("PyThreadState_Next", self._pointer)
+        self._set = self._function(slot.setter, self._pointer, self._pointer, self._object)
+        self._clear = self._function(slot.setter, self._pointer, self._pointer, self._pointer)
+        self._own = self._function("PyThreadState_Get")()
+        self._object_word = self._find_word(slot)
+        self._ident_word = self._own_words().index(originals.current_thread_id())
+
+    def look(self) -> list[Seen]:
+        """Return every thread state of the main interpreter."""
+        addresses, again = itertools.tee(self._walk())
+        with NoCollection():
+            copies = list(zip(addresses, map(bytes, map(self._words.from_address, again))))
+        found = []
+        for address, copy in copies:
+            words = memoryview(copy).cast("Q")
+            function, slot_object = words[self._object_word - 2], words[self._object_word]
+            found.append(Seen(address, words[self._ident_word], function, slot_object))
+        return found
+
+    def objects(self, addresses: set[int]) -> dict[int, Any]:
+        """Return the objects in the slots of these states; none at all where one of them has lost its own meanwhile."""
+        chosen, again = itertools.tee(filter(addresses.__contains__, self._walk()))
+        fields = map(self._object.from_address, map((self._object_word * 8).__add__, again))
+        try:
+            with NoCollection():
+                return dict(zip(chosen, map(_operator.attrgetter("value"), fields)))
+        except ValueError:
+            return {}
+
+    def set_functions(self, functions: dict[int, Any]) -> None:
+        """Set Python functions on states that are still there; None takes away what is there."""
+        taken = {address for address, function in functions.items() if function is None}
+        given = functions.keys() - taken
+        chosen, again = itertools.tee(filter(given.__contains__, self._walk()))
+        with NoCollection():
+            list(map(self._set, chosen, itertools.repeat(self.trampoline), map(functions.__getitem__, again)))
+        nothing = itertools.repeat(None)
+        with NoCollection():
+            list(map(self._clear, filter(taken.__contains__, self._walk()), nothing, nothing))
+
+    def _walk(self) -> Iterator[int]:
+        """Return an iterator over the addresses; nothing of it is done before it is consumed, and then all in C."""
+        heads = map(self._head, (self._main,))
+        # Each step calls PyThreadState_Next with the address before, and with a zero that C ignores.
+        return itertools.takewhile(bool, itertools.accumulate(itertools.chain(heads, itertools.repeat(0)), self._next))
+
+    def _function(self, name: str, *arguments: Any) -> Any:
+        flags = self._ctypes.FUNCFLAG_CDECL | self._ctypes.FUNCFLAG_PYTHONAPI
+        members = {"_flags_": flags, "_restype_": self._pointer, "_argtypes_": arguments}
+        prototype = type(name, (self._ctypes.CFuncPtr,), members)
+        return prototype(self._ctypes.dlsym(self._library, name))
+
+    def _own_words(self) -> list[int]:
+        return list(self._words.from_address(self._own))
+
+    def _find_word(self, slot: Slot) -> int:
+        """Find the slot's object in our own thread state; its C function is two words before it (cpython/pystate.h)."""
+
+        def probe(_frame: FrameType, _event: str, _argument: Any) -> None:
+            """Stand for a function; it is told of the next lines here."""
+
+        previous = slot.get()
+        slot.set(probe)
+        words = self._own_words()
+        slot.set(previous)
+        index = words.index(id(probe))
+        self.trampoline = words[index - 2]
+        return index
+
+
+class NoCollection:
+    """A time without garbage collections: one could run a finalizer, and that could give the GIL away."""
+
+    def __enter__(self) -> None:
+        self._collects = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_error: object) -> None:
+        if self._collects:
+            gc.enable()

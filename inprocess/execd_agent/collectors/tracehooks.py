@@ -1,0 +1,105 @@
+"""The trace function of 3.9 to 3.11: calls and lines for all who hear lines.
+
+It stays the same function whoever comes and goes, for threads and frames have it; what it calls changes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from execd_agent import originals
+from execd_agent.collectors.fanout import DISABLE, nothing, to_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Any
+
+    from execd_agent.collectors.subscription import Subscription
+
+
+def make_trace_function(wants: Any) -> tuple[Any, Any, Any, Any]:  # noqa: C901 - functions of the same variables
+    """Return a trace function for sys.settrace, the one for frames, what redirects them, and what retires them.
+
+    Args:
+        wants: tells whether lines of a code object, of which a frame is given, are to be told.
+    """
+    enter = line = nothing
+
+    def local(frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "line":
+            if line(frame.f_code, frame.f_lineno) is DISABLE and not wants(frame.f_code, frame):
+                frame.f_trace = None
+        elif event == "return":
+            # Of a generator it is a yield: suspended, nobody would find it to take this off.
+            frame.f_trace = None
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        if event != "call":
+            return None
+        enter(frame.f_code)
+        return local if wants(frame.f_code, frame) else None
+
+    def redirect(handlers: dict[str, Any]) -> None:
+        nonlocal enter, line
+        enter, line = handlers.get("enter", nothing), handlers.get("line", nothing)
+
+    def retired_local(_frame: FrameType, _event: str, _argument: Any) -> None:
+        # A function can take another's code where that names the same variables.
+        return None if True else (line, wants)
+
+    def retired(_frame: FrameType, _event: str, _argument: Any) -> None:
+        return None if True else (enter, local, wants)
+
+    def retire() -> None:
+        nonlocal wants
+        trace.__code__, local.__code__ = retired.__code__, retired_local.__code__
+        redirect({})
+        wants = nothing
+
+    return trace, local, redirect, retire
+
+
+class TraceFunctions:
+    """The trace function as threads and frames have it."""
+
+    # It does not go above one of the target's own: its frames would have ours, and not what it gave them.
+    above = None
+
+    def __init__(self) -> None:
+        self._subscriptions: list[Subscription] = []
+        self.direct, self._local, self._redirect, self._retire = make_trace_function(self._wants)
+
+    def redirect(self, subscriptions: list[Subscription]) -> None:
+        """Call the handlers of these from now on, also in frames that run."""
+        self._subscriptions = list(subscriptions)
+        self._redirect(to_all(subscriptions, ("enter", "line"), 2, DISABLE))
+
+    def reach(self, idents: set[int]) -> None:
+        """Have the lines of frames told that run already."""
+        own_ident = originals.current_thread_id()
+        for ident, innermost in sys._current_frames().items():
+            frame: FrameType | None = innermost if ident in idents and ident != own_ident else None
+            while frame is not None:
+                if frame.f_trace is None and self._wants(frame.f_code, frame):
+                    frame.f_trace = self._local
+                frame = frame.f_back
+
+    def retire(self) -> list[Any]:
+        """Leave the frames, and do nothing for ever. Returns the functions."""
+        for innermost in sys._current_frames().values():
+            frame: FrameType | None = innermost
+            while frame is not None:
+                if frame.f_trace is self._local:
+                    frame.f_trace = None
+                frame = frame.f_back
+        self._subscriptions = []
+        self._retire()
+        return [self.direct, self._local]
+
+    def _wants(self, code: CodeType, frame: FrameType) -> bool:
+        # Not any() of a generator: each step of it would be one more call, at each call of the target's.
+        for one in self._subscriptions:  # noqa: SIM110
+            if one.wants(code, frame):
+                return True
+        return False

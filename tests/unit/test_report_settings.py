@@ -1,0 +1,35 @@
+"""What is asked of one collector's reports alone, and asked of another's."""
+
+from __future__ import annotations
+
+import pytest
+from call_trees import Node, tree
+from execd.errors import UsageError
+from execd.model.profile import ROOT
+from execd.reports import FORMATS, SETTINGS, ReportOptions, check_settings, render, render_files
+
+CALLS = tree([Node(ROOT, "main", 1, 10)])
+
+
+def test_what_another_collector_knows_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"^by, ignore-module does not fit profiles of calls$"):
+        render(CALLS, "text", ReportOptions(settings={"ignore_modules": [], "by": "lineno"}))
+    with pytest.raises(UsageError, match="missing does not fit profiles of memory") as caught:
+        check_settings("memory", {"by": "lineno", "missing": True})
+    assert "all-frames, by, cumulative" in caught.value.remedy
+
+
+@pytest.mark.parametrize("collector", sorted(SETTINGS))
+def test_what_a_collector_knows_fits(collector: str) -> None:
+    check_settings(collector, dict.fromkeys(SETTINGS[collector], True))
+    assert collector in FORMATS
+
+
+def test_a_comparison_is_checked_too() -> None:
+    with pytest.raises(UsageError, match="flat does not fit"):
+        render(CALLS, "json", ReportOptions(settings={"flat": True}), earlier=CALLS)
+
+
+def test_files_of_a_format_that_is_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="the format text is one file"):
+        render_files(CALLS, "text", ReportOptions())
