@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent_hosts import Host
     from interpreters import Interpreter
 
-# The brief promises a second; a busy machine gets more.
+# A second is promised; a busy machine gets more.
 DISARM_S = 5.0
 # A fork that waits for a thread in vain does so for a second.
 FORK_S = 0.5

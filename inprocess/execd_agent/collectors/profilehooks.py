@@ -20,15 +20,16 @@ def make_profile_function() -> tuple[Any, Any, Any]:
 
     A retired one does nothing for ever: a program may have kept it, and set it again long after we are gone.
     """
-    enter = leave = nothing
-    enter_c = leave_c = None
+    # Never None: a thread may be between its question and its call.
+    enter = leave = enter_c = leave_c = nothing
+    counts_c = False
 
     def profile(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
             enter(frame.f_code)
         elif event == "return":
             leave(frame.f_code)
-        elif enter_c is None or leave_c is None:
+        elif not counts_c:
             return
         elif event == "c_call":
             enter_c(frame.f_code, 0, argument, argument)
@@ -36,14 +37,14 @@ def make_profile_function() -> tuple[Any, Any, Any]:
             leave_c(frame.f_code, 0, argument, argument)
 
     def redirect(handlers: dict[str, Any]) -> None:
-        nonlocal enter, leave, enter_c, leave_c
+        nonlocal enter, leave, enter_c, leave_c, counts_c
         enter, leave = handlers.get("enter", nothing), handlers.get("leave", nothing)
-        # Both come or go: a thread may be between the two questions of whether they are there.
-        enter_c, leave_c = handlers.get("enter_c"), handlers.get("leave_c")
+        enter_c, leave_c = handlers.get("enter_c", nothing), handlers.get("leave_c", nothing)
+        counts_c = "enter_c" in handlers
 
     def retired(_frame: FrameType, _event: str, _argument: Any) -> None:
         # A function can take another's code where that names the same variables.
-        return None if True else (enter, leave, enter_c, leave_c)
+        return None if True else (enter, leave, enter_c, leave_c, counts_c)
 
     def retire() -> None:
         profile.__code__ = retired.__code__
