@@ -92,10 +92,10 @@ class MonitoringHooks:
             # Before its event is on.
             self._register(event, callback, before.get(event))
             mask |= event
-        # C_RETURN and C_RAISE come with CALL and cannot be asked for by themselves.
         if mask & _MONITORING.events.PY_THROW:
             # From 3.14 on a generator's close is a throw into it only where somebody hears of unwinding.
             mask |= _MONITORING.events.PY_UNWIND
+        # These come with CALL and cannot be asked for by themselves.
         mask &= ~(_MONITORING.events.C_RETURN | _MONITORING.events.C_RAISE)
         _MONITORING.set_events(self._tool_id, mask)
         self._events = _MONITORING.get_events(self._tool_id)
