@@ -7,7 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from call_trees import header
-from execd.model.listing_text import read_text
+from execd.model.lines.text import read_text
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile, check
 from execd.model.source import SourceFile
 from execd.reports import ReportOptions

@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.imports": ("execd.model", "execd.errors"),
     "execd.reports": ("execd.model", "execd.errors", "execd_api.pprof"),
     # A format that is a database of its own.
-    "execd.reports.coverage_data": ("execd.reports", "execd.model", "execd.errors"),
+    "execd.reports.lines.coverage_data": ("execd.reports", "execd.model", "execd.errors"),
     "execd.store": ("execd.model", "execd.errors"),
     "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "psutil"),
     "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.store"),
@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 # Modules that one package alone may import, though the standard library or the table would permit more.
 ONLY_IN = {
-    "sqlite3": ("execd.store", "execd.reports.coverage_data"),
+    "sqlite3": ("execd.store", "execd.reports.lines.coverage_data"),
     "grpc": ("execd.rpc", "execctl", "execd_api"),
     "execd_api.v1": ("execd.rpc", "execctl", "execd_api"),
 }

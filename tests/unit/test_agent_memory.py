@@ -10,17 +10,17 @@ import pytest
 from agent_drivers import PID
 from call_trees import header
 from execd.attach.table import read_table
-from execd.model.blocks import BlockFilter, blocks_of, filtered
-from execd.model.memory_statistics import By, differences, statistics
-from execd.reports.memory import statistic_lines, traceback_lines
-from execd.reports.memory_comparison import difference_text
-from execd.reports.memory_options import MemoryOptions
+from execd.model.memory.blocks import BlockFilter, blocks_of, filtered
+from execd.model.memory.statistics import By, differences, statistics
+from execd.reports.lines.source_lines import SourceLines
+from execd.reports.memory.comparison import difference_text
+from execd.reports.memory.options import MemoryOptions
+from execd.reports.memory.text import statistic_lines, traceback_lines
 from execd.reports.options import ReportOptions
-from execd.reports.source_lines import SourceLines
 
 if TYPE_CHECKING:
     from agent_drivers import Drivers
-    from execd.model.blocks import Blocks
+    from execd.model.memory.blocks import Blocks
     from execd.model.profile import Profile
     from interpreters import Interpreter
 

@@ -12,9 +12,9 @@ import pytest
 from call_trees import header
 from execd.attach.table import TABLE_BYTES
 from execd.model.collector import TraceKind
-from execd.reports.trace_text import rows
-from execd.reports.trace_wording import Wording
-from execd.sessions.stream_feed import Feed
+from execd.reports.trace.text import rows
+from execd.reports.trace.wording import Wording
+from execd.sessions.stream.feed import Feed
 from traces import PID
 
 if TYPE_CHECKING:

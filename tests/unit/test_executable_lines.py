@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from execd.errors import UsageError
-from execd.model import executable_pieces
-from execd.model.executable_lines import executable_lines, nothing_known
-from execd.model.executable_pieces import MAX_PIECE_CHARS, MAX_TEXT_CHARS, MAX_WHOLE_CHARS, PIECE_CHARS, outline, whole
-from execd.model.listing_text import read_text
+from execd.model.lines import pieces as executable_pieces
+from execd.model.lines.executable import executable_lines, nothing_known
+from execd.model.lines.pieces import MAX_PIECE_CHARS, MAX_TEXT_CHARS, MAX_WHOLE_CHARS, PIECE_CHARS, outline, whole
+from execd.model.lines.text import read_text
 
 if TYPE_CHECKING:
     from agent_drivers import Drivers

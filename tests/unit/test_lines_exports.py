@@ -16,7 +16,7 @@ from coverage import Coverage, CoverageData
 from coverage.numbits import numbits_to_nums
 from execd.errors import UsageError
 from execd.reports import render
-from execd.reports.coverage_data import CONTEXT, numbits
+from execd.reports.lines.coverage_data import CONTEXT, numbits
 from line_profiles import Sources, line_profile
 
 if TYPE_CHECKING:

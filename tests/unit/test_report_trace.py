@@ -14,9 +14,9 @@ from execd.errors import UsageError
 from execd.model.profile import Function
 from execd.model.source import SourceFile
 from execd.reports import ReportOptions, render
-from execd.reports.trace_wording import call_text, module_name
-from execd.sessions.stream_feed import Feed
-from execd.sessions.stream_sources import TargetSources
+from execd.reports.trace.wording import call_text, module_name
+from execd.sessions.stream.feed import Feed
+from execd.sessions.stream.sources import TargetSources
 from traces import NAMES, PID, batch
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from call_trees import header
 from execd.attach.table import TABLE_BYTES
 from execd.errors import ProfileCorrupt
 from execd.model.collector import TraceKind
-from execd.sessions import stream_log
-from execd.sessions.stream_feed import Feed
+from execd.sessions.stream import log as stream_log
+from execd.sessions.stream.feed import Feed
 from traces import PID, batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from execd.model.profile import Profile
-    from execd.sessions.stream_log import EventLog
+    from execd.sessions.stream.log import EventLog
 
 AT_ONCE = 0.0
 LIMIT_S = 10.0

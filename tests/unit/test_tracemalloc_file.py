@@ -13,8 +13,8 @@ import pytest
 from call_trees import header
 from execd.errors import UsageError
 from execd.imports.tracemalloc_file import MAX_BYTES, profile_of, read
-from execd.model.blocks import blocks_of
-from execd.model.memory_statistics import By, statistics
+from execd.model.memory.blocks import blocks_of
+from execd.model.memory.statistics import By, statistics
 from execd.model.profile import check
 from execd.reports import ReportOptions, render
 

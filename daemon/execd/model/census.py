@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.model.memory_statistics import Change, Difference
+from execd.model.memory.statistics import Change, Difference
 
 if TYPE_CHECKING:
     from execd.model.profile import Profile

@@ -14,7 +14,7 @@ from execd.model.collector import CENSUS, MEMORY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from execd.model.memory_statistics import Place
+    from execd.model.memory.statistics import Place
 
 # By collector: how its profiles are grouped, the usual way first.
 GROWING = {MEMORY.name: ("lineno", "filename", "traceback"), CENSUS.name: ("type",)}

@@ -7,35 +7,19 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.filter import by_thread, is_thread, where
-from execd.reports import (
-    callers,
-    census,
-    cobertura,
-    collapsed,
-    comparison,
-    cover,
-    coverage_data,
-    document,
-    functions,
-    lcov,
-    lines_comparison,
-    lines_document,
-    lines_text,
-    listing,
-    memory,
-    memory_comparison,
-    memory_document,
-    memory_stacks,
-    pprof,
-    stats,
-    summary,
-    text,
-    trace_counts,
-    trace_document,
-    trace_text,
-    tracemalloc_file,
-)
+from execd.reports import callers, census, collapsed, comparison, document, functions, pprof, stats, text
+from execd.reports.lines import cobertura, cover, coverage_data, lcov, listing, summary, trace_counts
+from execd.reports.lines import comparison as lines_comparison
+from execd.reports.lines import document as lines_document
+from execd.reports.lines import text as lines_text
+from execd.reports.memory import comparison as memory_comparison
+from execd.reports.memory import document as memory_document
+from execd.reports.memory import stacks as memory_stacks
+from execd.reports.memory import text as memory
+from execd.reports.memory import tracemalloc_file
 from execd.reports.options import ReportOptions, View
+from execd.reports.trace import document as trace_document
+from execd.reports.trace import text as trace_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

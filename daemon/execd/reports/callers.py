@@ -6,15 +6,15 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from execd.model.change import Kind
-from execd.model.listing_change import of_one_session
-from execd.model.listing_ignore import ignore
-from execd.model.listing_names import named
+from execd.model.lines.change import of_one_session
+from execd.model.lines.ignore import ignore
+from execd.model.lines.names import named
 from execd.model.profile import ROOT
 from execd.reports.document import SCHEMA, encoded, origin_json
 from execd.reports.escape import visible
 from execd.reports.functions import Named, function_json
-from execd.reports.lines_comparison import compared_with
-from execd.reports.lines_settings import line_settings
+from execd.reports.lines.comparison import compared_with
+from execd.reports.lines.settings import line_settings
 from execd.reports.text import origin
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from execd.model.census import Tally, census_changes, tallies
 from execd.reports.document import origin_json
 from execd.reports.escape import valid, visible
-from execd.reports.memory import size_text
-from execd.reports.memory_options import refuse_orders
+from execd.reports.memory.options import refuse_orders
+from execd.reports.memory.text import size_text
 from execd.reports.names import span
 from execd.reports.selection import limited
 from execd.reports.text import origin

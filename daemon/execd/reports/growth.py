@@ -19,19 +19,19 @@ from execd.errors import UsageError
 from execd.model.census import tallies
 from execd.model.collector import CENSUS, MEMORY
 from execd.model.growth import GROWING, Amount, growing, no_growth
-from execd.model.memory_statistics import statistics
+from execd.model.memory.statistics import statistics
 from execd.reports import check_settings
 from execd.reports.document import encoded, origin_json
 from execd.reports.escape import visible
-from execd.reports.memory import size_text
-from execd.reports.memory_options import chosen_blocks, memory_options
+from execd.reports.memory.options import chosen_blocks, memory_options
+from execd.reports.memory.text import size_text
 from execd.reports.text import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from execd.model.growth import Growth
-    from execd.model.memory_statistics import Place
+    from execd.model.memory.statistics import Place
     from execd.model.profile import Header, Profile
     from execd.reports.options import ReportOptions
 

@@ -10,18 +10,18 @@ from execd_api.v1 import sessions_pb2 as pb
 from execd.errors import UsageError
 from execd.model.collector import TRACE
 from execd.reports import ReportOptions
-from execd.reports.trace_text import rows as stored_rows
-from execd.reports.trace_text import source_lines
-from execd.reports.trace_wording import Wording
+from execd.reports.trace.text import rows as stored_rows
+from execd.reports.trace.text import source_lines
+from execd.reports.trace.wording import Wording
 from execd.rpc import convert
 from execd.sessions import archive
-from execd.sessions.stream import running_log
+from execd.sessions.stream.running import running_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from execd.sessions.registry import Registry
-    from execd.sessions.stream_log import EventLog
+    from execd.sessions.stream.log import EventLog
     from execd.store.store import Store
 
 # A piece is rendered, sent and taken by a client that may be slow; nothing else waits for it.

@@ -10,7 +10,7 @@ from execd_api.v1 import targets_pb2 as pb
 from execd.rpc.convert import text
 
 if TYPE_CHECKING:
-    from execd.model.memory_figures import LiveObject, MemoryFigures
+    from execd.model.memory.figures import LiveObject, MemoryFigures
 
 # What limit = 0 stands for; the contract names it.
 _DEFAULT_LIMIT = 10

@@ -10,15 +10,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from execd.errors import AgentFailed, AgentSilent, CollectorRefused, UsageError
-from execd.model.executable_lines import ExecutableLines, executable_lines, nothing_known
-from execd.model.executable_pieces import outline, whole
-from execd.model.listing_text import read_text
+from execd.model.lines.executable import ExecutableLines, executable_lines, nothing_known
+from execd.model.lines.pieces import outline, whole
+from execd.model.lines.text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from execd.attach.channel import Channel
-    from execd.model.executable_pieces import Piece
+    from execd.model.lines.pieces import Piece
 
 # Of one core of the target's.
 SHARE = 0.2

@@ -23,7 +23,7 @@ from execd.model.profile import Header, Profile
 from execd.model.session import Session, State
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
 from execd.sessions.state import Event, after
-from execd.sessions.stream_feed import MOST_TAKEN, Feed
+from execd.sessions.stream.feed import MOST_TAKEN, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from execd.attach.process_memory import process_memory
 from execd.errors import AgentFailed, NotFound
 from execd.model.collector import MEMORY
-from execd.model.memory_figures import LiveObject, MemoryFigures
+from execd.model.memory.figures import LiveObject, MemoryFigures
 from execd.sessions import selection
 from execd.sessions.live import SLOW_TIMEOUT_S
 

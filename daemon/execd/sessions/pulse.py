@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from execd.errors import TargetGone
-from execd.sessions.stream_drain import Drain
+from execd.sessions.stream.drain import Drain
 
 if TYPE_CHECKING:
     from execd.attach.channel import Channel

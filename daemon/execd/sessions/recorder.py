@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
-from execd.model.listing_names import version_of
+from execd.model.lines.names import version_of
 from execd.sessions.compiling import Compiler, KnownLines
 from execd.sessions.live import LiveTarget, Running, failed, stopped
 from execd.sessions.sources import TargetSources

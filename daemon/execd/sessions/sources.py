@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, TargetGone
-from execd.model.listing import counts_by_file, is_file
+from execd.model.lines.listing import counts_by_file, is_file
 from execd.model.source import SourceFile
 from execd.sessions.sourcefiles import Unreadable, read_source
 

@@ -1,0 +1,90 @@
+"""Comparison of two profiles of lines: which lines came to run, and which ran more.
+
+As in `change.py`: profiles of one session differ by what happened between, those of two compare per second. Lines that
+were only marked compare by whether they ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from execd.errors import UsageError
+from execd.model.change import Kind
+from execd.model.lines.listing import counts_by_file
+
+if TYPE_CHECKING:
+    from execd.model.profile import Header, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class LineChange:
+    """A line that differs: its hits in both profiles, or the same per second."""
+
+    kind: Kind
+    path: str
+    line: int
+    earlier: float
+    later: float
+
+    @property
+    def delta(self) -> float:
+        """Later minus earlier."""
+        return self.later - self.earlier
+
+
+@dataclass(frozen=True, slots=True)
+class LineComparison:
+    """Two profiles against each other: new, gone, more, less; in each by file and line, or by the largest change."""
+
+    per_second: bool
+    changes: tuple[LineChange, ...]
+
+
+def compare_lines(earlier: Profile, later: Profile) -> LineComparison:
+    """Return what differs between two profiles of lines, or of cover.
+
+    Raises:
+        UsageError: they are of two sessions, and one covers no time.
+    """
+    is_marked = later.header.collector == "cover"
+    per_second = not is_marked and not of_one_session(earlier.header, later.header)
+    before, after = _rates(earlier, per_second=per_second), _rates(later, per_second=per_second)
+    changes = [
+        LineChange(_kind(place, before, after), *place, before.get(place, 0), after.get(place, 0))
+        for place in dict.fromkeys([*before, *after])
+        if before.get(place) != after.get(place)
+    ]
+    order = {kind: place for place, kind in enumerate(Kind)}
+    by_place = (Kind.NEW, Kind.GONE)
+    changes.sort(key=lambda one: (order[one.kind], 0 if one.kind in by_place else -abs(one.delta), one.path, one.line))
+    return LineComparison(per_second, tuple(changes))
+
+
+def of_one_session(earlier: Header, later: Header) -> bool:
+    """Return whether two profiles are of one recording."""
+    return bool(later.session) and (earlier.session, earlier.pid) == (later.session, later.pid)
+
+
+def _kind(place: tuple[str, int], before: dict[tuple[str, int], float], after: dict[tuple[str, int], float]) -> Kind:
+    if place not in before:
+        return Kind.NEW
+    if place not in after:
+        return Kind.GONE
+    return Kind.MORE if after[place] > before[place] else Kind.LESS
+
+
+def _rates(profile: Profile, *, per_second: bool) -> dict[tuple[str, int], float]:
+    header = profile.header
+    seconds = header.ended_at - header.started_at if per_second else 1.0
+    if seconds <= 0:
+        raise UsageError(
+            "profiles of two sessions compare per second, and one of them covers no time",
+            remedy="compare profiles of one session, or record for longer",
+            session=header.session,
+        )
+    return {
+        (path, line): count / seconds if per_second else count
+        for path, lines in counts_by_file(profile).items()
+        for line, count in lines.items()
+    }

@@ -1,0 +1,1 @@
+"""Values and pure functions on traced blocks: filters, statistics, figures of the process."""

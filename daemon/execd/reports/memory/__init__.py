@@ -1,0 +1,1 @@
+"""What is allocated: tables, comparisons, and the files of tracemalloc."""
