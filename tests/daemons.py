@@ -101,6 +101,10 @@ class Daemon:
         """Detaches."""
         return self._targets.Detach(targets_pb2.DetachRequest(target=str(pid)), timeout=CALL_TIMEOUT_S)
 
+    def snapshot(self, pid: int) -> None:
+        """Takes a snapshot of every session on a process."""
+        self._sessions.Snapshot(sessions_pb2.SnapshotRequest(session=str(pid)), timeout=CALL_TIMEOUT_S)
+
     def session(self, session: str) -> Session:
         """A session as the daemon knows it."""
         return self._sessions.Get(sessions_pb2.GetSessionRequest(session=session), timeout=CALL_TIMEOUT_S)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from daemons import Daemon
+from daemons import CALLS, Daemon
 from footprint import Footprint, descriptors, footprint, resident_kib, settled
 from soak.figures import later_half, p99, p99_ratio, slope
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
+    from execd_api.v1.sessions_pb2 import SessionSpec
     from programs import Program
     from soak.bench import Bench
 
@@ -48,6 +49,7 @@ STATE = (
     "profile",
     "trace",
     "switch_interval_s",
+    "tracing_memory",
     "modules",
     "filters",
     "main_names",
@@ -116,14 +118,28 @@ def loaded(port: str) -> Iterator[Load]:
             process.kill()
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a cycle records.
+
+    Attributes:
+        specs: the sessions.
+        snapshots: the share of the cycles in which a snapshot is taken of each.
+    """
+
+    specs: tuple[SessionSpec, ...] = (CALLS,)
+    snapshots: float = 0.0
+
+
 class Cycles:
     """What a daemon does to a server, and what is seen meanwhile."""
 
-    def __init__(self, server: Server, daemon: Daemon, random: Random, pause_s: float) -> None:
+    def __init__(self, server: Server, daemon: Daemon, random: Random, pause_s: float, recording: Recording) -> None:
         self._server = server
         self._daemon = daemon
         self._random = random
         self._pause_s = pause_s
+        self._recording = recording
         self.refusals: list[str] = []
         self.attached_s: list[float] = []
         self.resident_kib: list[float] = []
@@ -134,8 +150,10 @@ class Cycles:
         """Attach and arm, record for a while, disarm and detach."""
         began, armed_s = time.monotonic(), self._random.uniform(*ARMED_S)
         try:
-            self._daemon.record_calls(self._server.pid)
+            self._daemon.attach(self._server.pid, *self._recording.specs)
             time.sleep(armed_s)
+            if self._random.random() < self._recording.snapshots:
+                self._daemon.snapshot(self._server.pid)
             self._daemon.detach(self._server.pid)
         except grpc.RpcError as error:
             self.refusals.append(f"cycle {len(self.attached_s)} ended as {error.code().name}: {error.details()}")
@@ -163,11 +181,17 @@ class Cycles:
 
 
 def run_cycles(
-    bench: Bench, random: Random, count: int, version: str, name: str, pause_s: float = PAUSE_S
+    bench: Bench,
+    random: Random,
+    count: int,
+    version: str,
+    name: str,
+    pause_s: float = PAUSE_S,
+    recording: Recording = Recording(),  # noqa: B008 - frozen
 ) -> tuple[list[str], dict[str, Any]]:
     """Runs cycles on a new server; what failed, and what was measured."""
     with Daemon() as daemon, serving(bench, version, name) as server:
-        cycles = Cycles(server, daemon, random, pause_s)
+        cycles = Cycles(server, daemon, random, pause_s, recording)
         with loaded(server.port) as first_load:
             time.sleep(LOADED_BEFORE_S)
             cycles.cycle()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from soak import cycles, forks, kills
+from soak import cycles, forks, kills, modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +23,8 @@ KILLS = 1_000
 FORKS = 20_000
 # Cycles on one server, after which its memory must be at rest.
 LONG_CYCLES = 4_000
+# Cycles of each mode on a server of each version.
+MODE_CYCLES = 500
 # How many kills are a step, and how long one may take on a busy machine, seconds.
 KILLS_A_STEP = {"daemon-kills": (25, 20.0), "helper-kills": (50, 10.0), "target-kills": (50, 10.0)}
 KILLERS = {
@@ -63,6 +65,7 @@ def plan(scale: float, versions: Iterable[str]) -> list[Step]:
     kinds = [
         list(cycle_steps(math.ceil(CYCLES * scale / len(versions) / len(cycles.SERVERS)), versions)),
         list(long_steps(math.ceil(LONG_CYCLES * scale), versions)),
+        list(mode_steps(math.ceil(MODE_CYCLES * scale), versions)),
         list(fork_steps(math.ceil(FORKS * scale / len(versions) / len(forks.MODES)), versions)),
         *(list(kill_steps(kind, math.ceil(KILLS * scale))) for kind in KILLERS),
     ]
@@ -88,6 +91,17 @@ def long_steps(count: int, versions: list[str]) -> Iterator[Step]:
             return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S)
 
         yield Step(f"long/{version}/{cycles.SERVERS[0]}/{count}", count, START_S + count * CYCLE_S, run)
+
+
+def mode_steps(count: int, versions: list[str]) -> Iterator[Step]:
+    """Cycles of each mode, and of all at once."""
+    for mode, version in product(modes.MODES, versions):
+
+        def run(bench: Bench, random: Random, version: str = version, mode: str = mode) -> Outcome:
+            recording = modes.recording(mode)
+            return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S, recording)
+
+        yield Step(f"modes/{version}/{mode}/{count}", count, START_S + count * CYCLE_S, run)
 
 
 def fork_steps(count: int, versions: list[str]) -> Iterator[Step]:

@@ -62,6 +62,8 @@ def serve_beside(actions):
 def state():
     """What an attach could leave behind in this process."""
     monitoring = getattr(sys, "monitoring", None)
+    # Without an import, which would be seen among the modules.
+    memory = sys.modules.get("_tracemalloc")
     return {
         "pid": os.getpid(),
         "threads": sorted(thread.name for thread in threading.enumerate()),
@@ -72,6 +74,7 @@ def state():
         "tools": [monitoring.get_tool(tool_id) for tool_id in range(6)] if monitoring else [],
         "profile": repr(sys.getprofile()),
         "trace": repr(sys.gettrace()),
+        "tracing_memory": bool(memory and memory.is_tracing()),
         "switch_interval_s": sys.getswitchinterval(),
         "main_names": sorted(vars(sys.modules["__main__"])),
         "builtin_names": sorted(vars(sys.modules["builtins"])),
