@@ -82,6 +82,11 @@ class Daemon:
         self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
         self._profiles = profiles_pb2_grpc.ProfilesStub(self._channel)
 
+    def complaints(self) -> list[str]:
+        """What it logged as an error."""
+        lines = (self.data_dir / "execd.log").read_text("utf-8").splitlines()
+        return [line for line in lines if json.loads(line)["level"] == "error"]
+
     def kill(self) -> None:
         """Kills it by SIGKILL and waits for its end."""
         self._channel.close()
@@ -135,6 +140,11 @@ class Daemon:
         pieces = self._profiles.Get(profiles_pb2.GetProfileRequest(profile=newest), timeout=CALL_TIMEOUT_S)
         return b"".join(piece.data for piece in pieces)
 
+    def import_pieces(self, *pieces: tuple[str, int, bytes]) -> profiles_pb2.ImportResponse:
+        """Imports files of one piece each: name, the size that is told, content."""
+        chunks = (profiles_pb2.ImportChunk(file=file, size=size, data=data) for file, size, data in pieces)
+        return self._profiles.Import(chunks, timeout=CALL_TIMEOUT_S)
+
     def execctl(self, *words: str) -> str:
         """What execctl prints."""
         command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]
@@ -150,9 +160,11 @@ class Daemon:
         pipe = subprocess.PIPE
         return subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
 
-    def follow(self, session: str, *, from_now: bool = False) -> Iterator[sessions_pb2.FollowChunk]:
+    def follow(
+        self, session: str, *, from_now: bool = False, timing: bool = False
+    ) -> Iterator[sessions_pb2.FollowChunk]:
         """What those get who follow a trace."""
-        request = sessions_pb2.FollowRequest(session=session, from_now=from_now)
+        request = sessions_pb2.FollowRequest(session=session, from_now=from_now, timing=timing)
         yield from self._sessions.Follow(request, timeout=FOLLOW_TIMEOUT_S)
 
     def report(self, *words: str) -> dict[str, Any]:

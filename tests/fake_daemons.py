@@ -6,12 +6,13 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from execd.model.session import SessionSpec, State
-from execd.sessions.registry import Attachment, Registry
+from execd.sessions.registry import Registry
 from fake_agents import FakeAgent, FakeAttacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from execd.model.attachment import Attachment
     from execd.sessions.live import LiveTarget
     from execd.store.store import Store
 

@@ -19,7 +19,10 @@ from interpreters import find_interpreters
 if TYPE_CHECKING:
     from interpreters import Interpreter
 
-PACKAGES = ("uvloop", "gevent", "numpy")
+# Attached to: servers and extensions, programs, and what else measures them.
+PACKAGES = ("uvloop", "gevent", "numpy", "pyperformance", "coverage")
+# Of these the files alone: the tests stand in for what they import.
+ALONE = ("pyperformance",)
 INSTALL = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:")
 NO_WHEEL = b"No matching distribution found"
 
@@ -31,6 +34,8 @@ def install(package: str, interpreter: Interpreter, folder: Path) -> bool:
         CalledProcessError: pip failed for another reason, of which its output tells.
     """
     command = [*INSTALL, "--target", str(folder), "--python-version", interpreter.version, package]
+    if package in ALONE:
+        command.append("--no-deps")
     if interpreter.version_info > sys.version_info[:2]:
         # pip compares what a release requires with the version that pip itself runs on; the wheel's own tags decide.
         command.append("--ignore-requires-python")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from execd.errors import NotFound, TargetGone
+from execd.model.attachment import Attachment, Detachment
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, SessionSpec, State
 from execd.model.stored import StoredProfile, Totals
 from execd.model.target import Candidate, Check, Outcome, Target, TargetKey
-from execd.sessions.registry import Attachment, Detachment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,8 +90,8 @@ class FakeRegistry:
     def stop(self, selector: str) -> list[Session]:
         return self._answer(selector, [SESSION])
 
-    def snapshot(self, selector: str, name: str) -> list[StoredProfile]:
-        return self._answer((selector, name), [STORED])
+    def snapshot(self, selector: str, name: str, *, confirmed: bool) -> list[StoredProfile]:
+        return self._answer((selector, name, confirmed), [STORED])
 
     def session(self, selector: str) -> Session:
         return self._answer(selector, SESSION)

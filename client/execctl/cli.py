@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from errno import EBADF, EIO, ENOSPC
 from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -34,6 +35,7 @@ COMMANDS = {
     "diff": "Compare two profiles: what B has over A.",
     "growth": "List what grew in every one of the latest snapshots.",
     "export": "Write a profile in another tool's format.",
+    "import": "Store what files of pstats, trace and tracemalloc hold.",
     "completion": "Print the completion script of a shell.",
 }
 
@@ -47,11 +49,12 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, from execctl/commands/<name>.py."""
+        """Return a command, from execctl/commands/<name>.py; a name that Python keeps for itself has an underscore."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"execctl.commands.{cmd_name}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"execctl.commands.{module}").command
         return command
 
     def resolve_command(

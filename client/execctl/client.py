@@ -36,6 +36,10 @@ LOOK_TIMEOUT_S = 30.0
 # After so long without an answer the daemon is asked something that it answers at once, or not at all, and after as
 # long again the user is told; what an attach waits for is told too.
 PATIENCE_S = 1.0
+# Reading a file in the daemon takes up to some seconds a MiB.
+IMPORT_TIMEOUT_S = 900.0
+# A piece of a file on its way to the daemon.
+PIECE_BYTES = 256 * 1024
 # Beyond what the daemon waits for a safe point: looking at the target before it, arming collectors after.
 ATTACH_MARGIN_S = 30.0
 # Lists carry command lines, of 128 KiB each at worst; grpc's own limit is 4 MiB.
@@ -176,9 +180,12 @@ class Client:
         request = sessions_pb2.StopRequest(session=session)
         return self._ask(self._sessions.Stop, request).sessions
 
-    def snapshot(self, session: str, name: str) -> Sequence[profiles_pb2.Profile]:
-        """Store a profile of sessions that go on, and return these profiles."""
-        request = sessions_pb2.SnapshotRequest(session=session, name=name)
+    def snapshot(self, session: str, name: str, *, confirmed: bool) -> Sequence[profiles_pb2.Profile]:
+        """Store a profile of sessions that go on, and return these profiles.
+
+        Without `confirmed` one that would hold a process up for long is refused.
+        """
+        request = sessions_pb2.SnapshotRequest(session=session, name=name, confirmed=confirmed)
         return self._ask(self._sessions.Snapshot, request).profiles
 
     def watch(self, session: str, duration_s: float) -> Generator[sessions_pb2.Session]:
@@ -212,6 +219,20 @@ class Client:
         """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
         request = profiles_pb2.ListProfilesRequest(session=session, limit=limit)
         return self._ask(self._profiles.List, request, LOOK_TIMEOUT_S).profiles
+
+    def import_files(self, files: Sequence[tuple[str, bytes]], form: str) -> Sequence[profiles_pb2.Profile]:
+        """Store what files hold, all or none, and return these profiles.
+
+        Args:
+            files: name and content of each.
+            form: the format of all of them, "" where their content tells.
+        """
+        with self._translated():
+            return answer(
+                lambda: self._profiles.Import.future(_import_pieces(files, form), timeout=IMPORT_TIMEOUT_S),
+                patience_s=PATIENCE_S,
+                on_wait=self._is_heard,
+            ).profiles
 
     def render(self, query: ReportQuery) -> Rendering:
         """Return a rendering of a profile, all its pieces put together."""
@@ -261,6 +282,13 @@ class Client:
             yield
         except grpc.RpcError as error:
             raise client_error(error, self._socket) from error
+
+
+def _import_pieces(files: Sequence[tuple[str, bytes]], form: str) -> Iterator[profiles_pb2.ImportChunk]:
+    for name, content in files:
+        yield profiles_pb2.ImportChunk(file=name, size=len(content), format=form, data=content[:PIECE_BYTES])
+        for start in range(PIECE_BYTES, len(content), PIECE_BYTES):
+            yield profiles_pb2.ImportChunk(data=content[start : start + PIECE_BYTES])
 
 
 def _rendering(chunks: Sequence[reports_pb2.RenderChunk], *, has_files: bool) -> Rendering:

@@ -58,13 +58,7 @@ def candidate_record(candidate: targets_pb2.Candidate) -> dict[str, object]:
 
 def check_record(check: targets_pb2.Check) -> dict[str, object]:
     """Return a check as `doctor --json` shows it."""
-    return {
-        "name": check.name,
-        "outcome": outcome_name(check),
-        "detail": check.detail,
-        "remedy": check.remedy,
-        "exit_code": check.exit_code,
-    }
+    return {**_picked(check, "name"), "outcome": outcome_name(check), **_picked(check, "detail", "remedy", "exit_code")}
 
 
 def session_record(session: sessions_pb2.Session) -> dict[str, object]:
@@ -90,15 +84,10 @@ def session_record(session: sessions_pb2.Session) -> dict[str, object]:
 
 def profile_record(profile: profiles_pb2.Profile) -> dict[str, object]:
     """Return a stored profile as `profiles --json` shows it."""
-    return {
-        "id": profile.id,
-        "name": profile.name,
-        "session": profile.session,
-        "collector": profile.collector,
-        "reason": profile.reason,
-        "pid": profile.pid,
-        "started_at": profile.started_at,
-        "ended_at": profile.ended_at,
-        "nodes": profile.nodes,
-        "stored_bytes": profile.stored_bytes,
-    }
+    span = ("started_at", "ended_at", "nodes", "stored_bytes")
+    return _picked(profile, "id", "name", "session", "collector", "reason", "pid", *span)
+
+
+def _picked(message: targets_pb2.Check | profiles_pb2.Profile, *names: str) -> dict[str, object]:
+    """Return fields of a message that stand in JSON as they are."""
+    return {name: getattr(message, name) for name in names}

@@ -122,6 +122,39 @@ def settings_options(settings: Sequence[Setting]) -> Callable[[Callable[..., Any
     return decorate
 
 
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command where its report goes, and as what: `as_json` and `file`."""
+    function = click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command what tables of functions are asked for, alone or compared; `asked_table` reads it."""
+    options = (
+        click.option("--sort", multiple=True, metavar="KEY[,KEY]", help="pstats' sort keys, the first one decides."),
+        click.option("--reverse", is_flag=True, help="The other way round."),
+        click.option(
+            "--limit",
+            multiple=True,
+            metavar="N|FRACTION|REGEX",
+            help="Fewer lines: a number, a fraction from 0.0 to 1.0, a regular expression; several apply in order.",
+        ),
+        click.option(
+            "--strip-dirs", is_flag=True, help="File names without directories; what becomes equal is merged."
+        ),
+        click.option("--thread", default="", metavar="NAME|ID", help="Only this thread."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def asked_table(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of `table_options`, as ReportQuery takes them."""
+    table = {name: given[name] for name in ("reverse", "limit", "strip_dirs", "thread")}
+    return {**table, "sort": tuple(key for keys in given["sort"] for key in keys.split(",") if key)}
+
+
 def asked_settings(settings: Sequence[Setting], given: Mapping[str, Any]) -> dict[str, object]:
     """Return the values that were given, by the daemon's names.
 

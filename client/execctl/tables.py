@@ -85,7 +85,7 @@ def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
         profile.id,
         profile.name,
         profile.session,
-        str(profile.pid),
+        str(profile.pid) if profile.pid else "-",
         profile.collector,
         profile.reason,
         _time(profile.ended_at),

@@ -54,6 +54,8 @@ class Agent:
         self._collectors: dict[str, Any] = {}
         self._attached = True
         self._pid = posix.getpid()
+        # CPU time that the next answer to a ping tells of.
+        self._paced_ns = 0
 
     def serve(self) -> None:
         """Say hello, then answer request after request."""
@@ -91,7 +93,8 @@ class Agent:
         if hooks is not None:
             kept = self._settings["stub"].kept
             kept += hooks.retired
-            del kept[: -hooks.RETIRED_KEPT]
+            # A detach disarms, and the agent's end again.
+            del kept[: -hooks.RETIRED_KEPT], hooks.retired[:]
 
     def _hello(self) -> dict[str, Any]:
         version = sys.version_info
@@ -113,7 +116,7 @@ class Agent:
             request = compile(frame.payload, "<execd_agent.request>", "eval", dont_inherit=True)
             message = eval(request, {"true": True, "false": False, "null": None, "__builtins__": {}})  # noqa: S307
             reply, bulk = self._handle(message)
-            reply["cpu_ns"] = thread_time_ns() - began_ns
+            reply["cpu_ns"] = self._count(message, thread_time_ns() - began_ns)
         except Exception as error:  # noqa: BLE001 - the daemon is told, the target goes on
             failure = {
                 "refused": isinstance(error, Refused),
@@ -123,6 +126,14 @@ class Agent:
             return [wire.encode_frame(wire.FAILURE, frame.request, wire.encode_json(failure))]
         frames = [wire.encode_frame(wire.REPLY, frame.request, wire.encode_json(reply))]
         return frames + (wire.encode_bulk(frame.request, bulk) if bulk is not None else [])
+
+    def _count(self, message: dict[str, Any], cpu_ns: int) -> int:
+        """Return what an answer tells of the CPU time that it took: a ping tells of paced takes as well."""
+        if message["op"] == "take" and message.get("paced"):
+            self._paced_ns += cpu_ns
+        elif message["op"] == "ping":
+            cpu_ns, self._paced_ns = cpu_ns + self._paced_ns, 0
+        return cpu_ns
 
     def _handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
         operation, session = message["op"], message.get("session", "")
@@ -142,13 +153,14 @@ class Agent:
         if operation == "detach":
             self._attached = False
             self.disarm()
-            return {"loaded_modules": list(self._importer.loaded)}, None
+            kept = len(self._settings["stub"].kept)
+            return {"loaded_modules": list(self._importer.loaded), "kept_functions": kept}, None
         raise ValueError("unknown operation " + str(operation))
 
     def _table(self, operation: str, session: str, message: dict[str, Any]) -> bytes:
         collector = self._collectors[session]
         if operation == "take":
-            return bytes(collector.take(message["received"]))
+            return bytes(collector.take(message["received"], is_paced=bool(message.get("paced"))))
         if operation == "mark":
             return bytes(collector.mark())
         if operation == "stop":

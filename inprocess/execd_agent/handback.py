@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     launch: bytes
 
 # Events of the text and of what it loads, of which a hook may refuse one.
-_AUDITED = ("marshal.loads", "compile", "function.__new__", "object.__getattr__")
+_AUDITED = ("marshal.loads", "compile", "code.__new__", "function.__new__", "object.__getattr__")
 
 
 def hand_back(error: BaseException, turn: list[bool]) -> None:
@@ -91,7 +91,7 @@ def make_up(error: BaseException) -> Any:
     names = {"__builtins__": builtins, "frozen": frozen, "bootstrap": bootstrap, "settings": settings}
     function: Any = make_up.__class__
     try:  # noqa: SIM105 - contextlib would be one more module in the target
-        function(builtins["compile"](launch, "<string>", "exec"), names)()
+        function(builtins["compile"](launch, "<execd_agent>", "exec"), names)()
     except BaseException:  # noqa: BLE001, S110 - one more of the target's; the first is the one that it gets
         pass
     return settings.get("turn")
@@ -101,10 +101,10 @@ def is_ours(error: BaseException) -> bool:
     """Tell an exception of something that the text did: an audit hook of the target has the event's name in it.
 
     One of a signal handler comes with the handler's frame; that of Ctrl-C, or of another thread's, has none, and is
-    none of those that code without a fault of its own does not raise. Code of `python -c` has our file name too.
+    none of those that code without a fault of its own does not raise. Code of `python -c` has the text's file name too.
     """
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == "<string>":
+    while trace is not None and trace.tb_frame.f_code.co_filename in ("<string>", "<execd_agent>"):
         frame = trace.tb_frame
         if "frozen" not in frame.f_globals and frame.f_code.co_name not in ("<module>", "<lambda>"):
             return False

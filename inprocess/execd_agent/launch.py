@@ -29,13 +29,13 @@ _REPLACED = "the program has replaced functions that all code uses: "
 # What the agent calls; functions of a program's in their place would be told of it, or break it.
 _FUNCTIONS = (
     *("__build_class__", "all", "any", "compile", "delattr", "eval", "exec", "getattr", "globals", "hasattr", "id"),
-    *("isinstance", "issubclass", "len", "locals", "max", "min", "ord", "repr", "setattr", "sorted", "vars"),
+    *("isinstance", "issubclass", "iter", "len", "locals", "max", "min", "ord", "repr", "setattr", "sorted", "vars"),
 )
 # The same in modules; what is replaced there runs the agent's thread as one of the program's own kind.
 _IN_MODULES = {
     "_thread": ("allocate_lock", "get_native_id", "stack_size", "start_new_thread"),
     "marshal": ("loads",),
-    "posix": ("close", "fstat", "getpid", "read", "register_at_fork", "stat", "write"),
+    "posix": ("close", "fpathconf", "fstat", "getpid", "read", "register_at_fork", "stat", "write"),
     "sys": ("_current_frames", "_getframe", "getswitchinterval", "setswitchinterval"),
     "_signal": ("pthread_sigmask", "valid_signals"),
 }

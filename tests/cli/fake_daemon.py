@@ -202,6 +202,21 @@ class Profiles(ProfilesServicer):
         default = profiles_pb2.ListProfilesResponse(profiles=[make_profile()])
         return self._script.answer("Profiles.List", request, context, default)
 
+    def Import(self, request_iterator: Any, context: Any) -> Any:
+        # As one chunk a file, which is what a test looks at.
+        files: list[profiles_pb2.ImportChunk] = []
+        for piece in request_iterator:
+            if piece.file:
+                files.append(piece)
+            else:
+                files[-1].data += piece.data
+        profiles = [make_profile(id=f"p{number}", name=one.file, pid=0) for number, one in enumerate(files, 1)]
+        for one in files:
+            answer = self._script.answer(
+                "Profiles.Import", one, context, profiles_pb2.ImportResponse(profiles=profiles)
+            )
+        return answer
+
 
 class Reports(ReportsServicer):
     """The service Reports, from a script."""

@@ -225,6 +225,17 @@ def test_a_snapshot_by_type_is_a_census_and_leaves_the_process(run: Run, daemon:
     assert result.stdout == REPORT.decode()
 
 
+@pytest.mark.parametrize(("options", "confirmed"), [([], False), (["--yes"], True)])
+def test_a_snapshot_says_whether_it_may_hold_the_process_up(
+    run: Run,
+    daemon: FakeDaemon,
+    options: Sequence[str],
+    confirmed: bool,  # noqa: FBT001 - a case
+) -> None:
+    assert run("snapshot", "4711", *options).exit_code == 0
+    assert daemon.script.request("Sessions.Snapshot").confirmed == confirmed
+
+
 @pytest.mark.parametrize("options", [[], ["4711", "--name", "x"], ["4711", "--cumulative"]])
 def test_a_census_is_of_a_process_and_knows_nothing_of_blocks(
     run: Run, daemon: FakeDaemon, options: Sequence[str]

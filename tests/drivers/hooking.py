@@ -1,10 +1,17 @@
 """How the calls collector gets on with hooks that the program or another tool has set, and what it leaves."""
 
 import cProfile
+import gc
+import json
+import os
 import sys
 import threading
+import warnings
 
 import measuring
+import tracked
+import tracking
+from execd_agent.collectors import slothooks
 
 MONITORING = getattr(sys, "monitoring", None)
 
@@ -45,6 +52,46 @@ def nothing_left():
     return agent.result(hooks=found)
 
 
+def forked_in_the_midst():
+    """The hooks before, and those of a child that was forked while they were being taken out, once it has done so."""
+    before = hooks()
+    agent = measuring.Agent()
+    agent.start()
+    branch()
+    reached, go_on = threading.Event(), threading.Event()
+    # What is called on the way, by either kind of hooks.
+    place, name = (slothooks._hooks["profile"], "_settings_before") if MONITORING is None else midst_of_monitoring()
+    whole = getattr(place, name)
+
+    def interrupted(*arguments):
+        reached.set()
+        go_on.wait()
+        return whole(*arguments)
+
+    setattr(place, name, interrupted)
+    stopping = threading.Thread(target=agent.stop)
+    stopping.start()
+    reached.wait()
+    reading, writing = os.pipe()
+    warnings.simplefilter("ignore")
+    if os.fork() == 0:
+        setattr(place, name, whole)
+        agent.collector.stop()
+        os.write(writing, json.dumps(hooks()).encode())
+        os._exit(0)
+    os.close(writing)
+    go_on.set()
+    stopping.join()
+    os.wait()
+    with open(reading, encoding="utf-8") as child:
+        return agent.result(hooks=[before, json.load(child), hooks()])
+
+
+def midst_of_monitoring():
+    """What its hooks call while their tool id is given back."""
+    return sys.modules["execd_agent.collectors.monitoringhooks"]._hooks, "_remove_callbacks"
+
+
 def own_profile_function():
     """A profile function of the program's own: what it is told of without and with the collector."""
     heard = []
@@ -53,6 +100,9 @@ def own_profile_function():
         if frame.f_code.co_name in ("leaf", "branch"):
             heard.append(f"{event} {frame.f_code.co_name}")
 
+    # A thread that has none must not stand in the way of one that has.
+    idle = threading.Event()
+    threading.Thread(target=idle.wait, daemon=True).start()
     sys.setprofile(listen)
     branch()
     alone = list(heard)
@@ -100,6 +150,73 @@ def beside_cprofile():
     return {**(agent.refusal() if agent.refused else agent.result()), "counts": counts}
 
 
+def forced():
+    """CProfile is active before, while and after the collector records: what it counts alone and beside it."""
+    agent = measuring.Agent(force=True)
+
+    def profiled(*, acts):
+        profiler = cProfile.Profile()
+        profiler.enable()
+        branch()
+        agent.do(agent._start if acts else list)
+        sorted([2, 1], key=lambda _: leaf())
+        branch()
+        agent.do(agent.collector.stop if acts else list)
+        branch()
+        profiler.disable()
+        profiler.create_stats()
+        own = [(key, value[:2]) for key, value in profiler.stats.items() if key[0] == __file__ or "sorted" in key[2]]
+        return sorted([key[2], *value] for key, value in own), profiler
+
+    (alone, _), (together, profiler) = profiled(acts=False), profiled(acts=True)
+    references = sys.getrefcount(profiler)
+    slothooks.retired.clear()
+    gc.collect()
+    kept = [references - sys.getrefcount(profiler), sys.getprofile() is None]
+    return agent.result(alone=alone, together=together, kept=kept, later_caveats=list(agent.collector._hooks.caveats))
+
+
+def forced_and_ended():
+    """CProfile is disabled while the collector records, and must not come back."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+    agent = measuring.Agent(force=True)
+    agent.start()
+    branch()
+    profiler.disable()
+    agent.do(agent.collector.poll)
+    branch()
+    agent.stop()
+    branch()
+    profiler.create_stats()
+    counts = {key[2]: value[1] for key, value in profiler.stats.items() if key[2] in ("leaf", "branch")}
+    return agent.result(counts=counts, left=hooks())
+
+
+def forced_coverage():
+    """What coverage.py's tracer in C notes of known work, alone and beside the collector."""
+    sys.path.append(os.environ["PACKAGES"])
+    import coverage  # noqa: PLC0415 - where its folder is known only
+
+    def covered(*, acts):
+        tool = coverage.Coverage(data_file=None, config_file=False, branch=True, include=["*/tracked.py"])
+        agent = measuring.Agent(tracking.collector("lines", force=True))
+        tool.start()
+        tracked.loops()
+        agent.do(agent._start if acts else list)
+        tracked.run()
+        agent.do(agent.collector.stop if acts else list)
+        tracked.exceptions()
+        tool.stop()
+        data = tool.get_data()
+        return [[sorted(data.lines(file)), sorted(data.arcs(file))] for file in data.measured_files()], agent
+
+    tracking.warmed()
+    expected = tracking.oracle_lines(tracked.run)
+    (alone, _), (together, agent) = covered(acts=False), covered(acts=True)
+    return agent.result(alone=alone, together=together, expected=expected)
+
+
 def taken(*tool_ids):
     """Other tools hold monitoring ids."""
     for tool_id in tool_ids:
@@ -141,9 +258,13 @@ if __name__ == "__main__":
     measuring.serve(
         {
             "nothing_left": nothing_left,
+            "forked_in_the_midst": forked_in_the_midst,
             "own_profile_function": own_profile_function,
             "replaced_meanwhile": replaced_meanwhile,
             "beside_cprofile": beside_cprofile,
+            "forced": forced,
+            "forced_and_ended": forced_and_ended,
+            "forced_coverage": forced_coverage,
             "taken": taken,
             "stolen": stolen,
             "without_ctypes": without_ctypes,

@@ -36,6 +36,19 @@ def sources():
     return found
 
 
+def nested():
+    """What becomes of a text that is too deep, and of a wrong one, by the error's name: theirs, or a refusal."""
+
+    def error_of(text):
+        try:
+            linetables.executable_lines(text, 1, "/srv/nested.py")
+        except Exception as error:  # noqa: BLE001 - it is what is asked for
+            return type(error).__name__
+        return ""
+
+    return [error_of("x = " + "-" * 30000 + "1\n"), error_of("x = \n")]
+
+
 def verdicts():
     """Whether each file is ignored by each rule: by trace, asked anew for each, and by us."""
     frame_code = compile("frame = sys._getframe()", "made.py", "exec")
@@ -79,7 +92,7 @@ def over_the_limit(max_memory_bytes):
 
 
 def traced_by_the_program():
-    """The program has a trace function of its own: it is named and stays."""
+    """The program has a trace function of its own: it hears what it hears without us, and stays."""
     heard = []
 
     def listen(frame, _event, _argument):
@@ -89,6 +102,7 @@ def traced_by_the_program():
     sys.settrace(listen)
     agent.start()
     tracked.recursion()
+    agent.stop()
     kept = sys.gettrace() is listen
     sys.settrace(None)
     return {**agent.refusal(), "kept": kept, "heard": heard.count("recursion")}
@@ -98,6 +112,7 @@ if __name__ == "__main__":
     measuring.serve(
         {
             "sources": sources,
+            "nested": nested,
             "verdicts": verdicts,
             "packages": packages,
             "over_the_limit": over_the_limit,

@@ -20,9 +20,9 @@ class Tracer(measuring.Agent):
         self.collector = Trace(options)
         self.tables = []
 
-    def take(self, received):
+    def take(self, received, **pace):
         """Hands over events."""
-        self.do(lambda: self.tables.append(self.collector.take(received)))
+        self.do(lambda: self.tables.append(self.collector.take(received, **pace)))
 
     def result(self, **facts):
         """What was handed over, and then the rest."""
@@ -91,6 +91,17 @@ def overflowing(steps, max_memory_bytes):
     return tracer.result()
 
 
+def paced(steps):
+    """Events that are taken at once and again at once, by somebody who may wait and by somebody who may not."""
+    tracer = Tracer(function="step")
+    tracer.start()
+    for received, pace in ((0, {"is_paced": True}), (4 * steps, {"is_paced": True}), (4 * steps, {})):
+        traced_work.steps(steps)
+        tracer.take(received, **pace)
+    tracer.stop()
+    return tracer.result()
+
+
 def limited(count):
     """So many events and no more."""
     tracer = Tracer(limit_events=count, function="step")
@@ -109,5 +120,6 @@ if __name__ == "__main__":
             "one_thread": one_thread,
             "overflowing": overflowing,
             "limited": limited,
+            "paced": paced,
         }
     )

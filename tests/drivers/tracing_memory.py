@@ -260,6 +260,20 @@ def has_ref_tracer():
     return bool(get(None))
 
 
+def paces(few, many):
+    """CPU time of a snapshot for each block, ns, of few blocks and of many."""
+    collector = memory.Memory({"max_memory_bytes": 1 << 30})
+    collector.start()
+    kept, found = [], []
+    for count in (few, many):
+        kept[:] = [bytes(40 + number % 300) for number in range(count)]
+        began_ns = time.thread_time_ns()
+        collector.snapshot()
+        found.append((time.thread_time_ns() - began_ns) / count)
+    collector.free()
+    return found
+
+
 def answers(frames):
     """The results of all others, one after the other."""
     stopped = stops(15)
@@ -273,5 +287,5 @@ def answers(frames):
 
 
 if __name__ == "__main__":
-    actions = (statistics, answers, stops)
+    actions = (statistics, answers, stops, paces)
     measuring.serve({one.__name__: one for one in actions})

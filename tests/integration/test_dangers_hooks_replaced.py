@@ -64,6 +64,7 @@ ACTIONS: dict[str, tuple[Refusal, ...]] = {
     "audit-sys.monitoring.register_callback": (
         Refusal(AgentFailed, "sys.monitoring.register_callback", versions=((3, 12), (3, 15))),
     ),
+    "audit-code.__new__": (),
     "audit-compile": (Refusal(AgentFailed, "compile"),),
     "audit-marshal.loads": (
         Refusal(AgentFailed, "closed the link before the agent had answered", ("before",)),

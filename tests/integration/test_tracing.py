@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from contextlib import contextmanager
 from threading import Thread
@@ -134,6 +135,30 @@ def test_each_follower_and_each_session_has_its_own_beginning(
     assert [chunk.end for chunk in whole] == [20]
     # Of a trace that has ended what is stored comes.
     assert daemon.execctl("follow", first, "--all").splitlines() == STEP * 5
+
+
+def test_the_report_has_the_seconds_that_its_followers_saw(
+    daemon: Daemon, spawn: Spawn, local_interpreter: Interpreter
+) -> None:
+    program = spawn(local_interpreter, PROGRAM)
+    daemon.attach(program.pid, TRACED)
+    program.ask("steps 1")
+    # Its time begins later than that of the collector.
+    session = daemon.attach(program.pid, TRACED).sessions[0].id
+    live = daemon.follow(session, timing=True)
+    assert next(live).session == session
+    program.ask("steps 3")
+    seen = next(live).text
+    while seen.count("\n") < 3 * EVENTS_OF_A_STEP:
+        seen += next(live).text
+    assert re.sub(r"^\d+\.\d\d ", "", seen, flags=re.MULTILINE).splitlines() == STEP * 3
+    assert len(re.findall(r"^\d+\.\d\d traced_work", seen, flags=re.MULTILINE)) == 9
+    # Of the session as it goes on, and as it is stored at its end.
+    for _ in range(2):
+        assert daemon.execctl("report", session, "--timing").partition("\n\n")[2] == seen
+        daemon.execctl("stop", session)
+    assert daemon.execctl("follow", session, "--timing") == seen
+    assert daemon.execctl("report", session).partition("\n\n")[2].splitlines() == STEP * 3
 
 
 def test_what_ran_before_a_target_died_is_kept(daemon: Daemon, spawn: Spawn, local_interpreter: Interpreter) -> None:

@@ -88,7 +88,8 @@ def long_steps(count: int, versions: list[str]) -> Iterator[Step]:
     for version in versions:
 
         def run(bench: Bench, random: Random, version: str = version) -> Outcome:
-            return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S)
+            recording = cycles.Recording(trims=True)
+            return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S, recording)
 
         yield Step(f"long/{version}/{cycles.SERVERS[0]}/{count}", count, START_S + count * CYCLE_S, run)
 

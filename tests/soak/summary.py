@@ -75,9 +75,9 @@ def cycle_rows(entries: list[Entry]) -> Iterator[str]:
     """A line a server and version, and all ratios of p99 in one."""
     yield (
         "| server | version | cycles | requests | failures | attached ms | p99 ms outside / quiet | ratio | null ratio "
-        "| server KiB a cycle | daemon KiB a cycle |"
+        "| server KiB a cycle | trimmed | daemon KiB a cycle |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
     mine = [entry for entry in entries if entry.kind in ("cycles", "long") and entry.figures]
     for entry in mine:
         _, version, server, _ = entry.key.split("/")
@@ -85,7 +85,7 @@ def cycle_rows(entries: list[Entry]) -> Iterator[str]:
         cells = [server, version, entry.amount, one["requests"], len(entry.failures), one["attached_ms"]]
         cells += [f"{one['p99_outside_ms']} / {one['p99_quiet_ms']}"]
         cells += [interval(one[name]) for name in ("p99_ratio", "p99_ratio_null")]
-        cells += [interval(one[name]) for name in ("resident_kib_slope", "daemon_kib_slope")]
+        cells += [interval(one[name]) for name in ("resident_kib_slope", "trimmed_kib_slope", "daemon_kib_slope")]
         yield f"| {' | '.join(map(str, cells))} |"
     for name, meaning in (("p99_ratio", "outside of attachments over quiet"), ("p99_ratio_null", "quiet over quiet")):
         ratios = [entry.figures[name][0] for entry in mine if entry.figures[name]]

@@ -1,7 +1,7 @@
 """A threaded HTTP server on 127.0.0.1; "ready PORT" names its port.
 
 Known: every GET of /N answers 200 with the N-th Fibonacci number, computed by recursion. "requests" answers
-how many were received, "state" what this process holds.
+how many were received, "state" what this process holds, "trimmed" what it takes when malloc has given back the rest.
 """
 
 import http.server
@@ -52,7 +52,8 @@ class Server(http.server.ThreadingHTTPServer):
 def main():
     """Never returns."""
     server = Server()
-    line_protocol.serve_beside({"requests": server.requests, "state": line_protocol.state})
+    answers = {"requests": server.requests, "state": line_protocol.state, "trimmed": line_protocol.trimmed_kib}
+    line_protocol.serve_beside(answers)
     line_protocol.ready(server.server_port)
     server.serve_forever()
 

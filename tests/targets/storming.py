@@ -2,8 +2,8 @@
 
 The first argument says how: "fork" (os.fork), "subprocess", "multiprocessing" (its start method fork) or
 "forkserver"; with the second argument "error" every warning is raised. Known: a forked child has the descriptors, the
-switch interval, the profile function and the warnings filters that the program started with, at the latest after a
-second; one of the fork server, which executes a program of its own, all but its filters. "results" answers how many
+switch interval, the profile function and the warnings filters that the program started with, at the latest after
+SETTLES_S; one of the fork server, which executes a program of its own, all but its filters. "results" answers how many
 children were started, and how many ended clean and unclean; each unclean one says why on stderr. "state" answers what
 the program holds. Else nothing is written to stderr.
 """
@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import line_protocol
 
 CHILDREN_AT_ONCE = 6
-SETTLES_S = 1.0
+SETTLES_S = 6.0
 POLL_S = 0.002
 
 

@@ -30,7 +30,10 @@ ATTRIBUTES = (
     *((time, name) for name in ("perf_counter_ns", "monotonic_ns", "thread_time_ns", "sleep")),
     *((_thread, name) for name in ("stack_size", "interrupt_main")),
 )
-AUDITED = ("sys._current_frames", "sys.setprofile", "sys.monitoring.register_callback", "compile", "marshal.loads")
+AUDITED = (
+    *("sys._current_frames", "sys.setprofile", "sys.monitoring.register_callback", "compile", "marshal.loads"),
+    "code.__new__",
+)
 STRANGE = []
 KEPT = []
 

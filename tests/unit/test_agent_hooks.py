@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_drivers import Counts, by_name, profile_of
+from agent_drivers import PID, Counts, by_name, profile_of
+from call_trees import header
+from execd.attach.table import read_table
+from judged import packages
 
 if TYPE_CHECKING:
     from agent_drivers import Drivers
@@ -43,6 +48,14 @@ def test_after_a_stop_nothing_of_ours_is_left(drivers: Drivers, interpreter: Int
     assert during != before
     assert after == before
     assert counted(result["table"]) == BRANCH
+
+
+def test_a_child_that_is_forked_while_hooks_are_taken_out_keeps_none(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    before, child, after = drivers.run(interpreter, "hooking", "forked_in_the_midst")["hooks"]
+    assert child == before
+    assert after == before
 
 
 def test_a_profile_function_of_the_programs_own_hears_what_it_heard_and_stays(
@@ -83,6 +96,46 @@ def test_an_active_cprofile_is_named_and_goes_on(drivers: Drivers, with_profile_
     result = drivers.run(with_profile_functions, "hooking", "beside_cprofile")
     assert "cProfile.Profile" in result["refused"]
     assert result["counts"] == {"branch": 2, "leaf": 4}
+
+
+def test_when_forced_an_active_cprofile_and_we_both_count_everything(
+    drivers: Drivers, with_profile_functions: Interpreter
+) -> None:
+    result = drivers.run(with_profile_functions, "hooking", "forced")
+    assert ["branch", 3, 3] in result["alone"]
+    assert result["together"] == result["alone"]
+    found = by_name(profile_of(result["table"]))
+    assert (found["branch"], found["leaf"], found["<lambda>"]) == (Counts(1, 1), Counts(4, 4), Counts(2, 2))
+    (caveat,) = result["later_caveats"]
+    assert caveat.startswith("cProfile.Profile, a tool written in C")
+    # What outlives us for a thread that is about to call it is all that holds the profiler.
+    assert result["kept"] == [1, True]
+
+
+def test_a_cprofile_that_ends_while_it_is_forced_does_not_come_back(
+    drivers: Drivers, with_profile_functions: Interpreter
+) -> None:
+    result = drivers.run(with_profile_functions, "hooking", "forced_and_ended")
+    assert result["counts"] == {"branch": 1, "leaf": 2}
+    assert result["left"]["profile"] == "None"
+    # Ours goes on after the poll.
+    assert counted(result["table"]) == {"branch": Counts(2, 2), "leaf": Counts(4, 4)}
+
+
+def test_when_forced_coverage_finds_what_it_finds_alone_and_lines_are_counted(
+    drivers: Drivers, with_profile_functions: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACKAGES", packages(with_profile_functions, "coverage"))
+    result = drivers.run(with_profile_functions, "hooking", "forced_coverage")
+    assert len(result["alone"][0][0]) > 40
+    assert result["together"] == result["alone"]
+    profile = read_table(base64.b64decode(result["table"]), replace(header(), collector="lines"), PID)
+    found: dict[int, int] = {}
+    for node, location in enumerate(profile.node_locations):
+        place = profile.locations[location]
+        if profile.functions[place.function].file.endswith("/tracked.py"):
+            found[place.line] = found.get(place.line, 0) + profile.columns[0].values[node]
+    assert found == {line: hits for file, line, hits in result["expected"] if file == "tracked.py"}
 
 
 def test_beside_an_active_cprofile_both_count_everything(drivers: Drivers, with_monitoring: Interpreter) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from execd.model.profile import Profile
     from interpreters import Interpreter
 
+VERSIONS = ("3.9", "3.12", "3.15")
 FRAMES = 4
 SIZE = 3_000_000
 
@@ -130,10 +131,18 @@ def test_what_does_not_fit_is_counted(answers: Any) -> None:
     # An estimate, by what tracemalloc's own tables take.
     assert 4_000 < lost < 20_000
     assert any("--max-memory" in caveat for caveat in unlisted.header.caveats)
+    # What lists nothing holds nothing up.
+    assert unlisted.header.extra["expected_pause_ns"] == 0 != cut.header.extra["expected_pause_ns"]
     blocks = blocks_of(cut)
     assert 1_000 < len(blocks) < 4_000
     assert cut.header.lost["blocks over the memory limit"] > 1_000
     assert max(one.size for one in blocks) >= 3_999
+
+
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_a_block_of_many_takes_no_longer_than_one_of_few(drivers: Drivers, interpreter: Interpreter) -> None:
+    few_ns, many_ns = drivers.run(interpreter, "tracing_memory", "paces", 20_000, 200_000)
+    assert many_ns <= 3 * few_ns
 
 
 def test_stopping_beside_threads_without_the_gil_ends_no_program(answers: Any) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import linecache
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from call_trees import header
-from execd.attach.table import TABLE_BYTES
+from execd.attach.table import TABLE_BYTES, read_table
 from execd.model.collector import TraceKind
 from execd.reports.trace.text import rows
 from execd.reports.trace.wording import Wording
@@ -95,6 +96,16 @@ def test_what_does_not_fit_is_counted_where_it_is_missing(drivers: Drivers, inte
     assert len(marks) == 2
     assert marks[-1] == len(profile.parents) - 1
     assert 0 < marks[0] < marks[1]
+
+
+def test_what_is_taken_too_early_waits_unless_somebody_asks_for_it(drivers: Drivers, interpreter: Interpreter) -> None:
+    steps = 5000
+    result = drivers.run(interpreter, "tracing", "paced", steps)
+    told = replace(header(), collector="trace")
+    taken = [len(read_table(base64.b64decode(table), told, PID).parents) for table in result["tables"]]
+    # What nobody said has come is given again.
+    assert taken == [4 * steps, 0, 8 * steps, 8 * steps]
+    assert total(received(result)) == (12 * steps, 0)
 
 
 def test_after_as_many_events_as_asked_for_there_are_no_more(drivers: Drivers, interpreter: Interpreter) -> None:

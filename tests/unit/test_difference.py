@@ -149,14 +149,6 @@ def test_what_is_marked_counts_from_the_mark_on() -> None:
     assert rows_of(since(later, places("cover", [], "mark"))) == [(1, 1), (2, 2), (3, 2)]
 
 
-def test_of_what_comes_in_rows_the_later_rows_are_left() -> None:
-    earlier, later = (
-        places("trace", [(1, 10), (1, 20)], "time_ns"),
-        places("trace", [(1, 10), (1, 20), (1, 30)], "time_ns"),
-    )
-    assert rows_of(since(later, earlier)) == [(1, 30)]
-
-
 def test_a_state_is_what_it_is() -> None:
     earlier, later = places("census", [(1, 10)], "objects"), places("census", [(1, 12)], "objects")
     assert since(later, earlier) == later

@@ -91,7 +91,9 @@ def caveats_of_collectors() -> set[str]:
     trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "inprocess/execd_agent/collectors").glob("*.py")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     noted = [call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "_note"]
-    return {text_of(one.left if isinstance(one, ast.BinOp) else one) for one in noted}
+    # A name stands for what was worded elsewhere.
+    worded = [one for one in noted if not isinstance(one, ast.Name)]
+    return {text_of(one.left if isinstance(one, ast.BinOp) else one) for one in worded}
 
 
 def is_in_the_sources(message: str) -> bool:

@@ -94,7 +94,7 @@ def test_the_lines_of_the_pieces_are_those_that_trace_finds_in_the_file(
     for one, answer, left_out in zip(asked, answers, strings, strict=True):
         found = executable_lines(answer["lines"], left_out, map(tuple, answer["functions"]))
         difference = set(answer["trace"]) ^ set(found.counted())
-        # 3.9 does not optimise a code object whose line table is long: constants keep the lines that a piece loses.
+        # 3.9 does not fold constants behind 255 others to the same line: they keep one that a piece loses.
         assert len(difference) <= (2 if interpreter.version == "3.9" else 0), (one["path"], sorted(difference))
         assert not found.mismatch([(name, line) for name, line in answer["functions"]], answer["lines"])
 

@@ -10,7 +10,7 @@ from fake_daemons import CALLS
 
 if TYPE_CHECKING:
     import pytest
-    from execd.sessions.registry import Detachment
+    from execd.model.attachment import Detachment
     from fake_daemons import Daemon
 
 WAIT_S = 10.0

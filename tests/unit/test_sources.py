@@ -6,21 +6,18 @@ import os
 import threading
 import zipfile
 from array import array
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from execd.attach.channel import Reply
-from execd.errors import AgentFailed, AgentSilent, CollectorRefused, StoreFull, TargetGone
+from compiling_agents import CompilingAgent
+from execd.errors import AgentFailed, AgentSilent, StoreFull, TargetGone
 from execd.model.profile import ROOT, Function
 from execd.reports import ReportOptions, render
 from execd.sessions import compiling, sourcefiles
 from execd.sessions.compiling import Compiler, KnownLines
 from execd.sessions.sources import TargetSources
 from execd.store.store import Store
-from execd_agent.collectors import Refused
-from execd_agent.collectors.linetables import executable_lines
-from fake_agents import FakeAgent, FakeChannel
+from fake_agents import FakeChannel
 from line_profiles import call_profile, line_profile
 
 if TYPE_CHECKING:
@@ -37,34 +34,6 @@ RUNNABLE = (4, 5, 8, 9)
 MANY = 100_000
 
 
-@dataclass
-class CompilingAgent(FakeAgent):
-    """Compiles what it is sent, with the interpreter of the tests.
-
-    Attributes:
-        replies: what it answers instead, one after the other.
-        cpu_ns: what it says that a request took.
-    """
-
-    replies: list[dict[str, Any] | Exception] = field(default_factory=list)
-    cpu_ns: int = 1
-
-    def answer(self, operation: str, arguments: dict[str, Any]) -> Reply:
-        """Does what an agent does."""
-        self.asked.append((operation, arguments))
-        self.before(operation)
-        if self.replies:
-            reply = self.replies.pop(0)
-            if isinstance(reply, Exception):
-                raise reply
-            return Reply(reply, b"")
-        try:
-            found = executable_lines(arguments["source"], arguments["first_line"], arguments["file"])
-        except Refused as refused:
-            raise CollectorRefused(f"process 1: {refused}") from refused
-        return Reply({**found, "cpu_ns": self.cpu_ns}, b"")
-
-
 class Reader:
     """The sources of this process, as if it were a target."""
 
@@ -72,8 +41,7 @@ class Reader:
         self.store = store
         self.agent = CompilingAgent()
         self.channel = FakeChannel(self.agent, os.getpid())
-        self.known = KnownLines()
-        self.compiler = Compiler(self.channel, VERSION, self.known)
+        self.compiler = Compiler(self.channel, VERSION)
         self.sources = TargetSources(os.getpid(), store, self.compiler)
 
     def file(self, path: Path | str, line: int = 4, patience_s: float = PATIENCE_S, **fields: Any) -> SourceFile:
@@ -118,13 +86,13 @@ def test_a_listing_stays_right_after_a_deploy(reader: Reader, path: Path) -> Non
     assert reader.file(path) == before
 
 
-def test_what_one_target_has_compiled_no_other_compiles(reader: Reader, path: Path) -> None:
-    reader.file(path)
-    compiler = Compiler(reader.channel, VERSION, reader.known)
-    others = TargetSources(os.getpid(), reader.store, compiler)
-    (found,) = others.add_to(line_profile({(str(path), 4): 1}), PATIENCE_S).files
-    assert found.lines == RUNNABLE
-    assert len(reader.agent.asked) == 1
+def test_a_target_that_lies_falsifies_nobody_else_s_coverage(reader: Reader, path: Path) -> None:
+    liar = Reader(reader.store)
+    liar.agent.replies = [{"lines": [4], "functions": [["f", 4]]}]
+    assert liar.file(path).lines == (4,)
+    assert reader.file(path).lines == RUNNABLE
+    assert liar.file(path).lines == (4,)
+    liar.close()
 
 
 def test_a_relative_name_is_meant_from_where_the_target_is(
@@ -273,6 +241,20 @@ def test_a_target_that_does_not_answer_is_asked_again(
     assert "in time" in reader.file(other).problem
 
 
+@pytest.mark.parametrize("passing", ["MemoryError: ", "RecursionError: maximum recursion depth exceeded"])
+def test_what_a_target_could_not_do_once_is_asked_for_again_by_who_waits(
+    reader: Reader, path: Path, passing: str
+) -> None:
+    reader.agent.replies = [AgentFailed(f"the agent in process 1 failed: {passing}")]
+    assert passing in reader.file(path).problem
+    assert passing in reader.file(path, patience_s=0.0).problem
+    assert len(reader.agent.asked) == 1
+    found = reader.file(path)
+    assert (found.lines, found.problem) == (RUNNABLE, "")
+    assert reader.file(path) == found
+    assert len(reader.agent.asked) == 2
+
+
 def test_a_target_that_ended_is_asked_no_more(reader: Reader, path: Path) -> None:
     reader.agent.replies = [TargetGone("gone")]
     assert "was not compiled" in reader.file(path).problem
@@ -328,11 +310,10 @@ def test_what_is_known_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     known = KnownLines()
     made = compiling.ExecutableLines(array("i", range(10)), array("i"), frozenset())
     for digest in "abc":
-        known.put(digest, VERSION, made)
-        assert known.get("a", VERSION) is made
-    assert known.get("b", VERSION) is None
-    assert known.get("c", VERSION) is made
-    assert known.get("c", (3, 12)) is None
+        known.put(digest, made)
+        assert known.get("a") is made
+    assert known.get("b") is None
+    assert known.get("c") is made
 
 
 def test_a_profile_of_nothing_has_no_files(reader: Reader) -> None:

@@ -128,7 +128,7 @@ ARGUMENTS = {
     "waiting": ["poll", "1000000"],
     "working": ["sum"],
 }
-OF_LIBRARIES = ("crunching", "serving", "gunicorn_server", "uvicorn_server")
+OF_LIBRARIES = ("benchmarked", "crunching", "serving", "strange", "gunicorn_server", "uvicorn_server")
 
 
 def test_every_program_ends_with_its_pipes(local_interpreter: Interpreter, spawn: Spawn) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from call_trees import header
 from execd.errors import UsageError
-from execd.imports.tracemalloc_file import MAX_BYTES, profile_of, read
+from execd.imports.pickle_reader import MAX_BYTES
+from execd.imports.tracemalloc_file import profile_of, read
 from execd.model.memory.blocks import blocks_of
 from execd.model.memory.statistics import By, statistics
 from execd.model.profile import check
@@ -144,6 +145,8 @@ def test_bombs_end_soon() -> None:
         b"\x80\x04\x8d" + b"\xff" * 8 + b".",
         b"(" * 100_000,
         b"\x80\x04r\xff\xff\xff\x7f.",
+        b"]" * 100_000,
+        b"}" * 100_000,
     ):
         with pytest.raises(UsageError):
             read(bomb)

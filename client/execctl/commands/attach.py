@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Attach under seccomp filters that execd may not read too; they may end the process.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Record beside cProfile, coverage.py or another tool written in C too (3.9 to 3.11): execd calls it.",
+)
 @click.option("--name", default="", help="What to call the session.")
 @click.pass_context
 def command(
@@ -62,6 +67,7 @@ def command(
     max_memory: int | None,
     attach_timeout: int,
     allow_seccomp: bool,
+    force: bool,
     name: str,
     **given: Any,
 ) -> None:
@@ -70,7 +76,8 @@ def command(
     The process needs no preparation. A name may stand for the PID where it fits one process alone. Without
     --duration the session goes on until `execctl stop` or `execctl detach`, a trace until Ctrl-C.
     """
-    specs = asked_specs(given, {} if max_memory is None else {"max_memory_bytes": max_memory})
+    memory = {} if max_memory is None else {"max_memory_bytes": max_memory}
+    specs = asked_specs(given, {**memory, **({"force": True} if force else {})})
     if not specs:
         _refuse_without_mode(target)
     connection: Connection = ctx.obj

@@ -8,7 +8,15 @@ import click
 
 from execctl.delivery import deliver
 from execctl.query import ReportQuery
-from execctl.settings import FILTERS, OF_MEMORY, asked_settings, settings_options
+from execctl.settings import (
+    FILTERS,
+    OF_MEMORY,
+    asked_settings,
+    asked_table,
+    output_options,
+    settings_options,
+    table_options,
+)
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -19,14 +27,9 @@ _SETTINGS = (*OF_MEMORY, *FILTERS)
 @click.command("diff")
 @click.argument("earlier", metavar="A")
 @click.argument("later", metavar="B")
-@click.option("--sort", multiple=True, metavar="KEY[,KEY]", help="Calls: pstats' sort keys, of the change.")
-@click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--limit", multiple=True, metavar="N|FRACTION|REGEX", help="Fewer lines, as in `execctl report`.")
-@click.option("--strip-dirs", is_flag=True, help="File names without directories; what becomes equal is merged.")
-@click.option("--thread", default="", metavar="NAME|ID", help="Only this thread.")
+@table_options
 @settings_options(_SETTINGS)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
+@output_options
 @click.pass_obj
 def command(
     connection: Connection,
@@ -34,7 +37,6 @@ def command(
     *,
     earlier: str,
     later: str,
-    sort: tuple[str, ...],
     as_json: bool,
     file: str | None,
     **given: Any,
@@ -50,13 +52,9 @@ def command(
     query = ReportQuery(
         subject=later,
         form=form,
-        sort=tuple(key for keys in sort for key in keys.split(",") if key),
-        reverse=given["reverse"],
-        limit=given["limit"],
-        strip_dirs=given["strip_dirs"],
-        thread=given["thread"],
         compare=earlier,
         settings=asked_settings(_SETTINGS, given),
+        **asked_table(given),
     )
     with connection.open() as client:
         rendering = client.render(query)

@@ -28,8 +28,8 @@ def command(connection: Connection, /, *, subject: str, form: str, thread: str, 
 
     Of calls: pstats loads in Python's pstats and in snakeviz, pprof in `go tool pprof`, collapsed in flamegraph.pl
     and speedscope. Of lines: lcov in genhtml, cobertura in CI servers, coverage in coverage.py, trace-counts in
-    `python -m trace --report`. Of memory: tracemalloc in tracemalloc.Snapshot.load. SUBJECT is as in
-    `execctl report`.
+    `python -m trace --report`. Of memory: tracemalloc in tracemalloc.Snapshot.load, pprof and collapsed as
+    above. SUBJECT is as in `execctl report`.
     """
     refuse_terminal(form, file, "execctl export")
     with connection.open() as client:

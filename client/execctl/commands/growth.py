@@ -8,7 +8,7 @@ import click
 
 from execctl.delivery import deliver
 from execctl.query import GrowthQuery
-from execctl.settings import BY_TYPE_TOO, CUMULATIVE, OF_BLOCKS, asked_settings, settings_options
+from execctl.settings import BY_TYPE_TOO, CUMULATIVE, OF_BLOCKS, asked_settings, output_options, settings_options
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -30,8 +30,7 @@ _SETTINGS = (BY_TYPE_TOO, CUMULATIVE, *OF_BLOCKS)
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Show so many at most."
 )
 @settings_options(_SETTINGS)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
+@output_options
 @click.pass_obj
 def command(
     connection: Connection,

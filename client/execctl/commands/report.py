@@ -10,7 +10,17 @@ import click
 from execctl.comparison import CompareCommand, compare_option
 from execctl.delivery import BESIDE, deliver, deliver_files, refuse_terminal
 from execctl.query import ReportQuery, View
-from execctl.settings import FILTERS, OF_LINES, OF_MEMORY, TIMING, asked_settings, settings_options
+from execctl.settings import (
+    FILTERS,
+    OF_LINES,
+    OF_MEMORY,
+    TIMING,
+    asked_settings,
+    asked_table,
+    output_options,
+    settings_options,
+    table_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,18 +35,9 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
 @click.command("report", cls=CompareCommand)
 @click.argument("subject", default="", metavar="[SUBJECT]")
 @click.option("--format", "form", default="", metavar="NAME", help="Another report: summary, cover, source, json.")
-@click.option("--sort", multiple=True, metavar="KEY[,KEY]", help="pstats' sort keys, the first one decides.")
-@click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option(
-    "--limit",
-    multiple=True,
-    metavar="N|FRACTION|REGEX",
-    help="Fewer lines: a number, a fraction from 0.0 to 1.0, a regular expression; several apply in order.",
-)
+@table_options
 @click.option("--callers", is_flag=True, help="Who called each function.")
 @click.option("--callees", is_flag=True, help="Whom each function called.")
-@click.option("--strip-dirs", is_flag=True, help="File names without directories; what becomes equal is merged.")
-@click.option("--thread", default="", metavar="NAME|ID", help="Only this thread.")
 @click.option("--per-thread", is_flag=True, help="A table for each thread.")
 @click.option("-s", "--summary", is_flag=True, help="Lines: a line a file; with -C the listings too.")
 @click.option(
@@ -47,15 +48,13 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
 )
 @settings_options(_SETTINGS)
 @compare_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
+@output_options
 @click.pass_obj
 def command(
     connection: Connection,
     /,
     *,
     subject: str,
-    sort: tuple[str, ...],
     callers: bool,
     callees: bool,
     file: str | None,
@@ -75,15 +74,11 @@ def command(
     query = ReportQuery(
         subject=subject,
         form=form,
-        sort=tuple(key for keys in sort for key in keys.split(",") if key),
-        reverse=given["reverse"],
-        limit=given["limit"],
         view=View.CALLERS if callers else View.CALLEES if callees else View.FUNCTIONS,
-        strip_dirs=given["strip_dirs"],
-        thread=given["thread"],
         per_thread=given["per_thread"],
         compare=given["compare"],
         settings=asked_settings(_SETTINGS, given),
+        **asked_table(given),
     )
     with connection.open() as client:
         if coverdir:

@@ -36,7 +36,9 @@ _SETTINGS = (BY_TYPE_TOO, CUMULATIVE, *OF_BLOCKS)
 @click.option("--name", default="", help="What to call the snapshot.")
 @compare_option
 @settings_options(_SETTINGS)
-@click.option("--yes", "confirmed", is_flag=True, help="With --by type: also where it holds the process up for long.")
+@click.option(
+    "--yes", "confirmed", is_flag=True, help="Also where it holds the process up for more than half a second."
+)
 @click.option("--json", "as_json", is_flag=True, help="With --compare: print JSON.")
 @click.pass_obj
 def command(
@@ -68,7 +70,7 @@ def command(
         if is_census:
             _count(client, session, query, confirmed=confirmed)
         else:
-            _take(client, session, name, query)
+            _tell(client, client.snapshot(session, name, confirmed=confirmed), query)
 
 
 def _refuse_in_census(target: str, name: str, settings: Mapping[str, object]) -> None:
@@ -89,8 +91,7 @@ def _count(client: Client, target: str, query: ReportQuery, *, confirmed: bool) 
         output.suggest(*after_profile(profile, "census"))
 
 
-def _take(client: Client, session: str, name: str, query: ReportQuery) -> None:
-    profiles = client.snapshot(session, name)
+def _tell(client: Client, profiles: Sequence[Profile], query: ReportQuery) -> None:
     for profile in profiles:
         output.note(f"{profile.id}: {profile.collector} of session {profile.session}, {profile.nodes} nodes")
     if query.compare:

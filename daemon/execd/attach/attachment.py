@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _RETRY_S = 0.002
 _TAKE_BACK_S = 0.2
+# Somebody waits for the error.
+_TAKE_BACK_IN_CHILDREN_S = 1.0
 _UNMAP_S = 0.1
 _Result = TypeVar("_Result")
 
@@ -208,6 +210,8 @@ def _inject(
             channel.close()
         if injection is None or injection.is_undone:
             _take_back(stopper, found, link)
+        with contextlib.suppress(ExecdError, OSError):
+            close_in_children(order.pid, kit.ptrace, found, link, _TAKE_BACK_IN_CHILDREN_S)
         raise
 
 

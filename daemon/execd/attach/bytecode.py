@@ -25,7 +25,7 @@ import sys
 from importlib.util import MAGIC_NUMBER
 import marshal
 injected, sources = eval(sys.stdin.buffer.read(), {"__builtins__": {}})
-codes = [marshal.dumps(compile(source, "<string>", "exec", dont_inherit=True)) for source in injected]
+codes = [marshal.dumps(compile(source, "<execd_agent>", "exec", dont_inherit=True)) for source in injected]
 sizes = [len(code).to_bytes(4, "little") for code in codes]
 directory, modules = {}, b""
 for name, source in sources.items():

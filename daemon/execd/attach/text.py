@@ -106,7 +106,9 @@ def _program(agent: Agent, version: tuple[int, int] | None) -> list[bytes]:
     values = f"'bootstrap':{bootstrap},'settings':{_SETTINGS}"
     # It never raises: out of a pending call that would be a SystemError of the target's.
     hand_back = f"{_run(_compiled(agent.handback), again)}if {_COMPILE}{_IS_ORIGINAL} else {_refused()}"
-    program = f"try:\n {_within(_run(launch, values))}\nexcept:\n try:\n  {_within(hand_back)}\n except:\n  pass\n\0"
+    program = (
+        f"try:\n {_within_own(_run(launch, values))}\nexcept:\n try:\n  {_within(hand_back)}\n except:\n  pass\n\0"
+    )
     return program.encode().split(_SETTINGS.encode())
 
 
@@ -129,7 +131,7 @@ def _literal(content: bytes) -> str:
 
 def _compiled(source: str) -> str:
     """Return the expression of the code object of a source, None where the program has replaced what compiles it."""
-    return f"({_COMPILE}({_literal(source.encode())},'<string>','exec')if {_COMPILE}{_IS_ORIGINAL} else None)"
+    return f"({_COMPILE}({_literal(source.encode())},'<execd_agent>','exec')if {_COMPILE}{_IS_ORIGINAL} else None)"
 
 
 def _run(code: str, values: str) -> str:
@@ -140,6 +142,11 @@ def _run(code: str, values: str) -> str:
 def _within(expression: str) -> str:
     """Return an expression that knows the import system's namespace as g."""
     return f"(lambda g:{expression})({_FROZEN})"
+
+
+def _within_own(expression: str) -> str:
+    """Return the same under a name of ours, by which a program that traces its memory is shown without what stays."""
+    return f"{_FUNCTION}((lambda g:{expression}).__code__.replace(co_filename='<execd_agent>'),{{}})({_FROZEN})"
 
 
 def _refused() -> str:

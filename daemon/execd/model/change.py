@@ -1,7 +1,8 @@
 """Comparison of two call trees, function by function.
 
 Profiles of one session hold what happened since the same start: their difference is what happened between.
-Those of two sessions cover different spans: they compare per second.
+Those of two sessions cover different spans: they compare per second. A profile that was imported from a file tells no
+span: its figures compare as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.fold import NOTHING, by_function
+from execd.model.profile import IMPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +58,7 @@ class Comparison:
 
     Attributes:
         earlier, later: where they come from.
-        per_second: whether the amounts are per second; else they are the plain figures of one session.
+        per_second: whether the amounts are per second; else they are plain figures, see `compares_per_second`.
         changes: what differs: new, gone, more, less, in each the largest change of self time first.
     """
 
@@ -81,7 +83,7 @@ def compare(
     Raises:
         UsageError: one is another collector's, or of two sessions one covers no time.
     """
-    per_second = not _same_session(earlier.header, later.header)
+    per_second = compares_per_second(earlier.header, later.header)
     before = _amounts(rename(by_function(earlier, with_callers=False)), _seconds(earlier.header) if per_second else 0.0)
     after = _amounts(rename(by_function(later, with_callers=False)), _seconds(later.header) if per_second else 0.0)
     changes = [_change(function, before, after) for function in dict.fromkeys([*before, *after])]
@@ -91,8 +93,14 @@ def compare(
     return Comparison(earlier.header, later.header, per_second, tuple(differing))
 
 
-def _same_session(earlier: Header, later: Header) -> bool:
+def of_one_session(earlier: Header, later: Header) -> bool:
+    """Return whether two profiles are of one recording."""
     return bool(later.session) and (earlier.session, earlier.pid) == (later.session, later.pid)
+
+
+def compares_per_second(earlier: Header, later: Header) -> bool:
+    """Return whether figures compare per second: those of two recordings, of which both tell their span."""
+    return not of_one_session(earlier, later) and IMPORTED not in (earlier.form, later.form)
 
 
 def _seconds(header: Header) -> float:

@@ -20,10 +20,8 @@ class Since(Enum):
     SUBTRACTED = "subtracted"
     # Its places carry the number of the latest start in which they were seen; those of earlier starts are left out.
     MARKED = "marked"
-    # Its rows follow each other: those that were there are left out.
-    SKIPPED = "skipped"
-    # It is a state, and not what happened.
-    STATE = "state"
+    # Nothing is taken off: it is a state, or what was recorded for one session alone.
+    WHOLE = "whole"
 
 
 class TraceKind(IntEnum):
@@ -58,6 +56,9 @@ CALLS = Collector(
     Since.SUBTRACTED,
     "covers the time since the attach; functions open then carry no call of their own",
 )
+# The columns of calls that were summed already, as files of pstats hold them. A root is then a function with its
+# figures, and below it are those that called it, each with the function's figures under this caller.
+SUMMED = (("calls", "count"), ("primitive_calls", "count"), ("self_ns", "ns"), ("total_ns", "ns"))
 # A caller, and below it what it called; a function that a thread began with has no caller.
 CALLERS = Collector("callers", (("calls", "count"),), Since.SUBTRACTED, "covers the calls since the attach")
 # A node a function; a mark is the number of the start that it was seen after.
@@ -68,16 +69,16 @@ FUNCTIONS = Collector(
 LINES = Collector("lines", (("hits", "count"),), Since.SUBTRACTED, "covers the lines that ran since the attach")
 COVER = Collector("cover", (("mark", "number"),), Since.MARKED, "covers the lines that ran since the attach")
 # A node an event, in their order; see TraceKind.
-TRACE = Collector("trace", (("time_ns", "ns"), ("kind", "number"), ("lost", "count")), Since.SKIPPED)
+TRACE = Collector("trace", (("time_ns", "ns"), ("kind", "number"), ("lost", "count")), Since.WHOLE)
 # Tracebacks, the oldest frame at the bottom; a node with blocks stands for all of one traceback, domain and size.
 MEMORY = Collector(
     "memory",
     (("blocks", "count"), ("bytes", "bytes"), ("frames", "count")),
-    Since.STATE,
+    Since.WHOLE,
     "covers blocks that were allocated since tracing began and live still",
 )
 # A node a type.
-CENSUS = Collector("census", (("objects", "count"), ("bytes", "bytes")), Since.STATE)
+CENSUS = Collector("census", (("objects", "count"), ("bytes", "bytes")), Since.WHOLE)
 COLLECTORS: Mapping[str, Collector] = MappingProxyType(
     {one.name: one for one in (CALLS, CALLERS, FUNCTIONS, LINES, COVER, TRACE, MEMORY, CENSUS)}
 )

@@ -34,10 +34,7 @@ def since(later: Profile, earlier: Profile) -> Profile:
         case Since.MARKED:
             latest = max(earlier.column("mark"), default=0)
             return _pruned(later, [mark > latest for mark in later.column("mark")])
-        case Since.SKIPPED:
-            known = len(earlier.parents)
-            return _pruned(later, [node >= known for node in range(len(later.parents))])
-        case Since.STATE:
+        case Since.WHOLE:
             return later
 
 

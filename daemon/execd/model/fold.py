@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from execd.errors import ProfileCorrupt, UsageError
+from execd.model.collector import SUMMED
 from execd.model.profile import ROOT
 from execd.model.tree import outermost, preorder, subtree_sums
 
@@ -85,7 +86,7 @@ def call_columns(profile: Profile) -> CallColumns:
     """Return the columns of a call tree.
 
     Raises:
-        UsageError: the profile is another collector's.
+        UsageError: the profile is another collector's, or was imported and is no tree.
         ProfileCorrupt: it says that it is a call tree, and lacks a column.
     """
     collector = profile.header.collector
@@ -95,10 +96,20 @@ def call_columns(profile: Profile) -> CallColumns:
             remedy="choose a profile of the collector calls",
             collector=collector,
         )
+    if is_summed(profile):
+        raise UsageError(
+            "a profile that was imported from a file of pstats has no stacks, only functions and their callers",
+            remedy="choose the format text, json or pstats",
+        )
     try:
         return CallColumns(*(profile.column(name) for name in ("calls", "self_ns", "open")))
     except KeyError as error:
         raise ProfileCorrupt(f"a profile of calls without the column {error}") from None
+
+
+def is_summed(profile: Profile) -> bool:
+    """Return whether a profile of calls is no tree, but what others summed; see SUMMED."""
+    return profile.header.collector == "calls" and any(column.name == "total_ns" for column in profile.columns)
 
 
 def by_function(profile: Profile, *, with_callers: bool = True) -> dict[FunctionKey, FunctionRow]:
@@ -112,6 +123,8 @@ def by_function(profile: Profile, *, with_callers: bool = True) -> dict[Function
     Raises:
         UsageError: the profile is another collector's.
     """
+    if is_summed(profile):
+        return _summed(profile)
     nodes = _nodes(profile)
     keys, groups = function_groups(profile)
     figures = _sums(nodes, groups)
@@ -139,7 +152,9 @@ def renamed(
     rows: Mapping[FunctionKey, FunctionRow], rename: Callable[[FunctionKey], FunctionKey]
 ) -> dict[FunctionKey, FunctionRow]:
     """Return the rows under other names; what becomes equal is added up, as pstats does."""
-    names = {key: rename(key) for key in rows}
+    # A caller may be no function of its own, in a file that was imported.
+    keys = set(rows).union(*(row.callers for row in rows.values()))
+    names = {key: rename(key) for key in keys}
     if all(key == name for key, name in names.items()):
         return dict(rows)
     result: dict[FunctionKey, FunctionRow] = {}
@@ -165,7 +180,7 @@ def callees(rows: Mapping[FunctionKey, FunctionRow]) -> dict[FunctionKey, dict[F
     result: dict[FunctionKey, dict[FunctionKey, Figures]] = {key: {} for key in rows}
     for key, row in rows.items():
         for caller, part in row.callers.items():
-            result[caller][key] = part
+            result.setdefault(caller, {})[key] = part
     return result
 
 
@@ -180,6 +195,23 @@ def totals(rows: Mapping[FunctionKey, FunctionRow]) -> Figures:
         self_ns,
         self_ns,
     )
+
+
+def _summed(profile: Profile) -> dict[FunctionKey, FunctionRow]:
+    keys, groups = function_groups(profile)
+    columns = zip(*(profile.column(name) for name, _ in SUMMED), strict=True)
+    rows: dict[FunctionKey, FunctionRow] = {}
+    callers: dict[FunctionKey, Figures] = {}
+    for parent, group, (calls, primitive_calls, self_ns, total_ns) in zip(
+        profile.parents, groups, columns, strict=True
+    ):
+        figures = Figures(calls, primitive_calls, 0, self_ns, total_ns)
+        if parent == ROOT:
+            callers = {}
+            rows[keys[group]] = FunctionRow(figures, callers)
+        else:
+            callers[keys[group]] = figures
+    return rows
 
 
 def _edge_groups(parents: Sequence[int], groups: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:

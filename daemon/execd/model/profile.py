@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from execd.errors import ProfileCorrupt
 
@@ -22,6 +22,8 @@ BUILTIN_FILE = "~"
 # The limit is on what a hostile agent can make the daemon hold; 4 million nodes are 200 MB.
 MAX_NODES = 4_000_000
 ROOT = -1
+# The form of what no collector of ours recorded, but came out of a file; such a profile has no span and no session.
+IMPORTED: Final = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Header:
 
     Attributes:
         collector: a key of COLLECTORS, "calls".
-        form: "native" or "python".
+        form: "native" or "python"; IMPORTED: then command_line is the file, and started_at when it was imported.
         session: the id of its session, "s12"; "" for a merged or imported one.
         pid: of the target.
         command_line: the target's argv.

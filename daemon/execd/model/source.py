@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNREAD = "was not read before the profile was stored"
+UNCOMPILED = "was not compiled before the profile was stored"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
@@ -22,3 +25,8 @@ class SourceFile:
     digest: str
     lines: tuple[int, ...]
     problem: str = ""
+
+    @property
+    def was_late(self) -> bool:
+        """Whether it was not there in time, and may be in a profile that is taken later."""
+        return self.problem in (UNREAD, UNCOMPILED)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# Why a profile was stored: asked for, kept against a crash, or the last one of its session.
-Reason = Literal["snapshot", "checkpoint", "final"]
+# Why a profile was stored: asked for, kept against a crash, the last one of its session, or out of a file.
+Reason = Literal["snapshot", "checkpoint", "final", "imported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class StoredProfile:
         started_at, ended_at: the span that it covers, seconds since the epoch.
         nodes: nodes in its tree.
         stored_bytes: bytes on disk.
-        pid: of the target.
+        pid: of the target; 0 for one out of a file.
     """
 
     id: str

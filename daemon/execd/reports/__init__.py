@@ -14,6 +14,7 @@ from execd.reports.lines import document as lines_document
 from execd.reports.lines import text as lines_text
 from execd.reports.memory import comparison as memory_comparison
 from execd.reports.memory import document as memory_document
+from execd.reports.memory import pprof as memory_pprof
 from execd.reports.memory import stacks as memory_stacks
 from execd.reports.memory import text as memory
 from execd.reports.memory import tracemalloc_file
@@ -79,6 +80,7 @@ _MEMORY: Mapping[str, Renderer] = {
     "text": Renderer(memory.render, memory_comparison.render, has_tables=True),
     "json": Renderer(memory_document.render, memory_document.render_change, has_tables=True),
     "tracemalloc": Renderer(tracemalloc_file.render),
+    "pprof": Renderer(memory_pprof.render),
     "collapsed": Renderer(memory_stacks.render),
 }
 _CENSUS: Mapping[str, Renderer] = {

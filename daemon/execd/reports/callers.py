@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from execd.model.change import Kind
-from execd.model.lines.change import of_one_session
+from execd.model.change import Kind, of_one_session
+from execd.model.lines.change import came_and_went
 from execd.model.lines.ignore import ignore
 from execd.model.lines.names import named
 from execd.model.profile import ROOT
-from execd.reports.document import SCHEMA, encoded, origin_json
+from execd.reports.document import encoded, head
 from execd.reports.escape import visible
 from execd.reports.functions import Named, function_json
 from execd.reports.lines.comparison import compared_with
@@ -47,21 +47,13 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
 def render_json(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as JSON: schema, report "callers", profile, calls: caller, callee and how often each."""
     calls = [{**_pair_json(pair), "calls": count} for pair, count in sorted(pairs(profile, options).items())]
-    return encoded({"schema": SCHEMA, "report": "callers", "profile": origin_json(profile.header), "calls": calls})
+    return encoded({**head("callers", profile.header), "calls": calls})
 
 
 def render_json_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
-    """Return the comparison as JSON: report "callers-change", earlier, changes: kind, caller and callee each."""
+    """Return the comparison as JSON: report "callers_change", earlier, changes: kind, caller and callee each."""
     changes = [{"kind": kind.value, **_pair_json(pair)} for kind, pair in _changes(earlier, later, options)]
-    return encoded(
-        {
-            "schema": SCHEMA,
-            "report": "callers-change",
-            "profile": origin_json(later.header),
-            "earlier": origin_json(earlier.header),
-            "changes": changes,
-        }
-    )
+    return encoded({**head("callers", later.header, earlier.header), "changes": changes})
 
 
 def pairs(profile: Profile, options: ReportOptions) -> dict[Pair, int]:
@@ -102,9 +94,5 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
 
 
 def _changes(earlier: Profile, later: Profile, options: ReportOptions) -> list[tuple[Kind, Pair]]:
-    before, after = pairs(earlier, options), pairs(later, options)
-    gone = [] if of_one_session(earlier.header, later.header) else [pair for pair in before if pair not in after]
-    return [
-        *((Kind.NEW, pair) for pair in after if pair not in before),
-        *((Kind.GONE, pair) for pair in gone),
-    ]
+    of_one = of_one_session(earlier.header, later.header)
+    return came_and_went(pairs(earlier, options), pairs(later, options), of_one_session=of_one)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from execd.model.census import Tally, census_changes, tallies
-from execd.reports.document import origin_json
+from execd.reports.document import head
 from execd.reports.escape import valid, visible
 from execd.reports.memory.options import refuse_orders
 from execd.reports.memory.text import size_text
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from execd.model.profile import Header, Profile
     from execd.reports.options import ReportOptions
 
-_SCHEMA = 1
 _DEFAULT_LIMIT = "25"
 _HEAD = f"{'objects':>12}{'size':>14}  type"
 _CHANGE_HEAD = f"{'change':<8}{'objects':>12}{'size':>14}  type"
@@ -53,8 +52,7 @@ def document(profile: Profile, options: ReportOptions) -> bytes:
     _refuse_others(options)
     found = limited(tallies(profile), _name, options.limits)
     rows = [{"type": valid(one.name), "count": one.count, "size": one.size} for one in found]
-    head = {"schema": _SCHEMA, "report": "census", "profile": origin_json(profile.header)}
-    return json.dumps({**head, "types": rows}).encode()
+    return json.dumps({**head("census", profile.header), "types": rows}).encode()
 
 
 def document_of_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
@@ -71,8 +69,7 @@ def document_of_change(earlier: Profile, later: Profile, options: ReportOptions)
         }
         for one in limited(census_changes(earlier, later), _name, options.limits)
     ]
-    head = {"schema": _SCHEMA, "report": "census_change", "profile": origin_json(later.header)}
-    return json.dumps({**head, "earlier": origin_json(earlier.header), "types": rows}).encode()
+    return json.dumps({**head("census", later.header, earlier.header), "types": rows}).encode()
 
 
 def _refuse_others(options: ReportOptions) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from execd.model.change import compare
+from execd.model.change import compare, of_one_session
 from execd.model.fold import renamed, strip_dirs
 from execd.reports.escape import visible
-from execd.reports.names import span, standard_name, visible_function
+from execd.reports.names import plain_basis, span, standard_name, visible_function
 from execd.reports.selection import select
 from execd.reports.tables import ordering
 from execd.reports.text import origin
@@ -49,8 +49,9 @@ def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
 def _basis(comparison: Comparison) -> list[str]:
     counts = [change.kind.value for change in comparison.changes]
     kinds = ", ".join(f"{counts.count(kind)} {kind}" for kind in ("new", "gone", "more", "less"))
-    basis = "per second of each" if comparison.per_second else "of one session: what happened between"
     earlier = comparison.earlier
+    of_one = "of one session: " if of_one_session(earlier, comparison.later) else ""
+    basis = "per second of each" if comparison.per_second else f"{of_one}{plain_basis(earlier, comparison.later)}"
     which = f"profile {visible(earlier.profile)}, " if earlier.profile else ""
     return [f"Compared with: {which}{span(earlier)}, {basis}", f"Functions: {kinds}"]
 

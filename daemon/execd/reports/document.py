@@ -3,7 +3,7 @@ r"""The JSON report.
 Schema 1, an object in ASCII with these fields:
 
     schema      1
-    report      "functions" or "change"
+    report      "functions" or "functions_change"
     profile     what is reported: id (empty where it is not stored), collector, form, session, pid, command_line,
                 python_version, started_at and ended_at (seconds since the epoch), options, lost, caveats, extra
     totals      figures of all functions; total_ns is the sum of the self times
@@ -18,7 +18,7 @@ Schema 1, an object in ASCII with these fields:
 A change has instead of totals and functions:
 
     earlier     the header of the earlier profile
-    per_second  whether the amounts are per second; else they are plain figures of one session
+    per_second  whether the amounts are per second; else they are plain figures, of one session or of files
     changes     each: kind ("new", "gone", "more", "less"), file, line, name, and as objects with calls,
                 primitive_calls, self_ns, total_ns: earlier, later, and delta, later minus earlier
 
@@ -50,6 +50,19 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
+def head(report: str, header: Header, earlier: Header | None = None) -> dict[str, Any]:
+    """Return what every JSON report begins with.
+
+    Args:
+        report: its name; that of a comparison is made of it.
+        header: of the profile, of a comparison the later one.
+        earlier: of the one that it is compared with.
+    """
+    begun = {"schema": SCHEMA, "report": report if earlier is None else f"{report}_change"}
+    begun["profile"] = origin_json(header)
+    return begun if earlier is None else {**begun, "earlier": origin_json(earlier)}
+
+
 def origin_json(header: Header) -> dict[str, Any]:
     """Return where a profile comes from, as every JSON report has it under "profile"."""
     return {"id": header.profile, **header_json(header)}
@@ -61,7 +74,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     Raises:
         UsageError: a sort key or limit that does not parse.
     """
-    document = {"schema": SCHEMA, "report": "functions", "profile": origin_json(profile.header)}
+    document = head("functions", profile.header)
     if options.per_thread:
         document["threads"] = [
             {"thread_id": label.thread_id, "thread_name": label.thread_name, "pid": label.pid}
@@ -84,10 +97,7 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
     selection = select({one: change.delta for one, change in changes.items()}, options, default_sort=())
     return encoded(
         {
-            "schema": SCHEMA,
-            "report": "change",
-            "profile": origin_json(comparison.later),
-            "earlier": origin_json(comparison.earlier),
+            **head("functions", comparison.later, comparison.earlier),
             "per_second": comparison.per_second,
             "changes": [_change(changes[function]) for function in selection.functions],
         }

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from execd.model.change import Kind
-from execd.model.lines.change import of_one_session
+from execd.model.change import of_one_session
+from execd.model.lines.change import came_and_went
 from execd.model.lines.ignore import ignore
 from execd.model.lines.names import named
-from execd.reports.document import SCHEMA, encoded, origin_json
+from execd.reports.document import encoded, head
 from execd.reports.escape import visible
 from execd.reports.lines.comparison import compared_with
 from execd.reports.lines.settings import line_settings
 from execd.reports.text import origin
 
 if TYPE_CHECKING:
+    from execd.model.change import Kind
     from execd.model.profile import Profile
     from execd.reports.options import ReportOptions
 
@@ -40,22 +41,13 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
 def render_json(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as JSON: schema, report "called", profile, functions: file, module and name each."""
     functions = [function_json(one) for one in called(profile, options)]
-    origin_part = origin_json(profile.header)
-    return encoded({"schema": SCHEMA, "report": "called", "profile": origin_part, "functions": functions})
+    return encoded({**head("called", profile.header), "functions": functions})
 
 
 def render_json_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
-    """Return the comparison as JSON: report "called-change", earlier, changes: kind and function each."""
+    """Return the comparison as JSON: report "called_change", earlier, changes: kind and function each."""
     changes = [{"kind": kind.value, **function_json(one)} for kind, one in _changes(earlier, later, options)]
-    return encoded(
-        {
-            "schema": SCHEMA,
-            "report": "called-change",
-            "profile": origin_json(later.header),
-            "earlier": origin_json(earlier.header),
-            "changes": changes,
-        }
-    )
+    return encoded({**head("called", later.header, earlier.header), "changes": changes})
 
 
 def called(profile: Profile, options: ReportOptions) -> list[Named]:
@@ -78,9 +70,5 @@ def _line(one: Named) -> str:
 
 
 def _changes(earlier: Profile, later: Profile, options: ReportOptions) -> list[tuple[Kind, Named]]:
-    before, after = called(earlier, options), called(later, options)
-    gone = [] if of_one_session(earlier.header, later.header) else sorted(set(before) - set(after))
-    return [
-        *((Kind.NEW, one) for one in sorted(set(after) - set(before))),
-        *((Kind.GONE, one) for one in gone),
-    ]
+    before, after = (dict.fromkeys(called(one, options)) for one in (earlier, later))
+    return came_and_went(before, after, of_one_session=of_one_session(earlier.header, later.header))

@@ -20,6 +20,7 @@ from execd.model.census import tallies
 from execd.model.collector import CENSUS, MEMORY
 from execd.model.growth import GROWING, Amount, growing, no_growth
 from execd.model.memory.statistics import statistics
+from execd.model.profile import IMPORTED
 from execd.reports import check_settings
 from execd.reports.document import encoded, origin_json
 from execd.reports.escape import visible
@@ -92,10 +93,11 @@ def _types(profile: Profile, options: ReportOptions) -> dict[Place, Amount]:
 def _text(headers: Sequence[Header], by: str, grown: int, shown: Sequence[Growth]) -> bytes:
     latest = headers[-1]
     names = ", ".join(visible(header.profile) or "?" for header in headers)
+    over = "" if latest.form == IMPORTED else f", over {latest.ended_at - headers[0].ended_at:.3f} s"
     lines = [
         *origin(latest),
         f"Grew: what has more bytes in each of {len(headers)} snapshots than in the one before, by {by}",
-        f"Snapshots: {names}, over {latest.ended_at - headers[0].ended_at:.3f} s",
+        f"Snapshots: {names}{over}",
         "",
     ]
     if not shown:

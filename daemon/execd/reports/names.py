@@ -6,7 +6,7 @@ import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from execd.model.profile import BUILTIN_FILE
+from execd.model.profile import BUILTIN_FILE, IMPORTED
 from execd.reports.escape import visible
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ def command_line(header: Header) -> str:
 
 
 def span(header: Header) -> str:
-    """Return the time that a profile covers, in UTC."""
+    """Return the time that a profile covers, in UTC; of one from a file when it was imported."""
     start = datetime.fromtimestamp(header.started_at, UTC)
+    if header.form == IMPORTED:
+        return f"imported {start:%Y-%m-%d %H:%M:%S} UTC"
     return f"{start:%Y-%m-%d %H:%M:%S} UTC, {header.ended_at - header.started_at:.3f} s"
+
+
+def plain_basis(earlier: Header, later: Header) -> str:
+    """Return what the plain figures of a comparison are."""
+    return "the figures as they are" if IMPORTED in (earlier.form, later.form) else "what happened between"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from execd.model.filter import threads, where
 from execd.model.fold import by_function, renamed, strip_dirs
+from execd.model.profile import IMPORTED
 from execd.reports.escape import visible
 from execd.reports.names import command_line, span, thread_title, visible_function
 from execd.reports.options import View
@@ -51,11 +52,16 @@ def origin(header: Header) -> list[str]:
     """Return the lines that say where a profile comes from and what is to be known about it."""
     session = f", session {visible(header.session)}" if header.session else ""
     lost = ", ".join(f"{visible(reason)}: {count}" for reason, count in header.lost.items() if count)
+    profile = f", profile {visible(header.profile)}" if header.profile else ""
+    caveats = [f"Caveat: {visible(caveat)}" for caveat in header.caveats]
+    if header.form == IMPORTED:
+        file = f"File: {command_line(header)}, {span(header)}{profile}"
+        return [file, f"Collector: {visible(header.collector)}", *caveats]
     return [
         f"Target: {command_line(header)}",
         f"Process: {header.pid}, Python {visible(header.python_version) or 'of unknown version'}",
         f"Collector: {visible(header.collector)}, {visible(header.form)} form{session}",
-        f"Span: {span(header)}{f', profile {visible(header.profile)}' if header.profile else ''}",
+        f"Span: {span(header)}{profile}",
         f"Lost: {lost or 'nothing'}",
-        *(f"Caveat: {visible(caveat)}" for caveat in header.caveats),
+        *caveats,
     ]

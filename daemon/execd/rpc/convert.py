@@ -16,10 +16,10 @@ from execd.reports import ReportOptions, View
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from execd.model.attachment import Attachment, Detachment
     from execd.model.session import Session
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, Check, Target
-    from execd.sessions.registry import Attachment, Detachment
 
 STATES = MappingProxyType(
     {

@@ -50,6 +50,9 @@ class ErrorTranslator(grpc.ServerInterceptor):
         if handler.unary_stream is not None:
             stream = self._stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, *serializers)
+        if handler.stream_unary is not None:
+            upload = self._upload(method, handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(upload, *serializers)
         if handler.unary_unary is not None:
             unary = self._unary(method, handler.unary_unary)
             return grpc.unary_unary_rpc_method_handler(unary, *serializers)
@@ -66,6 +69,13 @@ class ErrorTranslator(grpc.ServerInterceptor):
         def call(request: object, context: grpc.ServicerContext) -> Iterator[object]:
             with self._translated(method, context), self._stream_slot():
                 yield from behavior(request, context)
+
+        return call
+
+    def _upload(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        def call(requests: Iterator[object], context: grpc.ServicerContext) -> object:
+            with self._translated(method, context), self._stream_slot():
+                return behavior(requests, context)
 
         return call
 

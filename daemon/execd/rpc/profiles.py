@@ -1,20 +1,29 @@
-"""The service Profiles: lists, hands out and deletes what is stored."""
+"""The service Profiles: lists, hands out, deletes and imports what is stored."""
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from execd_api.v1 import profiles_pb2 as pb
 from execd_api.v1 import profiles_pb2_grpc
 
+from execd.errors import UsageError
+from execd.imports.files import profiles_of
+from execd.model.profile import IMPORTED, Header
 from execd.rpc import convert
 from execd.rpc.chunks import chunks
+from execd.rpc.uploads import uploads
+from execd.sessions import imported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import grpc
 
+    from execd.model.profile import Profile
+    from execd.rpc.uploads import Upload
     from execd.store.store import Store
 
 # What limit = 0 stands for; the contract names it.
@@ -26,6 +35,7 @@ class ProfilesServicer(profiles_pb2_grpc.ProfilesServicer):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._importing = threading.Lock()
 
     def List(self, request: pb.ListProfilesRequest, context: grpc.ServicerContext) -> pb.ListProfilesResponse:
         """Return stored profiles, newest first."""
@@ -43,3 +53,21 @@ class ProfilesServicer(profiles_pb2_grpc.ProfilesServicer):
         """Remove a stored profile."""
         del context
         return pb.DeleteProfileResponse(profile=convert.stored_profile(self._store.delete(request.profile)))
+
+    def Import(self, request_iterator: Iterator[pb.ImportChunk], context: grpc.ServicerContext) -> pb.ImportResponse:
+        """Store what files hold, of one call after the other: what is read of a file takes far more memory than it."""
+        with self._importing:
+            profiles = [profile for upload in uploads(request_iterator) for profile in _profiles(upload, time.time())]
+            if not profiles:
+                raise UsageError("there is no file to import")
+            if not context.is_active():
+                raise UsageError("the client went away while its files were read", remedy="import them again")
+            return pb.ImportResponse(profiles=map(convert.stored_profile, imported.keep(self._store, profiles)))
+
+
+def _profiles(upload: Upload, at: float) -> list[Profile]:
+    header = Header("", IMPORTED, "", 0, (upload.file,), "", at, at)
+    try:
+        return profiles_of(upload.data, upload.format, header)
+    except UsageError as error:
+        raise UsageError(f"{upload.file}: {error.message}", remedy=error.remedy, file=upload.file) from None

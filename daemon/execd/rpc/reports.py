@@ -11,6 +11,7 @@ from execd import reports
 from execd.errors import UsageError
 from execd.model.growth import collectors_of
 from execd.reports import growth
+from execd.reports.escape import visible
 from execd.rpc import convert
 from execd.rpc.chunks import chunks
 from execd.sessions import archive
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from execd.model.profile import Header
+    from execd.model.profile import Profile
     from execd.sessions.registry import Registry
     from execd.store.store import Store
 
 # Snapshots in which growth is looked for; the contract names the first.
 FEWEST, MOST = 2, 1000
+_LATE_TOLD = 5
 
 
 class ReportsServicer(reports_pb2_grpc.ReportsServicer):
@@ -42,7 +44,7 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         stored = self._registry.resolve_profile(request.subject)
         # Loaded before another is taken: a fresh one is a checkpoint, and the next takes its place.
         profile = archive.load(self._store, stored)
-        notes = _notes(request.format, profile.header)
+        notes = _notes(request.format, profile)
         if request.files:
             if request.compare:
                 raise UsageError("a comparison is one report", remedy="leave out files, or compare")
@@ -79,6 +81,11 @@ def _pieces(rendered: bytes, profile: str, notes: list[str]) -> Iterator[pb.Rend
     yield from (pb.RenderChunk(data=data) for data in rest)
 
 
-def _notes(format_name: str, header: Header) -> list[str]:
+def _notes(format_name: str, profile: Profile) -> list[str]:
     """Return what a reader must know and the rendering does not say itself."""
-    return [] if format_name in ("text", "json") else convert.texts(header.caveats)
+    if format_name in ("text", "json"):
+        return []
+    late = [f"{visible(file.path)} {file.problem}" for file in profile.files if file.was_late]
+    rest = len(late) - _LATE_TOLD
+    more = [f"{rest} files more were not there in time; ask again"] if rest > 0 else []
+    return convert.texts([*profile.header.caveats, *late[:_LATE_TOLD], *more])

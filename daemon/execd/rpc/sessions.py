@@ -54,7 +54,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:
         """Store a profile of sessions that go on."""
         del context
-        stored = self._registry.snapshot(request.session, request.name)
+        stored = self._registry.snapshot(request.session, request.name, confirmed=request.confirmed)
         return pb.SnapshotResponse(profiles=map(convert.stored_profile, stored))
 
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.Session]:

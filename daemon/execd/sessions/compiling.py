@@ -35,26 +35,29 @@ _Version = tuple[int, int]
 
 
 class KnownLines:
-    """What was found out in this daemon's life, by digest and version; the least used goes first."""
+    """What one target's compiler has said, by digest; the least used goes first.
+
+    It is believed of that target alone: one that lies must not falsify what another's coverage is.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: OrderedDict[tuple[str, _Version], ExecutableLines] = OrderedDict()
+        self._found: OrderedDict[str, ExecutableLines] = OrderedDict()
         self._weight = 0
 
-    def get(self, digest: str, version: _Version) -> ExecutableLines | None:
+    def get(self, digest: str) -> ExecutableLines | None:
         """Return what is known of a text."""
         with self._lock:
-            found = self._found.get((digest, version))
+            found = self._found.get(digest)
             if found is not None:
-                self._found.move_to_end((digest, version))
+                self._found.move_to_end(digest)
             return found
 
-    def put(self, digest: str, version: _Version, found: ExecutableLines) -> None:
+    def put(self, digest: str, found: ExecutableLines) -> None:
         """Keep what was found out."""
         with self._lock:
-            old = self._found.pop((digest, version), None)
-            self._found[digest, version] = found
+            old = self._found.pop(digest, None)
+            self._found[digest] = found
             self._weight += found.weight - (old.weight if old is not None else 0)
             while self._weight > _MAX_WEIGHT and len(self._found) > 1:
                 _, gone = self._found.popitem(last=False)
@@ -67,22 +70,26 @@ class Compiler:
     Args:
         channel: to its agent.
         version: of its Python.
-        known: shared by all targets.
     """
 
-    def __init__(self, channel: Channel, version: _Version, known: KnownLines) -> None:
-        self._channel, self._version, self._known = channel, version, known
+    def __init__(self, channel: Channel, version: _Version) -> None:
+        self._channel, self._version = channel, version
         self._closed = threading.Event()
-        # What this target did not say; another one may.
+        self._said = KnownLines()
+        # Why a text is without an answer: the target had no time, or no memory. Next time it may have.
         self._unsaid: dict[str, ExecutableLines] = {}
 
     def known(self, digest: str) -> ExecutableLines | None:
-        """Return what is known of a text."""
-        return self._known.get(digest, self._version) or self._unsaid.get(digest)
+        """Return what is known of a text, or why nothing is known of it yet."""
+        return self._said.get(digest) or self._unsaid.get(digest)
+
+    def has_said(self, digest: str) -> bool:
+        """Return whether the target has told of a text: it need not be asked again."""
+        return self._said.get(digest) is not None
 
     @property
     def has_every_line(self) -> bool:
-        """Whether pieces have all lines of the whole: 3.9 does not optimise a code object with a long line table."""
+        """Whether pieces have all lines of the whole: 3.9 optimises a long module less, see docs/lines.md."""
         return self._version > (3, 9)
 
     def close(self) -> None:
@@ -105,12 +112,12 @@ class Compiler:
         except UsageError as error:
             found = nothing_known(error.message)
         except CollectorRefused as error:
-            # What it says of the text holds for every process.
             found = nothing_known(f"does not compile: {error.message.rpartition('does not compile: ')[2]}")
         except AgentFailed as error:
             self._unsaid[digest] = nothing_known(f"was not compiled: {error.message}")
             return
-        self._known.put(digest, self._version, found)
+        self._unsaid.pop(digest, None)
+        self._said.put(digest, found)
 
     def _compiled(self, path: str, data: bytes) -> ExecutableLines:
         lines = read_text(data).lines

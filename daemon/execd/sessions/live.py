@@ -10,18 +10,20 @@ import select
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from execd.attach.headroom import memory_headroom
 from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
 from execd.attach.table import read_table, table_limit
-from execd.errors import AgentFailed, CollectorRefused, ExecdError, TargetGone
+from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, TargetGone
 from execd.model.collector import CENSUS, MEMORY, TRACE, collector_of
 from execd.model.difference import since
 from execd.model.profile import Header, Profile
 from execd.model.session import Session, State
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
+from execd.sessions.residue import residue
 from execd.sessions.state import Event, after
 from execd.sessions.stream.feed import MOST_TAKEN, Feed
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
 REQUEST_TIMEOUT_S = 10.0
-# To look at every object of a target; other targets' agents wait 30 s for their daemon, which waits here.
+# To look at every object or traced block; other targets' agents wait 30 s for their daemon, which waits here.
 SLOW_TIMEOUT_S = 20.0
 # Others wait for their turn; a target that has not answered is asked again once it says something.
 PING_TIMEOUT_S = 1.0
@@ -96,6 +98,7 @@ class LiveTarget:
         self.running: dict[str, Running] = {}
         self.gone = False
         self.silent = False
+        self._is_deaf = False
         # The agent came for sessions of a limited time, and nobody has asked for more since.
         self.leaves_when_unused = False
         self._unused_since = math.inf
@@ -169,17 +172,25 @@ class LiveTarget:
         """Switch a collector off that no session came to stand on."""
         if not armed.users:
             self._armed.pop(armed.collector, None)
-            self.link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session=armed.key)
+            self._request("stop", session=armed.key)
 
     def profile(self, running: Running) -> Profile:
         """Return what a session has recorded until now."""
-        return self._profile(running, "snapshot")
+        return self.taken(running)()
+
+    def taken(self, running: Running, operation: str = "snapshot") -> Callable[[], Profile]:
+        """Take what a session has recorded until now, and return what makes a profile of it, without the lock."""
+        armed = running.armed
+        if armed.feed is not None:
+            self._fetch_rest(armed.feed, armed, operation)
+            return armed.feed.taken(running.session.id, self._header(running))
+        return partial(_gained, self._read(running, operation), running.baseline)
 
     def stop(self, running: Running) -> Profile:
         """Return the last profile of a session, and disarm its collector if nobody else uses it."""
         armed = running.armed
         is_last = armed.users == {running.session.id}
-        profile = self._profile(running, "stop" if is_last else "snapshot")
+        profile = self.taken(running, "stop" if is_last else "snapshot")()
         self.forget(running)
         return profile
 
@@ -211,9 +222,12 @@ class LiveTarget:
         return [armed.feed for armed in list(self._armed.values()) if armed.feed is not None]
 
     def fetch_events(self) -> int:
-        """Take over the events that there are by now, at most as many as one answer has, and return their number."""
+        """Take over the events that there are by now, at most as many as one answer has, and return their number.
+
+        The agent paces it, so that it keeps its CPU budget: there may be events and none of them be given.
+        """
         return sum(
-            self._fetch(armed.feed, armed, "take", received=armed.feed.received)
+            self._fetch(armed.feed, armed, "take", PING_TIMEOUT_S, received=armed.feed.received, paced=True)
             for armed in self._armed.values()
             if armed.feed is not None
         )
@@ -227,18 +241,12 @@ class LiveTarget:
 
     def detach(self) -> tuple[str, ...]:
         """Take the agent out and return what stays, one sentence each."""
-        residue = ["a fork hook that does nothing (os.register_at_fork cannot be undone)"]
         try:
-            reply = self._request("detach")
-            modules = reply.facts.get("loaded_modules")
-            names = [name for name in modules if isinstance(name, str)] if isinstance(modules, list) else []
-            if names:
-                residue.append("modules of the standard library: " + ", ".join(names[:50]))
+            return residue(self._request("detach").facts)
         except TargetGone:
-            residue = []
+            return ()
         finally:
             self.close()
-        return tuple(residue)
 
     def close(self) -> None:
         """Let go of the link; the agent removes itself when it sees that."""
@@ -264,13 +272,20 @@ class LiveTarget:
         return AgentFailed(why, pid=pid)
 
     def _request(self, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object) -> Reply:
+        # Of one that was silent for long each further request would take as long: a detach of many sessions minutes.
+        waited_s = min(timeout_s, PING_TIMEOUT_S) if self._is_deaf else timeout_s
         try:
-            return self.link.channel.request(operation, timeout_s=timeout_s, **arguments)
+            reply = self.link.channel.request(operation, timeout_s=waited_s, **arguments)
+        except AgentSilent:
+            self._is_deaf = self._is_deaf or timeout_s >= REQUEST_TIMEOUT_S
+            raise
         except TargetGone:
             # The link closes too where a target executes another program, or closes every descriptor.
             if self.gone or self.ended():
                 raise
             raise self.left() from None
+        self._is_deaf = False
+        return reply
 
     def _headroom(self) -> int | None:
         return memory_headroom(self.target.key.pid)
@@ -292,7 +307,7 @@ class LiveTarget:
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
         max_memory_bytes, notes = self._memory_budget(spec)
-        reply = self.link.channel.request(
+        reply = self._request(
             "start",
             timeout_s=SLOW_TIMEOUT_S if spec.collector == CENSUS.name else REQUEST_TIMEOUT_S,
             session=spec.collector,
@@ -305,10 +320,11 @@ class LiveTarget:
         feed = Feed(spec.options, self.target.key.pid) if spec.collector == TRACE.name else None
         return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), self._clock(), feed=feed)
 
-    def _fetch(self, feed: Feed, armed: Armed, operation: str, **arguments: object) -> int:
+    def _fetch(
+        self, feed: Feed, armed: Armed, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object
+    ) -> int:
         limit_bytes = table_limit(_count(armed.options.get("max_memory_bytes")))
         self.link.channel.bulk_limit = limit_bytes // 2
-        timeout_s = REQUEST_TIMEOUT_S if operation == "stop" else PING_TIMEOUT_S
         reply = self._request(operation, timeout_s=timeout_s, session=armed.key, **arguments)
         count = feed.accept(reply.bulk, self.target.key.pid, limit_bytes)
         for running in self.running.values():
@@ -325,22 +341,14 @@ class LiveTarget:
             if self._fetch(feed, armed, "take", received=feed.received) < MOST_TAKEN:
                 return
 
-    def _profile(self, running: Running, operation: str) -> Profile:
-        if running.armed.feed is not None:
-            self._fetch_rest(running.armed.feed, running.armed, operation)
-            return self.events(running)
-        profile = self._read(running, operation)
-        if running.baseline is None:
-            return profile
-        gained = since(profile, running.baseline)
-        return replace(gained, header=replace(gained.header, started_at=running.baseline.header.ended_at))
-
     def _read(self, running: Running, operation: str) -> Profile:
         """Return what the collector has recorded since it was armed, by whichever session that was."""
         limit_bytes = table_limit(_count(running.armed.options.get("max_memory_bytes")))
         # Read into arrays, it is there twice.
         self.link.channel.bulk_limit = limit_bytes // 2
-        reply = self._request(operation, session=running.armed.key)
+        is_slow = running.armed.collector == MEMORY.name
+        timeout_s = SLOW_TIMEOUT_S if is_slow else REQUEST_TIMEOUT_S
+        reply = self._request(operation, timeout_s=timeout_s, session=running.armed.key)
         profile = read_table(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
         return with_process_memory(profile) if running.armed.collector == MEMORY.name else profile
 
@@ -376,6 +384,14 @@ def stopped(session: Session, now: float, reason: str = "") -> Session:
         session if session.state is State.STOPPING else replace(session, state=after(session.state, Event.STOP_ASKED))
     )
     return replace(stopping, state=after(stopping.state, Event.STORED), ended_at=now, reason=reason)
+
+
+def _gained(profile: Profile, baseline: Profile | None) -> Profile:
+    """Return what a profile has more than what was there before its session, None for nothing."""
+    if baseline is None:
+        return profile
+    gained = since(profile, baseline)
+    return replace(gained, header=replace(gained.header, started_at=baseline.header.ended_at))
 
 
 def _count(value: object) -> int:

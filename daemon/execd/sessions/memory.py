@@ -6,18 +6,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from execd.attach.process_memory import process_memory
-from execd.errors import AgentFailed, NotFound
+from execd.errors import AgentFailed, NotFound, UsageError
 from execd.model.collector import MEMORY
 from execd.model.memory.figures import LiveObject, MemoryFigures
 from execd.sessions import selection
 from execd.sessions.live import SLOW_TIMEOUT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from execd.sessions.live import LiveTarget, Running
     from execd.sessions.registry import Registry
 
 _MOST_FIGURES, _MOST_OBJECTS, _MOST_FRAMES, _TEXT_LIMIT = 100, 1000, 100, 4096
 _COUNT_LIMIT = 1 << 62
+# What a snapshot may hold a process up for unasked; a census may as long.
+_UNASKED_NS = 500_000_000
 
 
 def ask_memory(registry: Registry, selector: str, question: dict[str, object]) -> MemoryFigures:
@@ -34,10 +38,7 @@ def ask_memory(registry: Registry, selector: str, question: dict[str, object]) -
         AgentFailed, TargetGone: it cannot be asked.
     """
     live, running = _running(registry, selector)
-    with live.lock:
-        reply = live.link.channel.request(
-            "ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question
-        ).facts
+    reply = _asked(live, running, question)
     pid = live.target.key.pid
     if question["what"] == "where":
         return whereabouts(pid, running.session.id, reply)
@@ -45,6 +46,37 @@ def ask_memory(registry: Registry, selector: str, question: dict[str, object]) -
         str(name)[:_TEXT_LIMIT]: value for name, value in islice(reply.items(), _MOST_FIGURES) if _is_count(value)
     }
     return MemoryFigures(pid, running.session.id, {**figures, **process_memory(pid)})
+
+
+def refuse_long_pauses(chosen: Sequence[tuple[LiveTarget, Running]]) -> None:
+    """Refuse a snapshot that would hold a process up for long, by the estimate of its agent.
+
+    Args:
+        chosen: what the snapshot is of.
+
+    Raises:
+        UsageError: says for how long, and how to have it all the same.
+        AgentFailed, TargetGone: it cannot be asked.
+    """
+    for live, running in chosen:
+        if running.armed.collector != MEMORY.name:
+            continue
+        facts = _asked(live, running, {"what": "figures"})
+        pause_ns, blocks = facts.get("expected_pause_ns"), facts.get("listed_blocks")
+        if _is_count(pause_ns) and _is_count(blocks) and pause_ns > _UNASKED_NS:
+            pid = live.target.key.pid
+            raise UsageError(
+                f"a snapshot of about {blocks} blocks holds process {pid} up for about {pause_ns / 1e9:.1f} s",
+                remedy="do it all the same: --yes",
+                pid=pid,
+            )
+
+
+def _asked(live: LiveTarget, running: Running, question: dict[str, object]) -> dict[str, Any]:
+    with live.lock:
+        return live.link.channel.request(
+            "ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question
+        ).facts
 
 
 def _running(registry: Registry, selector: str) -> tuple[LiveTarget, Running]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
+from execd.model.codec import encode
 from execd.model.lines.names import version_of
-from execd.sessions.compiling import Compiler, KnownLines
+from execd.sessions.compiling import Compiler
 from execd.sessions.live import LiveTarget, Running, failed, stopped
 from execd.sessions.sources import TargetSources
 
@@ -35,13 +37,12 @@ KEEP_BYTES = 2 << 30
 
 
 class Recorder:
-    """The sessions of all targets, as they are stored. Callers hold the lock of the target that they hand in."""
+    """The sessions of all targets, as they are stored. Callers hold the lock of the target, but for a checkpoint."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
         self._changed = threading.Condition()
-        self._known_lines = KnownLines()
         # Ends that the disk did not take: shown as they are, stored when it takes them.
         self._unstored: dict[str, Session] = {}
 
@@ -97,26 +98,50 @@ class Recorder:
             live.forget(running)
             self._end(failed(running.session, error, self._clock()))
 
-    def store_profile(self, live: LiveTarget, running: Running, reason: Reason, name: str = "") -> StoredProfile:
-        """Store what a session has recorded until now."""
-        patience_s = 0.0 if reason == "checkpoint" else SOURCES_S
+    def store_profile(
+        self, live: LiveTarget, running: Running, reason: Reason, name: str = "", patience_s: float = SOURCES_S
+    ) -> StoredProfile:
+        """Store what a session has recorded until now; wait so long for sources, which somebody means to see."""
         profile = self._sourced(live, live.profile(running), patience_s)
         return self._store.add_profile(profile, session=running.session.id, reason=reason, name=name)
+
+    def store_checkpoint(
+        self, live: LiveTarget, running: Running, patience_s: float = SOURCES_S
+    ) -> StoredProfile | None:
+        """Store what a session has recorded until now in place of its last checkpoint; None where it has ended.
+
+        The target's lock is held while the target is asked, and while it is stored: not for the work in between, which
+        takes a second for a full trace.
+        """
+        with live.lock:
+            if running.session.id not in live.running:
+                return None
+            taken, sources = live.taken(running), self._sources_of(live)
+        profile = sources.add_to(taken(), patience_s)
+        encoded = encode(profile)
+        with live.lock:
+            if running.session.id not in live.running:
+                return None
+            return self._store.add_profile(profile, session=running.session.id, reason="checkpoint", encoded=encoded)
 
     def checkpoint(self, live: LiveTarget, running: Running) -> None:
         """Store a checkpoint where one is due. A session whose profile cannot be stored ends."""
         began = time.monotonic()
-        if began < running.checkpoint_due:
-            return
+        with live.lock:
+            if began < running.checkpoint_due:
+                return
+            # Others who come meanwhile leave it to us.
+            running.checkpoint_due = math.inf
+        due = began
         try:
-            self.store_profile(live, running, "checkpoint")
+            self.store_checkpoint(live, running, 0.0)
+            ended = time.monotonic()
+            due = ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
         except (StoreFull, ProfileCorrupt) as error:
-            live.forget(running)
-            self._end(failed(running.session, error, self._clock()))
-            live.disarm_unused(running.armed)
-            return
-        ended = time.monotonic()
-        running.checkpoint_due = ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
+            with live.lock:
+                self._end_early(live, running, error)
+        finally:
+            running.checkpoint_due = due
 
     def as_it_is(self, session: Session) -> Session:
         """Return a stored session as it is now: it may have ended while the disk took nothing."""
@@ -150,6 +175,13 @@ class Recorder:
         self._save(session)
         return session
 
+    def _end_early(self, live: LiveTarget, running: Running, error: ExecdError) -> None:
+        """End a session that goes on in its target, with what was stored until now."""
+        if running.session.id in live.running:
+            live.forget(running)
+            self._end(failed(running.session, error, self._clock()))
+            live.disarm_unused(running.armed)
+
     def _keep_events(self, live: LiveTarget, running: Running) -> None:
         """Store the events of a trace: they are here, whatever became of its target."""
         if running.armed.feed is None or running.session.id not in live.running:
@@ -162,10 +194,13 @@ class Recorder:
             _LOG.warning("the events of a session could not be stored", extra={"facts": facts})
 
     def _sourced(self, live: LiveTarget, profile: Profile, patience_s: float) -> Profile:
+        return self._sources_of(live).add_to(profile, patience_s)
+
+    def _sources_of(self, live: LiveTarget) -> TargetSources:
         if live.sources is None:
-            compiler = Compiler(live.link.channel, version_of(live.target.python_version), self._known_lines)
+            compiler = Compiler(live.link.channel, version_of(live.target.python_version))
             live.sources = TargetSources(live.target.key.pid, self._store, compiler)
-        return live.sources.add_to(profile, patience_s)
+        return live.sources
 
     def _end(self, session: Session) -> None:
         try:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import AgentSilent, AttachTimeout, ExecdError, NotFound, TargetGone, UsageError
+from execd.model.attachment import Attachment, Detachment
 from execd.sessions import archive, selection
 from execd.sessions.live import LiveTarget, Running
+from execd.sessions.memory import refuse_long_pauses
 from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
 from execd.sessions.recorder import Recorder
@@ -33,28 +35,6 @@ _LOG = logging.getLogger("execd.sessions")
 _WATCH_S = 1.0
 # An end of the daemon must be over within 5 s, the store's and the server's share included.
 _CLOSE_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """What an attach came to; attach_us is from the request to the last session armed, stopped_us 0 when joined."""
-
-    target: Target
-    sessions: tuple[Session, ...]
-    joined: bool
-    attach_us: int
-    stopped_us: int
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class Detachment:
-    """What a detach came to; `residue` is what stays in the target."""
-
-    target: Target
-    sessions: tuple[Session, ...]
-    was_attached: bool
-    residue: tuple[str, ...]
 
 
 class Registry:
@@ -204,9 +184,11 @@ class Registry:
                 ended.append(self._recorder.stop(live, running))
         return ended
 
-    def snapshot(self, selector: str, name: str) -> list[StoredProfile]:
-        """Store a profile of sessions that go on."""
+    def snapshot(self, selector: str, name: str, *, confirmed: bool = False) -> list[StoredProfile]:
+        """Store a profile of sessions that go on. Raises UsageError for a long pause that is not `confirmed`."""
         chosen = self._select(selector)
+        if not confirmed:
+            refuse_long_pauses(chosen)
         stored = []
         for live, running in chosen:
             own_name = name if len(chosen) == 1 or not name else f"{name}-{running.armed.collector}"
@@ -274,21 +256,22 @@ class Registry:
         """
         try:
             with live.lock:
-                if not live.gone and (not live.silent or live.link.channel.has_news()):
-                    live.ping()
-                    live.silent = False
-                    self._look_after_sessions(live)
+                if live.gone or (live.silent and not live.link.channel.has_news()):
+                    return
+                live.ping()
+                live.silent = False
+                self._end_those_that_are_over(live)
+            for running in list(live.running.values()):
+                self._recorder.checkpoint(live, running)
         except AgentSilent:
             live.silent = True
         except ExecdError as error:
             self.lose(live, error)
 
-    def _look_after_sessions(self, live: LiveTarget) -> None:
+    def _end_those_that_are_over(self, live: LiveTarget) -> None:
         for running in list(live.running.values()):
             if running.breach or running.is_over:
                 self._recorder.stop(live, running, patience_s=0.0)
-            else:
-                self._recorder.checkpoint(live, running)
         if live.is_abandoned():
             self._leave(live)
 
@@ -385,8 +368,7 @@ class Registry:
             return None
         live, running = max(rows, key=lambda row: row[1].session.started_at)
         try:
-            with live.lock:
-                return self._recorder.store_profile(live, running, "checkpoint")
+            return self._recorder.store_checkpoint(live, running)
         except TargetGone as error:
             self.lose(live, error)
             return None

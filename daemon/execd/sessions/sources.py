@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, TargetGone
 from execd.model.lines.listing import counts_by_file, is_file
-from execd.model.source import SourceFile
+from execd.model.source import UNCOMPILED, UNREAD, SourceFile
 from execd.sessions.sourcefiles import Unreadable, read_source
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ _WITH_TEXT = _WITH_LINES | {"memory", "trace"}
 _MAX_FILES = 20_000
 # What is not kept again within 30 days is taken for unused.
 _KEEP_AGAIN_S = 86_400.0
-_UNREAD = "was not read before the profile was stored"
-_UNCOMPILED = "was not compiled before the profile was stored"
 
 
 class TargetSources:
@@ -53,6 +51,8 @@ class TargetSources:
         # What has ever stood in the queue of that name: a file is read once.
         self._wanted: set[str] = set()
         self._lines_wanted: set[str] = set()
+        # Of these those that the target had no answer for; who waits for a profile has them asked for again.
+        self._asked_in_vain: set[str] = set()
         self._to_read: deque[Callable[[], None]] = deque()
         self._to_compile: deque[Callable[[], None]] = deque()
         self._keep_again_at = time.monotonic() + _KEEP_AGAIN_S
@@ -71,8 +71,10 @@ class TargetSources:
             return profile
         paths = _paths(profile)
         with_lines = header.collector in _WITH_LINES
+        if patience_s > 0:
+            self._ask_again()
         self._want(paths, with_lines=with_lines)
-        self._settle(time.monotonic() + patience_s)
+        self._settle(() if with_lines else paths, time.monotonic() + patience_s)
         files = [self._found(path) for path in paths]
         return replace(profile, files=tuple(self._lined(profile, files) if with_lines else files))
 
@@ -84,6 +86,11 @@ class TargetSources:
             self._to_compile.clear()
             self._changed.notify_all()
         self._compiler.close()
+
+    def _ask_again(self) -> None:
+        with self._changed:
+            self._lines_wanted -= self._asked_in_vain
+            self._asked_in_vain.clear()
 
     def _want(self, paths: Iterable[str], *, with_lines: bool) -> None:
         with self._changed:
@@ -107,13 +114,17 @@ class TargetSources:
         if file is not None and file.digest:
             self._to_compile.append(partial(self._compile, file))
 
-    def _settle(self, deadline: float) -> None:
+    def _settle(self, read: Collection[str], deadline: float) -> None:
+        """Wait until these files are read, or, where none are named, until all is done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._worker is None, max(deadline - time.monotonic(), 0))
+            self._changed.wait_for(
+                lambda: self._worker is None or (read and self._files.keys() >= set(read)),
+                max(deadline - time.monotonic(), 0),
+            )
 
     def _found(self, path: str) -> SourceFile:
         with self._changed:
-            return self._files.get(path) or SourceFile(path, "", (), _UNREAD)
+            return self._files.get(path) or SourceFile(path, "", (), UNREAD)
 
     def _lined(self, profile: Profile, files: list[SourceFile]) -> list[SourceFile]:
         hits = counts_by_file(profile)
@@ -129,7 +140,7 @@ class TargetSources:
             return file
         found = self._compiler.known(file.digest)
         if found is None:
-            return replace(file, problem=_UNCOMPILED)
+            return replace(file, problem=UNCOMPILED)
         judged = hits if self._compiler.has_every_line else ()
         return replace(file, lines=found.counted(), problem=found.problem or found.mismatch(functions, judged))
 
@@ -160,11 +171,17 @@ class TargetSources:
             self._files[path] = file
             if path in self._lines_wanted:
                 self._queue_lines(file)
+            if not self._to_read:
+                self._changed.notify_all()
 
     def _compile(self, file: SourceFile) -> None:
         text = self._store.source(file.digest)
-        if self._compiler.known(file.digest) is None and text is not None:
-            self._compiler.compile(file.path, text, file.digest)
+        if text is None or self._compiler.has_said(file.digest):
+            return
+        self._compiler.compile(file.path, text, file.digest)
+        if not self._compiler.has_said(file.digest):
+            with self._changed:
+                self._asked_in_vain.add(file.path)
 
     def _keep_again(self, file: SourceFile) -> None:
         text = self._store.source(file.digest)

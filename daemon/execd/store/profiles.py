@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from execd.model.profile import IMPORTED
 from execd.model.stored import StoredProfile, Totals
 from execd.store.database import insert
 from execd.store.identifiers import PROFILE, SESSION, not_found, number_of, spell, taken
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from execd.model.stored import Reason
 
 _SELECT = """
-    SELECT profiles.id, profiles.name, profiles.session, collector, profiles.reason, profiles.started_at,
+    SELECT profiles.id, profiles.name, profiles.session, collector, form, profiles.reason, profiles.started_at,
            profiles.ended_at, nodes, stored_bytes, pid
       FROM profiles
       JOIN sessions ON sessions.id = profiles.session
@@ -160,7 +161,8 @@ def _stored(row: sqlite3.Row) -> StoredProfile:
         name=row["name"],
         session=spell(SESSION, row["session"]),
         collector=row["collector"],
-        reason=row["reason"],
+        # The schema has no such reason: what was imported is a snapshot of a session of that form.
+        reason=IMPORTED if row["form"] == IMPORTED else row["reason"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         nodes=row["nodes"],

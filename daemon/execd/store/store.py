@@ -159,14 +159,17 @@ class Store:
         with self._database.read() as connection:
             return sessions.list_sessions(connection, running_only=running_only, limit=limit)
 
-    def add_profile(self, profile: Profile, *, session: str, reason: Reason, name: str = "") -> StoredProfile:
+    def add_profile(
+        self, profile: Profile, *, session: str, reason: Reason, name: str = "", encoded: bytes = b""
+    ) -> StoredProfile:
         """Store a profile; a checkpoint or final one takes the place of its session's unnamed checkpoint.
 
         Args:
             profile: the result.
             session: id of the session that it is of.
-            reason: why it is stored.
+            reason: why it is stored; where "imported" its session is of that form.
             name: the user's, or "".
+            encoded: the profile by codec.encode, where the caller has done that; b"" where not.
 
         Raises:
             UsageError: the name could be taken for something else, or another profile of the session has it.
@@ -176,11 +179,11 @@ class Store:
         """
         check_name(name)
         owner = self.session(session)
-        data = encode(profile)
+        data = encoded or encode(profile)
         new = NewProfile(
             name=name,
             session=owner.id,
-            reason=reason,
+            reason="snapshot" if reason == "imported" else reason,
             started_at=_time(profile.header.started_at),
             ended_at=_time(profile.header.ended_at),
             nodes=len(profile.parents),

@@ -33,7 +33,7 @@ class Callers:
         self._pairs: dict[tuple[int, int], Any] = {}
         # Those that are known as callers alone.
         self._callers: dict[int, CodeType] = {}
-        self._hooks = Subscription(self._handlers, disabled=self._places.codes)
+        self._hooks = Subscription(self._handlers, disabled=self._places.codes, force=bool(options.get("force")))
         self._started_ns = self._ended_ns = 0
 
     def start(self) -> list[str]:

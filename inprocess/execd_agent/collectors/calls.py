@@ -25,13 +25,14 @@ class Calls:
     def __init__(self, options: dict[str, Any]) -> None:
         self._builtins = bool(options.get("builtins", True))
         self._calls = CallTree(perf_counter_ns, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES))
+        self._force = bool(options.get("force"))
         self._hooks: Any = None
         self._ended_ns = 0
 
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
         self._calls.ignore_this_thread()
-        self._hooks = Subscription(self._handlers, resume=self._calls.resume)
+        self._hooks = Subscription(self._handlers, resume=self._calls.resume, force=self._force)
         self._calls.begin()
         if compat.HAS_MONITORING:
             return self._hooks.install()  # type: ignore[no-any-return]

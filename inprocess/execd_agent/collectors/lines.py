@@ -27,7 +27,9 @@ class Lines:
         # By the id of a code object, then by line: what counts it.
         self._counters: dict[int, dict[int, Any]] = {}
         places = self._places
-        self._hooks = Subscription(self._handlers, wants=places.wants, disabled=places.codes)
+        self._hooks = Subscription(
+            self._handlers, wants=places.wants, disabled=places.codes, force=bool(options.get("force"))
+        )
         self._started_ns = self._ended_ns = 0
 
     def start(self) -> list[str]:

@@ -65,6 +65,7 @@ def executable_lines(source: str, first_line: int, file: str) -> dict[str, Any]:
 
     Raises:
         Refused: it does not compile.
+        MemoryError, RecursionError: it may, another time; or it is nested too deeply.
     """
     lines: set[int] = set()
     functions: list[list[Any]] = []
@@ -93,7 +94,7 @@ def _compiled(source: str, file: str) -> CodeType:
         filters.insert(0, entry)
     try:
         return compile(source, file, "exec", 0, dont_inherit=True, **options)
-    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError, OverflowError) as error:
         raise Refused("%s does not compile: %s: %s" % (file, type(error).__name__, error)) from error
     finally:
         for filters in chosen:

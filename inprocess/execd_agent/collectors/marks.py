@@ -32,7 +32,9 @@ class Marks:
         selection = Selection(options, files_only=files_only)
         self._places = Places(selection, int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES))
         self._number = 1
-        self._hooks = Subscription(self._handlers, wants=self._wants, disabled=self._places.codes)
+        self._hooks = Subscription(
+            self._handlers, wants=self._wants, disabled=self._places.codes, force=bool(options.get("force"))
+        )
         self._started_ns = self._ended_ns = 0
 
     def start(self) -> list[str]:

@@ -70,11 +70,11 @@ class MonitoringHooks:
 
     def leave(self, subscription: Subscription) -> None:
         """Let one hear no more; after the last the id is given back, unless somebody took it from us."""
-        if subscription not in self._subscriptions:
-            return
-        if self._tool_id >= 0:
-            self.poll(subscription)
-        self._subscriptions.remove(subscription)
+        # A child forked in the midst of it is here for the second time.
+        if subscription in self._subscriptions:
+            if self._tool_id >= 0:
+                self.poll(subscription)
+            self._subscriptions.remove(subscription)
         if not self._subscriptions:
             self._release(subscription)
         elif self._is_ours():

@@ -56,7 +56,11 @@ def make_profile_function() -> tuple[Any, Any, Any]:
 class ProfileFunctions:
     """The profile function as threads have it, alone or above one of the target's own."""
 
+    # The slot whose trampoline calls what stands above another.
+    above_slot = "profile"
+
     def __init__(self) -> None:
+        self.missed: set[str] = set()
         self.direct, self._redirect, self._retire = make_profile_function()
         self._below_another, self._redirect_below, self._retire_below = make_profile_function()
 
@@ -66,9 +70,20 @@ class ProfileFunctions:
         self._redirect(to_all(subscriptions, names, 2, None))
         self._redirect_below(to_all(subscriptions, names, 3, None))
 
-    def above(self, previous: Any) -> Any:
+    def above(self, previous: Any, *, is_tool: bool = False) -> Any:  # noqa: ARG002 - both hear all
         """Return a function that calls the target's own one too; the handlers are a frame further away."""
         return chained(self._below_another, previous)
+
+    def after(self, _ident: int) -> Any:
+        """Return what a thread is given that has none of the target's own now, and may have had."""
+        return self.direct
+
+    def hook(self, previous: Any, _take_over: Any) -> Any:
+        """Return what threads to come are given where the target has set a function for them."""
+        return self.above(previous)
+
+    def close(self) -> None:
+        """Nothing to do: what threads to come are given takes nothing over."""
 
     def reach(self, idents: set[int]) -> None:
         """Nothing to do for the running frames of threads: their profile function is told of all."""

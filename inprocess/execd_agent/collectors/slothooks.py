@@ -15,7 +15,7 @@ from execd_agent.collectors.threadstates import Slot, ThreadStates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
     from execd_agent.collectors.profilehooks import ProfileFunctions
     from execd_agent.collectors.subscription import Subscription
@@ -38,10 +38,14 @@ class SlotHooks:
         self._functions = functions
         self._states = ThreadStates(slot)
         self._subscriptions: list[Subscription] = []
-        self._replaced: dict[int, Any] = {}
-        self._armed: dict[int, Any] = {}
+        # By thread: C function and object, of the target's own and of ours.
+        self._replaced: dict[int, tuple[int, Any]] = {}
+        self._armed: dict[int, tuple[int, Any]] = {}
         self._previous_hook: Any = None
         self._hook: Any = functions.direct
+        # What a thread has that began with the hook.
+        self._taken_over: Any = functions.direct
+        self._above_trampoline = 0
         self._own_ident = originals.current_thread_id()
 
     def join(self, subscription: Subscription) -> None:
@@ -50,11 +54,12 @@ class SlotHooks:
         self._functions.redirect(self._subscriptions)
         if len(self._subscriptions) == 1:
             self._install()
-        self._functions.reach(set(self._armed))
+        self.rearm()
 
     def rearm(self) -> None:
         """Ask again whether lines of the running frames are wanted."""
-        self._functions.reach(set(self._armed))
+        direct = id(self._functions.direct)
+        self._functions.reach({one.ident for one in self._states.look() if one.object == direct})
 
     def leave(self, subscription: Subscription) -> bool:
         """Let one hear no more. Returns whether somebody else does; else the function is out everywhere."""
@@ -73,19 +78,26 @@ class SlotHooks:
         for ended in self._armed.keys() - {one.ident for one in seen}:
             del self._armed[ended]
             self._replaced.pop(ended, None)
-        ours = {id(self._functions.direct), id(self._hook), *map(id, self._armed.values())}
-        objects = self._states.objects({one.address for one in seen if one.object not in ours})
-        functions = {}
-        idents = set()
+        ours = self.addresses()
+        objects = self._states.objects({one.address for one in seen if one.object and one.object not in ours})
+        settings: dict[int, tuple[int, Any] | None] = {}
+        reached = set()
         for one in seen:
-            if one.object not in ours:
-                function = self._function_for(one, objects.get(one.address))
-                if function is not None:
-                    functions[one.address] = function
-                    idents.add(one.ident)
-        self._states.set_functions(functions)
-        if idents:
-            self._functions.reach(idents)
+            is_ours = one.object in ours
+            setting = self._again(one) if is_ours else self._setting_for(one, objects.get(one.address))
+            if setting is not None:
+                settings[one.address] = setting
+                if setting[1] is self._functions.direct:
+                    reached.add(one.ident)
+        self._states.set_functions(settings)
+        if reached:
+            self._functions.reach(reached)
+        self._tell_missed()
+
+    def addresses(self) -> set[int]:
+        """Return where the objects are that are ours in a slot."""
+        functions = (self._functions.direct, self._hook, self._taken_over)
+        return {id(one) for one in functions}.union([id(setting[1]) for setting in self._armed.values()])
 
     def _install(self) -> None:
         self._refuse_foreign_functions()
@@ -93,63 +105,110 @@ class SlotHooks:
         if hasattr(threading, self._slot.hook):
             self._previous_hook = getattr(threading, self._slot.hook)
             if self._previous_hook is not None:
-                if self._functions.above is None:
-                    self._refuse("for the threads to come", self._previous_hook)
-                self._hook = self._functions.above(self._previous_hook)
+                setting = self._above(self._previous_hook)
+                self._taken_over = setting[1]
+                self._hook = self._functions.hook(self._previous_hook, lambda: self._states.set_own(setting))
             setattr(threading, self._slot.hook, self._hook)
         self.poll()
 
-    def _function_for(self, one: Seen, installed: Any) -> Any:
-        """Return what to set in a thread that has none of ours, None for nothing."""
-        if one.ident in self._armed:
-            if one.function:
-                return None  # the target has set its own since: that stays
-            # An exception that is raised within such a function takes it out (call_trampoline in sysmodule.c).
-            self._note("recording was off for up to a second at a time: exceptions or the target took it out")
-            for subscription in self._subscriptions:
-                subscription.resume(one.ident, sys._current_frames().get(one.ident))
-            return self._armed[one.ident]
-        return self._first_function_for(one, installed)
+    def _again(self, one: Seen) -> tuple[int, Any] | None:
+        """Return what to set in a thread that has one of ours, None for nothing."""
+        setting = self._armed.get(one.ident)
+        # Taken from sys.gettrace and set again, it is called by another trampoline.
+        is_other = setting is not None and one.object == id(setting[1]) and one.function != setting[0]
+        return setting if is_other else None
 
-    def _first_function_for(self, one: Seen, installed: Any) -> Any:
-        """Return what to set in a thread that never had one of ours."""
-        if one.function not in (0, self._states.trampoline):
-            self._note("a C %s runs in thread %d, which is not recorded" % (self._slot.tool, one.ident))
-            return None
-        if one.function and installed is None:
-            return None  # it changes just now; the next poll looks again
-        if installed is None:
-            self._armed[one.ident] = self._functions.direct
-            return self._functions.direct
-        if self._functions.above is None:
-            self._note("a tracer of the target's own is set in thread %d, which is not recorded" % one.ident)
-            return None
-        self._replaced[one.ident] = installed
-        self._armed[one.ident] = self._functions.above(installed)
+    def _setting_for(self, one: Seen, installed: Any) -> tuple[int, Any] | None:
+        """Return what to set in a thread that has none of ours, None for nothing."""
+        if one.ident not in self._armed:
+            return self._first_setting_for(one, installed)
+        if one.function:
+            return None  # the target has set its own since: that stays
+        # An exception that is raised within such a function takes it out (call_trampoline in sysmodule.c).
+        self._note("recording was off for up to a second at a time: exceptions or the target took it out")
+        for subscription in self._subscriptions:
+            subscription.resume(one.ident, sys._current_frames().get(one.ident))
+        if self._replaced.pop(one.ident, None) is not None:
+            # So the target's own is out, too, and would be without us.
+            self._armed[one.ident] = self._alone(one.ident)
         return self._armed[one.ident]
+
+    def _first_setting_for(self, one: Seen, installed: Any) -> tuple[int, Any] | None:
+        """Return what to set in a thread that never had one of ours."""
+        if one.function == 0:
+            self._armed[one.ident] = self._alone(one.ident)
+            return self._armed[one.ident]
+        in_the_way = self._in_the_way(one, installed)
+        if in_the_way:
+            self._note("%s runs in thread %d, which is not recorded" % (in_the_way, one.ident))
+            return None
+        if installed is None:
+            return None  # it changes just now; the next poll looks again
+        self._replaced[one.ident] = (one.function, installed)
+        if one.function == self._states.trampoline:
+            self._armed[one.ident] = self._above(installed)
+        else:
+            self._note(
+                "%s, a tool written in C that was active already, is called by execd meanwhile: its times are too long"
+                % name_of(type(installed))
+            )
+            tool = self._states.caller(one.function, installed)
+            self._armed[one.ident] = self._above(tool, is_tool=True)
+        return self._armed[one.ident]
+
+    def _above(self, previous: Any, *, is_tool: bool = False) -> tuple[int, Any]:
+        """Return what calls a function of the target's own, too."""
+        return self._trampoline_above(), self._functions.above(previous, is_tool=is_tool)
+
+    def _alone(self, ident: int) -> tuple[int, Any]:
+        """Return what a thread is given that has none of the target's own."""
+        function = self._functions.after(ident)
+        is_direct = function is self._functions.direct
+        return (self._states.trampoline if is_direct else self._trampoline_above()), function
+
+    def _trampoline_above(self) -> int:
+        if not self._above_trampoline:
+            self._above_trampoline = self._states.trampoline_of(self._functions.above_slot)
+        return self._above_trampoline
+
+    def _in_the_way(self, one: Seen, installed: Any) -> str:
+        """Return what forbids to take the place of what a thread has, "" for nothing."""
+        tool = self._slot.tool
+        if one.function != self._states.trampoline:
+            is_forced = installed is not None and any(each.force for each in self._subscriptions)
+            return "" if is_forced else "a C " + tool
+        # An exception of the trace function's would take the profile function out: it has that one's trampoline.
+        profile = _hooks.get("profile")
+        if one.profile and (profile is None or one.profile not in profile.addresses()):
+            return "a tracer beside a profiler, both of the target's own,"
+        return ""
 
     def _remove(self) -> None:
         """Take the function out where it still is, and put back what was there."""
+        self._functions.close()
+        self._tell_missed()
         threading: Any = sys.modules.get("threading")
         if getattr(threading, self._slot.hook, None) is self._hook:
             setattr(threading, self._slot.hook, self._previous_hook)
-        self._states.set_functions(self._functions_before())
-        retired.extend([*self._functions.retire(), self._hook, *self._armed.values()])
+        self._states.set_functions(self._settings_before())
+        armed = [setting[1] for setting in self._armed.values()]
+        retired.extend(dict.fromkeys([*self._functions.retire(), self._hook, self._taken_over, *armed]))
         del retired[:-RETIRED_KEPT]
 
-    def _functions_before(self) -> dict[int, Any]:
+    def _settings_before(self) -> dict[int, tuple[int, Any] | None]:
         """Return what each thread that has one of ours had before, None for nothing."""
-        before: dict[int, Any] = {}
+        before: dict[int, tuple[int, Any] | None] = {}
         name = self._slot.name
+        hook = None if self._previous_hook is None else (self._states.trampoline, self._previous_hook)
         # A thread enters itself there and sets threading's function then; its number may have been another's.
         started = getattr(sys.modules.get("threading"), "_active", ())
         for one in self._states.look():
-            if one.object == id(self._armed.get(one.ident)):
+            if one.ident in self._armed and one.object == id(self._armed[one.ident][1]):
                 before[one.address] = self._replaced.get(one.ident)
             elif one.object == id(self._functions.direct):
                 before[one.address] = None
-            elif one.object == id(self._hook):
-                before[one.address] = self._previous_hook
+            elif one.object in (id(self._hook), id(self._taken_over)):
+                before[one.address] = hook
             elif one.object and one.ident in self._armed:
                 self._note(
                     "the target replaced its %s function in thread %d; recording ended there" % (name, one.ident)
@@ -160,25 +219,29 @@ class SlotHooks:
 
     def _refuse_foreign_functions(self) -> None:
         """Refuse to take the place of a function written in C, or of one that ours cannot call."""
-        trampoline = self._states.trampoline if self._functions.above is not None else 0
-        foreign = [one for one in self._states.look() if one.function not in (0, trampoline)]
+        foreign = [one for one in self._states.look() if one.function and one.object]
         objects = self._states.objects({one.address for one in foreign})
         for one in foreign:
-            where = "in thread %d" % one.ident
-            if one.function == self._states.trampoline:
-                self._refuse(where, objects.get(one.address))
-            kind = type(objects.get(one.address))
-            name = kind.__module__ + "." + kind.__name__
-            raise Refused("a %s written in C (%s) is active %s" % (self._slot.tool, name, where))
+            installed = objects.get(one.address)
+            in_the_way = self._in_the_way(one, installed)
+            if in_the_way and one.function != self._states.trampoline:
+                facts = (self._slot.tool, name_of(type(installed)), one.ident)
+                raise Refused("a %s written in C (%s) is active in thread %d; --force has it called from ours" % facts)
+            if in_the_way:
+                raise Refused("%s is set in thread %d" % (in_the_way, one.ident))
 
-    def _refuse(self, where: str, function: Any) -> NoReturn:
-        is_function = type(function) is type(join)
-        name = function.__code__.co_name if is_function else type(function).__qualname__
-        raise Refused("a %s of the target's own (%s) is set %s" % (self._slot.tool, name, where))
+    def _tell_missed(self) -> None:
+        for caveat in list(self._functions.missed):
+            self._note(caveat)
 
     def _note(self, caveat: str) -> None:
         for subscription in self._subscriptions:
             subscription.note(caveat)
+
+
+def name_of(kind: type) -> str:
+    """Return the name that a tool's type has in messages."""
+    return kind.__module__ + "." + kind.__name__
 
 
 # Those that somebody hears through, by the name of their slot.

@@ -24,6 +24,7 @@ has `wants` asked again whether lines of that code are to be told; other events 
 `wants(code, frame)`: whether lines of a frame of this code are to be told, asked at each call on 3.9 to 3.11, where
 untold lines cost nothing. Where it is not asked (3.12+) the line handler is told and returns `disable` itself.
 `disabled()`: the code objects in which a handler has returned `disable`, for whoever comes later; keep them alive.
+`force`: on 3.9 to 3.11, take the place of tools written in C, and call them.
 `resume(ident, frame)`: told of a thread, and where it is, that was not heard of for a while.
 
 On 3.9 to 3.11 a subscription with "line" hears "line" and "enter" alone, in their order, from the trace function; one
@@ -58,11 +59,13 @@ class Subscription:
         wants: Callable[[CodeType, FrameType], bool] | None = None,
         disabled: Callable[[], list[CodeType]] | None = None,
         resume: Callable[[int, FrameType | None], None] | None = None,
+        force: bool = False,
     ) -> None:
         self.handlers = handlers
         self.wants = wants or _always
         self.disabled = disabled or list
         self.resume = resume or _resume_nothing
+        self.force = force
         self.caveats: list[str] = []
         # Which of a thread's functions tells it, on 3.9 to 3.11.
         self.slot = ""
@@ -86,8 +89,9 @@ class Subscription:
     def remove(self) -> None:
         """Hear no more; the others go on."""
         if self._joined:
-            self._joined = False
+            # Noted after it is done: a child forked in between does it again.
             shared.leave(self)
+            self._joined = False
             # They hold whoever holds us.
             self.handlers = lambda _depth, _disable: {}
             self.wants, self.disabled, self.resume = _never, list, _resume_nothing

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # sizeof(PyThreadState) is 280 to 360 in 3.9 to 3.11; the fields that we look for lie within the first 192 bytes.
 _WORDS_LOOKED_AT = 24
+# What trampolines say for the numbers of events (pystate.h: PyTrace_CALL is 0).
+EVENTS = ("call", "exception", "line", "return", "c_call", "c_exception", "c_return", "opcode")
 
 
 class NoThreadStates(Refused):
@@ -49,15 +51,20 @@ class Slot:
 
 
 class Seen:
-    """A thread state at one instant: where it is, whose, and what is in its slot: a C function, an object's address."""
+    """A thread state at one instant: where it is, whose, and what is in its slot: a C function, an object's address.
 
-    __slots__ = ("address", "function", "ident", "object")
+    Attributes:
+        profile: of the slot of lines, the address of the object in the other one.
+    """
 
-    def __init__(self, address: int, ident: int, function: int, slot_object: int) -> None:
+    __slots__ = ("address", "function", "ident", "object", "profile")
+
+    def __init__(self, address: int, ident: int, function: int, slot_object: int, profile: int) -> None:
         self.address = address
         self.ident = ident
         self.function = function
         self.object = slot_object
+        self.profile = profile
 
 
 class ThreadStates:
@@ -90,7 +97,9 @@ class ThreadStates:
         self._set = self._function(slot.setter, self._pointer, self._pointer, self._object)
         self._clear = self._function(slot.setter, self._pointer, self._pointer, self._pointer)
         self._own = self._function("PyThreadState_Get")()
-        self._object_word = self._find_word(slot)
+        self._is_trace = slot.name == "trace"
+        self._object_word, self.trampoline = self._find(slot)
+        self._own_state = self._function("PyThreadState_Get")
         self._ident_word = self._own_words().index(originals.current_thread_id())
 
     def look(self) -> list[Seen]:
@@ -102,7 +111,8 @@ class ThreadStates:
         for address, copy in copies:
             words = memoryview(copy).cast("Q")
             function, slot_object = words[self._object_word - 2], words[self._object_word]
-            found.append(Seen(address, words[self._ident_word], function, slot_object))
+            profile = words[self._object_word - 1] if self._is_trace else 0
+            found.append(Seen(address, words[self._ident_word], function, slot_object, profile))
         return found
 
     def objects(self, addresses: set[int]) -> dict[int, Any]:
@@ -115,16 +125,35 @@ class ThreadStates:
         except ValueError:
             return {}
 
-    def set_functions(self, functions: dict[int, Any]) -> None:
-        """Set Python functions on states that are still there; None takes away what is there."""
-        taken = {address for address, function in functions.items() if function is None}
-        given = functions.keys() - taken
-        chosen, again = itertools.tee(filter(given.__contains__, self._walk()))
+    def set_functions(self, settings: dict[int, tuple[int, Any] | None]) -> None:
+        """Set what states have that are still there: C function and object; None takes away what is there."""
+        taken = {address for address, setting in settings.items() if setting is None}
+        functions = {address: setting[0] for address, setting in settings.items() if setting is not None}
+        objects = {address: setting[1] for address, setting in settings.items() if setting is not None}
+        chosen, again, once_more = itertools.tee(filter(functions.__contains__, self._walk()), 3)
         with NoCollection():
-            list(map(self._set, chosen, itertools.repeat(self.trampoline), map(functions.__getitem__, again)))
+            list(map(self._set, chosen, map(functions.__getitem__, again), map(objects.__getitem__, once_more)))
         nothing = itertools.repeat(None)
         with NoCollection():
             list(map(self._clear, filter(taken.__contains__, self._walk()), nothing, nothing))
+
+    def set_own(self, setting: tuple[int, Any]) -> None:
+        """Set what the calling thread has."""
+        self._set(self._own_state(), *setting)
+
+    def trampoline_of(self, name: str) -> int:
+        """Return the trampoline that belongs to a slot's name."""
+        return self._find(Slot(name))[1]
+
+    def caller(self, function: int, slot_object: Any) -> Any:
+        """Return a Python function that calls a C function of a tool's with its object, as the interpreter does."""
+        call = self._prototype("tool", self._object, self._object, self._pointer, self._object)(function)
+        numbers = {name: number for number, name in enumerate(EVENTS)}
+
+        def call_tool(frame: FrameType, event: str, argument: Any) -> None:
+            call(slot_object, frame, numbers[event], argument)
+
+        return call_tool
 
     def _walk(self) -> Iterator[int]:
         """Return an iterator over the addresses; nothing of it is done before it is consumed, and then all in C."""
@@ -133,16 +162,22 @@ class ThreadStates:
         return itertools.takewhile(bool, itertools.accumulate(itertools.chain(heads, itertools.repeat(0)), self._next))
 
     def _function(self, name: str, *arguments: Any) -> Any:
+        return self._prototype(name, *arguments)(self._ctypes.dlsym(self._library, name))
+
+    def _prototype(self, name: str, *arguments: Any) -> Any:
+        """Return the type of C functions that keep the GIL and may raise."""
         flags = self._ctypes.FUNCFLAG_CDECL | self._ctypes.FUNCFLAG_PYTHONAPI
         members = {"_flags_": flags, "_restype_": self._pointer, "_argtypes_": arguments}
-        prototype = type(name, (self._ctypes.CFuncPtr,), members)
-        return prototype(self._ctypes.dlsym(self._library, name))
+        return type(name, (self._ctypes.CFuncPtr,), members)
 
     def _own_words(self) -> list[int]:
         return list(self._words.from_address(self._own))
 
-    def _find_word(self, slot: Slot) -> int:
-        """Find the slot's object in our own thread state; its C function is two words before it (cpython/pystate.h)."""
+    def _find(self, slot: Slot) -> tuple[int, int]:
+        """Find a slot's object in our own thread state, by word, and its C function two words before it.
+
+        cpython/pystate.h: the functions of profile and trace, then their objects.
+        """
 
         def probe(_frame: FrameType, _event: str, _argument: Any) -> None:
             """Stand for a function; it is told of the next lines here."""
@@ -152,8 +187,7 @@ class ThreadStates:
         words = self._own_words()
         slot.set(previous)
         index = words.index(id(probe))
-        self.trampoline = words[index - 2]
-        return index
+        return index, words[index - 2]
 
 
 class NoCollection:

@@ -7,7 +7,7 @@ max_memory_bytes. What a code object's or a thread's events are worth is decided
 from __future__ import annotations
 
 import sys
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
 
 from execd_agent import compat
 from execd_agent.collectors.glob import matches
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DEFAULT_MAX_BYTES = 32 << 20
+# Of one core, by the agent's thread; the daemon ends sessions that take 5%, and looks for new threads cost some.
+_TAKEN_SHARE = 0.04
 
 
 class Trace:
@@ -35,9 +37,13 @@ class Trace:
         self._ring = Ring(
             perf_counter_ns, max_bytes, None if limit is None else int(limit), self._is_wanted, self._is_wanted_thread
         )
-        self._subscription = Subscription(self._handlers, wants=self._wants, disabled=lambda: self._ring.unwanted)
+        self._subscription = Subscription(
+            self._handlers, wants=self._wants, disabled=lambda: self._ring.unwanted, force=bool(options.get("force"))
+        )
         self._started_ns = perf_counter_ns()
         self._ended_ns = 0
+        # When events may be taken again, see `take`.
+        self._due_ns = 0
 
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
@@ -54,9 +60,16 @@ class Trace:
         """Look for threads that nothing told us of."""
         self._subscription.poll()
 
-    def take(self, received: int) -> bytes:
-        """Return the events from number `received` on that there are by now, as many as one answer has."""
-        return self._table(self._ring.hold(received))
+    def take(self, received: int, *, is_paced: bool = False) -> bytes:
+        """Return the events from number `received` on that there are by now, as many as one answer has.
+
+        Those that are paced take a small share of a core together: where one comes too early there are none in it.
+        """
+        now_ns, began_ns = perf_counter_ns(), thread_time_ns()
+        table = self._table(self._ring.hold(received, is_due=not is_paced or now_ns >= self._due_ns))
+        if now_ns >= self._due_ns:
+            self._due_ns = now_ns + int((thread_time_ns() - began_ns) / _TAKEN_SHARE)
+        return table
 
     def snapshot(self) -> bytes:
         """Return all events that are not known to have been received; they stay."""

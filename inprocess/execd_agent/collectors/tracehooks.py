@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from execd_agent import originals
+from execd_agent.collectors.beside import Beside
 from execd_agent.collectors.fanout import DISABLE, nothing, to_all
 
 TYPE_CHECKING = False
@@ -61,19 +62,43 @@ def make_trace_function(wants: Any) -> tuple[Any, Any, Any, Any]:  # noqa: C901 
 
 
 class TraceFunctions:
-    """The trace function as threads and frames have it."""
+    """The trace function as threads and frames have it, or beside one of the target's own."""
 
-    # It does not go above one of the target's own: its frames would have ours, and not what it gave them.
-    above = None
+    # The slot whose trampoline calls what stands beside another: it hears every event.
+    above_slot = "profile"
 
     def __init__(self) -> None:
         self._subscriptions: list[Subscription] = []
         self.direct, self._local, self._redirect, self._retire = make_trace_function(self._wants)
+        self._beside = Beside()
+        self.missed = self._beside.missed
+
+    def above(self, previous: Any, *, is_tool: bool = False) -> Any:
+        """Return a function that calls the target's own one too, or a tool's written in C."""
+        return self._beside.beside(previous, is_tool=is_tool)
+
+    def after(self, ident: int) -> Any:
+        """Return what a thread is given that has none of the target's own now, and may have had."""
+        own = (None, self._local)
+        frame: FrameType | None = sys._current_frames().get(ident)
+        while frame is not None and frame.f_trace in own:
+            frame = frame.f_back
+        # What the target left there must not be called any more.
+        return self.direct if frame is None else self._beside.alone
+
+    def hook(self, previous: Any, take_over: Any) -> Any:
+        """Return what threads to come are given where the target has set a function for them, see `Beside.first`."""
+        return self._beside.first(previous, take_over)
+
+    def close(self) -> None:
+        """Take over no thread any more."""
+        self._beside.close()
 
     def redirect(self, subscriptions: list[Subscription]) -> None:
         """Call the handlers of these from now on, also in frames that run."""
         self._subscriptions = list(subscriptions)
         self._redirect(to_all(subscriptions, ("enter", "line"), 2, DISABLE))
+        self._beside.redirect(subscriptions)
 
     def reach(self, idents: set[int]) -> None:
         """Have the lines of frames told that run already."""
@@ -95,7 +120,8 @@ class TraceFunctions:
                 frame = frame.f_back
         self._subscriptions = []
         self._retire()
-        return [self.direct, self._local]
+        self._beside.redirect([])
+        return [self.direct, self._local, self._beside.alone]
 
     def _wants(self, code: CodeType, frame: FrameType) -> bool:
         # Not any() of a generator: each step of it would be one more call, at each call of the target's.

@@ -113,13 +113,14 @@ class Ring:
             rows[line] = len(self.rows) - 1
             return rows[line]
 
-    def hold(self, received: int) -> list[Any]:
+    def hold(self, received: int, *, is_due: bool = True) -> list[Any]:
         """Forget the events before number `received`, and return those that come next, as many as one answer has.
 
-        An answer may not have arrived: its events are held until a later request says that they have.
+        An answer may not have arrived: its events are held until a later request says that they have. Where it is not
+        due no others are returned.
         """
         self._forget(received)
-        if not self.held:
+        if not self.held and is_due:
             count = min(len(self.events), MOST_TAKEN * ITEMS)
             self.held = self.events[:count]
             del self.events[:count]

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/profiles.proto\x12\x08\x65xecd.v1\"\xaf\x01\n\x07Profile\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x11\n\tcollector\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nstarted_at\x18\x06 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x07 \x01(\x01\x12\r\n\x05nodes\x18\x08 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\t \x01(\x04\x12\x0b\n\x03pid\x18\n \x01(\x05\"5\n\x13ListProfilesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\";\n\x14ListProfilesResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"\x1c\n\x0cProfileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\'\n\x14\x44\x65leteProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\";\n\x15\x44\x65leteProfileResponse\x12\"\n\x07profile\x18\x01 \x01(\x0b\x32\x11.execd.v1.Profile2\xda\x01\n\x08Profiles\x12\x45\n\x04List\x12\x1d.execd.v1.ListProfilesRequest\x1a\x1e.execd.v1.ListProfilesResponse\x12<\n\x03Get\x12\x1b.execd.v1.GetProfileRequest\x1a\x16.execd.v1.ProfileChunk0\x01\x12I\n\x06\x44\x65lete\x12\x1e.execd.v1.DeleteProfileRequest\x1a\x1f.execd.v1.DeleteProfileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/profiles.proto\x12\x08\x65xecd.v1\"\xaf\x01\n\x07Profile\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x11\n\tcollector\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nstarted_at\x18\x06 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x07 \x01(\x01\x12\r\n\x05nodes\x18\x08 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\t \x01(\x04\x12\x0b\n\x03pid\x18\n \x01(\x05\"5\n\x13ListProfilesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\";\n\x14ListProfilesResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"\x1c\n\x0cProfileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\'\n\x14\x44\x65leteProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\";\n\x15\x44\x65leteProfileResponse\x12\"\n\x07profile\x18\x01 \x01(\x0b\x32\x11.execd.v1.Profile\"G\n\x0bImportChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\"5\n\x0eImportResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile2\x97\x02\n\x08Profiles\x12\x45\n\x04List\x12\x1d.execd.v1.ListProfilesRequest\x1a\x1e.execd.v1.ListProfilesResponse\x12<\n\x03Get\x12\x1b.execd.v1.GetProfileRequest\x1a\x16.execd.v1.ProfileChunk0\x01\x12I\n\x06\x44\x65lete\x12\x1e.execd.v1.DeleteProfileRequest\x1a\x1f.execd.v1.DeleteProfileResponse\x12;\n\x06Import\x12\x15.execd.v1.ImportChunk\x1a\x18.execd.v1.ImportResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEPROFILEREQUEST']._serialized_end=442
   _globals['_DELETEPROFILERESPONSE']._serialized_start=444
   _globals['_DELETEPROFILERESPONSE']._serialized_end=503
-  _globals['_PROFILES']._serialized_start=506
-  _globals['_PROFILES']._serialized_end=724
+  _globals['_IMPORTCHUNK']._serialized_start=505
+  _globals['_IMPORTCHUNK']._serialized_end=576
+  _globals['_IMPORTRESPONSE']._serialized_start=578
+  _globals['_IMPORTRESPONSE']._serialized_end=631
+  _globals['_PROFILES']._serialized_start=634
+  _globals['_PROFILES']._serialized_end=913
 # @@protoc_insertion_point(module_scope)

@@ -43,7 +43,7 @@ class Profile(google.protobuf.message.Message):
     collector: builtins.str
     """"calls"."""
     reason: builtins.str
-    """Why it was stored: "snapshot", "checkpoint" or "final"."""
+    """Why it was stored: "snapshot", "checkpoint", "final" or "imported"."""
     started_at: builtins.float
     """Start and end of the span that it covers, seconds since the epoch."""
     ended_at: builtins.float
@@ -53,7 +53,7 @@ class Profile(google.protobuf.message.Message):
     stored_bytes: builtins.int
     """Bytes on disk."""
     pid: builtins.int
-    """The target's process id."""
+    """The target's process id; 0 of one that was imported."""
     def __init__(
         self,
         *,
@@ -188,3 +188,53 @@ class DeleteProfileResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["profile", b"profile"]) -> None: ...
 
 Global___DeleteProfileResponse: typing_extensions.TypeAlias = DeleteProfileResponse
+
+@typing.final
+class ImportChunk(google.protobuf.message.Message):
+    """A piece of a file to import."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: builtins.int
+    FILE_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The bytes; 256 KiB at most."""
+    file: builtins.str
+    """Only in the first piece of a file: its name."""
+    size: builtins.int
+    """There too: how many bytes it has."""
+    format: builtins.str
+    """There too: "pstats", "trace-counts" or "tracemalloc"; empty: as its content tells."""
+    def __init__(
+        self,
+        *,
+        data: builtins.bytes = ...,
+        file: builtins.str = ...,
+        size: builtins.int = ...,
+        format: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "file", b"file", "format", b"format", "size", b"size"]) -> None: ...
+
+Global___ImportChunk: typing_extensions.TypeAlias = ImportChunk
+
+@typing.final
+class ImportResponse(google.protobuf.message.Message):
+    """What was imported."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROFILES_FIELD_NUMBER: builtins.int
+    @property
+    def profiles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Profile]:
+        """In the order of the files; a file of several collectors' results gives several."""
+
+    def __init__(
+        self,
+        *,
+        profiles: collections.abc.Iterable[Global___Profile] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["profiles", b"profiles"]) -> None: ...
+
+Global___ImportResponse: typing_extensions.TypeAlias = ImportResponse

@@ -50,6 +50,11 @@ class ProfilesStub(object):
                 request_serializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileResponse.FromString,
                 _registered_method=True)
+        self.Import = channel.stream_unary(
+                '/execd.v1.Profiles/Import',
+                request_serializer=execd__api_dot_v1_dot_profiles__pb2.ImportChunk.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_profiles__pb2.ImportResponse.FromString,
+                _registered_method=True)
 
 
 class ProfilesServicer(object):
@@ -77,6 +82,14 @@ class ProfilesServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Import(self, request_iterator, context):
+        """Stores what files of the standard library's own tools hold, all or none. The pieces of a file follow each other;
+        a file may have 64 MiB, all together 256 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProfilesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_ProfilesServicer_to_server(servicer, server):
                     servicer.Delete,
                     request_deserializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileResponse.SerializeToString,
+            ),
+            'Import': grpc.stream_unary_rpc_method_handler(
+                    servicer.Import,
+                    request_deserializer=execd__api_dot_v1_dot_profiles__pb2.ImportChunk.FromString,
+                    response_serializer=execd__api_dot_v1_dot_profiles__pb2.ImportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class Profiles(object):
             '/execd.v1.Profiles/Delete',
             execd__api_dot_v1_dot_profiles__pb2.DeleteProfileRequest.SerializeToString,
             execd__api_dot_v1_dot_profiles__pb2.DeleteProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Import(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/execd.v1.Profiles/Import',
+            execd__api_dot_v1_dot_profiles__pb2.ImportChunk.SerializeToString,
+            execd__api_dot_v1_dot_profiles__pb2.ImportResponse.FromString,
             options,
             channel_credentials,
             insecure,

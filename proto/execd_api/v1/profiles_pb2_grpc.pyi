@@ -73,7 +73,23 @@ _ProfilesDeleteType = typing_extensions.TypeVar(
     ],
 )
 
-class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _ProfilesDeleteType]):
+_ProfilesImportType = typing_extensions.TypeVar(
+    '_ProfilesImportType',
+    grpc.StreamUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.ImportChunk,
+        execd_api.v1.profiles_pb2.ImportResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.ImportChunk,
+        execd_api.v1.profiles_pb2.ImportResponse,
+    ],
+    default=grpc.StreamUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.ImportChunk,
+        execd_api.v1.profiles_pb2.ImportResponse,
+    ],
+)
+
+class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _ProfilesDeleteType, _ProfilesImportType]):
     """Lists, hands out and deletes stored profiles."""
 
     @typing.overload
@@ -89,6 +105,10 @@ class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _Profiles
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.profiles_pb2.DeleteProfileRequest,
             execd_api.v1.profiles_pb2.DeleteProfileResponse,
+        ],
+        grpc.StreamUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.ImportChunk,
+            execd_api.v1.profiles_pb2.ImportResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -106,6 +126,10 @@ class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _Profiles
             execd_api.v1.profiles_pb2.DeleteProfileRequest,
             execd_api.v1.profiles_pb2.DeleteProfileResponse,
         ],
+        grpc.aio.StreamUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.ImportChunk,
+            execd_api.v1.profiles_pb2.ImportResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     List: _ProfilesListType
@@ -116,6 +140,11 @@ class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _Profiles
 
     Delete: _ProfilesDeleteType
     """Removes a stored profile."""
+
+    Import: _ProfilesImportType
+    """Stores what files of the standard library's own tools hold, all or none. The pieces of a file follow each other;
+    a file may have 64 MiB, all together 256 MiB.
+    """
 
 ProfilesAsyncStub: typing_extensions.TypeAlias = ProfilesStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -129,6 +158,10 @@ ProfilesAsyncStub: typing_extensions.TypeAlias = ProfilesStub[
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.profiles_pb2.DeleteProfileRequest,
         execd_api.v1.profiles_pb2.DeleteProfileResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.ImportChunk,
+        execd_api.v1.profiles_pb2.ImportResponse,
     ],
 ]
 
@@ -158,5 +191,15 @@ class ProfilesServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.profiles_pb2.DeleteProfileResponse, collections.abc.Awaitable[execd_api.v1.profiles_pb2.DeleteProfileResponse]]:
         """Removes a stored profile."""
+
+    @abc.abstractmethod
+    def Import(
+        self,
+        request_iterator: _MaybeAsyncIterator[execd_api.v1.profiles_pb2.ImportChunk],
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.profiles_pb2.ImportResponse, collections.abc.Awaitable[execd_api.v1.profiles_pb2.ImportResponse]]:
+        """Stores what files of the standard library's own tools hold, all or none. The pieces of a file follow each other;
+        a file may have 64 MiB, all together 256 MiB.
+        """
 
 def add_ProfilesServicer_to_server(servicer: ProfilesServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

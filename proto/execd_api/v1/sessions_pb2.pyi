@@ -315,17 +315,21 @@ class SnapshotRequest(google.protobuf.message.Message):
 
     SESSION_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
+    CONFIRMED_FIELD_NUMBER: builtins.int
     session: builtins.str
     """A session, a name, a PID (every session on it); empty: the only running session."""
     name: builtins.str
     """A name for the snapshot, or empty."""
+    confirmed: builtins.bool
+    """Also where it holds a process up for over half a second, by its agent's estimate: one of many traced blocks."""
     def __init__(
         self,
         *,
         session: builtins.str = ...,
         name: builtins.str = ...,
+        confirmed: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "session", b"session"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["confirmed", b"confirmed", "name", b"name", "session", b"session"]) -> None: ...
 
 Global___SnapshotRequest: typing_extensions.TypeAlias = SnapshotRequest
 

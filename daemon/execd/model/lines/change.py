@@ -1,20 +1,24 @@
 """Comparison of two profiles of lines: which lines came to run, and which ran more.
 
-As in `change.py`: profiles of one session differ by what happened between, those of two compare per second. Lines that
-were only marked compare by whether they ran.
+As in `change.py`: profiles of one session differ by what happened between, those of two compare per second, and those
+of files as they are. Lines that were only marked compare by whether they ran.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from execd.errors import UsageError
-from execd.model.change import Kind
+from execd.model.change import Kind, compares_per_second
 from execd.model.lines.listing import counts_by_file
 
 if TYPE_CHECKING:
-    from execd.model.profile import Header, Profile
+    from collections.abc import Collection
+
+    from execd.model.profile import Profile
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def compare_lines(earlier: Profile, later: Profile) -> LineComparison:
         UsageError: they are of two sessions, and one covers no time.
     """
     is_marked = later.header.collector == "cover"
-    per_second = not is_marked and not of_one_session(earlier.header, later.header)
+    per_second = not is_marked and compares_per_second(earlier.header, later.header)
     before, after = _rates(earlier, per_second=per_second), _rates(later, per_second=per_second)
     changes = [
         LineChange(_kind(place, before, after), *place, before.get(place, 0), after.get(place, 0))
@@ -61,9 +65,10 @@ def compare_lines(earlier: Profile, later: Profile) -> LineComparison:
     return LineComparison(per_second, tuple(changes))
 
 
-def of_one_session(earlier: Header, later: Header) -> bool:
-    """Return whether two profiles are of one recording."""
-    return bool(later.session) and (earlier.session, earlier.pid) == (later.session, later.pid)
+def came_and_went(before: Collection[T], after: Collection[T], *, of_one_session: bool) -> list[tuple[Kind, T]]:
+    """Return what came, and what is missing, which what was recorded cannot be in one session; in their order."""
+    gone = [] if of_one_session else [one for one in before if one not in after]
+    return [*((Kind.NEW, one) for one in after if one not in before), *((Kind.GONE, one) for one in gone)]
 
 
 def _kind(place: tuple[str, int], before: dict[tuple[str, int], float], after: dict[tuple[str, int], float]) -> Kind:

@@ -9,7 +9,7 @@ from execd.model.lines.listing import is_file
 from execd.reports.escape import visible
 from execd.reports.lines.files import chosen, text_of
 from execd.reports.lines.listing import source_line
-from execd.reports.names import span
+from execd.reports.names import plain_basis, span
 from execd.reports.text import origin
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     counts = [change.kind.value for change in changes]
     kinds = ", ".join(f"{counts.count(kind)} {kind}" for kind in ("new", "gone", "more", "less"))
     texts = Texts(earlier, later, options)
-    how = "per second of each" if comparison.per_second else "what happened between"
+    how = "per second of each" if comparison.per_second else plain_basis(earlier.header, later.header)
     lines = [*origin(later.header), compared_with(earlier.header, how), f"Lines: {kinds}", ""]
     if changes:
         lines.append(_PER_SECOND_TITLE if comparison.per_second else _BETWEEN_TITLE)

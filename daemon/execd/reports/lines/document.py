@@ -3,7 +3,7 @@
 Schema 1, an object in ASCII with these fields:
 
     schema      1
-    report      "lines" or "line-change"
+    report      "lines" or "lines_change"
     profile     what is reported, as in the report on functions (document.py)
     totals      lines (that can run, in the files of the profile), hit (those that ran), hits (how often, in all)
     files       by path, each: path, module, digest (SHA-256 of the source; empty where it was not stored), problem
@@ -13,7 +13,7 @@ Schema 1, an object in ASCII with these fields:
 A change has instead of totals and files:
 
     earlier     the header of the earlier profile
-    per_second  whether hits are per second; else they are plain counts of one session
+    per_second  whether hits are per second; else they are plain counts, of one session or of files
     changes     new, gone, more, less, each: kind, file, line, text (null where there is none), earlier, later, delta
 """
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from execd.model.lines.change import compare_lines
-from execd.reports.document import SCHEMA, encoded, origin_json
+from execd.reports.document import encoded, head
 from execd.reports.lines.comparison import Texts, shown_changes
 from execd.reports.lines.files import reported
 
@@ -38,15 +38,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     files = [_file(file) for file in reported(profile, options)]
     totals = {name: sum(file[name] for file in files) for name in ("lines", "hit")}
     totals["hits"] = sum(count for file in files for _, count in file["hits"])
-    return encoded(
-        {
-            "schema": SCHEMA,
-            "report": "lines",
-            "profile": origin_json(profile.header),
-            "totals": totals,
-            "files": files,
-        }
-    )
+    return encoded({**head("lines", profile.header), "totals": totals, "files": files})
 
 
 def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
@@ -56,10 +48,7 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
     changes = shown_changes(comparison.changes, earlier, later, options)
     return encoded(
         {
-            "schema": SCHEMA,
-            "report": "line-change",
-            "profile": origin_json(later.header),
-            "earlier": origin_json(earlier.header),
+            **head("lines", later.header, earlier.header),
             "per_second": comparison.per_second,
             "changes": [_change(change, texts) for change in changes],
         }

@@ -19,7 +19,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from execd.model.memory.statistics import differences, statistics
-from execd.reports.document import origin_json
+from execd.reports.document import head
 from execd.reports.escape import valid
 from execd.reports.memory.options import chosen_blocks, memory_options
 from execd.reports.selection import limited
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from execd.reports.memory.options import MemoryOptions
     from execd.reports.options import ReportOptions
 
-_SCHEMA = 1
-
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return the statistics as a JSON document.
@@ -45,7 +43,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     asked = memory_options(options)
     blocks = chosen_blocks(profile, options, asked)
     found = limited(statistics(blocks, asked.group, cumulative=asked.cumulative), _text, options.limits)
-    document = _document("memory", profile, asked, blocks)
+    document = {**head("memory", profile.header), **_asked(asked, blocks)}
     document["statistics"] = [{"frames": _frames(one.place), "size": one.size, "count": one.count} for one in found]
     return json.dumps(document).encode()
 
@@ -60,8 +58,7 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
     blocks = chosen_blocks(later, options, asked)
     before = chosen_blocks(earlier, options, asked)
     found = limited(differences(before, blocks, asked.group, cumulative=asked.cumulative), _text, options.limits)
-    document = _document("memory_change", later, asked, blocks)
-    document["earlier"] = origin_json(earlier.header)
+    document = {**head("memory", later.header, earlier.header), **_asked(asked, blocks)}
     document["statistics"] = [
         {
             "frames": _frames(one.place),
@@ -76,12 +73,9 @@ def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> b
     return json.dumps(document).encode()
 
 
-def _document(report: str, profile: Profile, asked: MemoryOptions, blocks: Iterable[Blocks]) -> dict[str, Any]:
+def _asked(asked: MemoryOptions, blocks: Iterable[Blocks]) -> dict[str, Any]:
     sums = [(one.count, one.size) for one in blocks]
     return {
-        "schema": _SCHEMA,
-        "report": report,
-        "profile": origin_json(profile.header),
         "by": asked.group.value,
         "cumulative": asked.cumulative,
         "totals": {"count": sum(count for count, _ in sums), "size": sum(size for _, size in sums)},

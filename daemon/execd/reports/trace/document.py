@@ -18,7 +18,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from execd.model.collector import TraceKind
-from execd.reports.document import SCHEMA, encoded, origin_json
+from execd.reports.document import encoded, head
 
 if TYPE_CHECKING:
     from execd.model.profile import Location, Profile
@@ -30,11 +30,9 @@ _END = b"\n}\n"
 def render(profile: Profile, _options: ReportOptions) -> bytes:
     """Return the report as a JSON document."""
     times, kinds, lost = (profile.column(name).tolist() for name in ("time_ns", "kind", "lost"))
-    head = encoded(
+    begun = encoded(
         {
-            "schema": SCHEMA,
-            "report": "trace",
-            "profile": origin_json(profile.header),
+            **head("trace", profile.header),
             "totals": {
                 "lines": kinds.count(TraceKind.LINE),
                 "calls": kinds.count(TraceKind.CALL),
@@ -52,7 +50,7 @@ def render(profile: Profile, _options: ReportOptions) -> bytes:
         "lost": lost,
     }
     # A number a line, as in the rest, would be five million lines.
-    return head.removesuffix(_END) + b',\n  "events": ' + json.dumps(events).encode() + _END
+    return begun.removesuffix(_END) + b',\n  "events": ' + json.dumps(events).encode() + _END
 
 
 def _place(profile: Profile, location: Location) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from execd.errors import ProfileCorrupt
 from execd.model.collector import TRACE
 from execd.model.profile import Header
 from execd.sessions.stream.log import EventLog
-from execd.sessions.stream.sources import TargetSources
+from execd.sessions.stream.sources import TracedTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ class Feed:
         self._now_ns = 0
         self._files: set[str] = set()
         self._caveats: tuple[str, ...] = ()
-        self._sources = TargetSources(pid)
+        self._sources = TracedTexts(pid)
         self._limit = options.get("limit_events")
 
     @property
@@ -93,8 +93,12 @@ class Feed:
 
     def profile(self, session: str, header: Header) -> Profile:
         """Return what a session has heard of."""
+        return self.taken(session, header)()
+
+    def taken(self, session: str, header: Header) -> Callable[[], Profile]:
+        """Take what a session has heard of, and return what makes a profile of it, without the target's lock."""
         caveats = tuple(dict.fromkeys((*header.caveats, *self._caveats)))
-        return self.logs[session].profile(replace(header, started_at=self._opened[session], caveats=caveats))
+        return self.logs[session].taken(replace(header, started_at=self._opened[session], caveats=caveats))
 
 
 def _figure(batch: Profile, name: str) -> int:

@@ -10,6 +10,7 @@ import threading
 from array import array
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from execd.errors import ProfileCorrupt
@@ -114,27 +115,15 @@ class EventLog:
             part = next(part for part in self._parts if part.ends[-1] > number)
             return part.after(number, most)
 
-    def profile(self, header: Header) -> Profile:
-        """Return what is kept, as nodes in the order of the events, and in the header how many are missing."""
-        kept = Rows()
+    def taken(self, header: Header) -> Callable[[], Profile]:
+        """Take a copy of what is kept, and return what makes a profile of it: without this log, in its own time."""
         with self._changed:
-            for part in ([self._missing()] if self._passed else []) + list(self._parts):
-                kept.extend(part)
-            functions, locations, passed = tuple(self.functions), tuple(self.locations), self._passed
-            labels = tuple(self.labels) or (Label(0, "", header.pid),)
-        lost = kept.lost(0)
-        figures = (kept.times, array("q", kept.kinds), array("q", lost))
-        columns = zip(TRACE.columns, figures, strict=True)
-        return Profile(
-            header=replace(header, lost=_losses(passed, sum(lost) - passed)),
-            functions=functions,
-            locations=locations,
-            labels=labels,
-            parents=array("i", [ROOT]) * len(kept),
-            node_locations=kept.locations,
-            node_labels=kept.labels,
-            columns=tuple(Column(name, unit, values) for (name, unit), values in columns),
-        )
+            parts = [self._missing()] if self._passed else []
+            rows = Rows()
+            for part in (*parts, *self._parts):
+                rows.extend(part)
+            names = tuple(self.functions), tuple(self.locations), tuple(self.labels) or (Label(0, "", header.pid),)
+            return partial(_profile, header, rows, names, self._passed)
 
     def _append(self, rows: Rows) -> None:
         if not rows:
@@ -172,6 +161,29 @@ class EventLog:
             number = self._known[label] = len(self.labels)
             self.labels.append(label if number < _MAX_LABELS - 1 else replace(label, thread_id=0, thread_name=_OTHERS))
         return number
+
+
+def _profile(
+    header: Header,
+    rows: Rows,
+    names: tuple[tuple[Function, ...], tuple[Location, ...], tuple[Label, ...]],
+    passed: int,
+) -> Profile:
+    """Return rows as nodes in the order of the events, and in the header how many are missing."""
+    functions, locations, labels = names
+    lost = rows.lost(0)
+    figures = (rows.times, array("q", rows.kinds), array("q", lost))
+    columns = zip(TRACE.columns, figures, strict=True)
+    return Profile(
+        header=replace(header, lost=_losses(passed, sum(lost) - passed)),
+        functions=functions,
+        locations=locations,
+        labels=labels,
+        parents=array("i", [ROOT]) * len(rows),
+        node_locations=rows.locations,
+        node_labels=rows.labels,
+        columns=tuple(Column(name, unit, values) for (name, unit), values in columns),
+    )
 
 
 def _losses(older: int, too_fast: int) -> dict[str, int]:

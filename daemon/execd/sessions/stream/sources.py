@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from pathlib import Path
 
-from execd.attach.rootfs import open_in_root
-from execd.errors import ExecdError, UsageError
+from execd.errors import ExecdError
 from execd.model.lines.text import read_text
+from execd.sessions.sourcefiles import read_source
 
 # A file of 100,000 lines takes half of it.
 _MAX_FILE_BYTES = 8 << 20
@@ -18,7 +16,7 @@ _MAX_FILE_BYTES = 8 << 20
 _KEPT_BYTES = 16 << 20
 
 
-class TargetSources:
+class TracedTexts:
     """The source files of one target, each read when a line of it is first wanted. For any thread.
 
     Args:
@@ -30,7 +28,6 @@ class TargetSources:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._folder = _working_folder(pid)
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
         self.kept_bytes = 0
@@ -46,9 +43,10 @@ class TargetSources:
 
     def _keep(self, path: str) -> None:
         size, lines = 0, tuple[str, ...]()
-        with suppress(OSError, ExecdError, ValueError):
-            data = self._read(os.path.join(self._folder, path))  # noqa: PTH118 - a target's path, never ours
-            size, lines = len(data), read_text(data).lines
+        with suppress(ExecdError):
+            data = read_source(self._pid, path)
+            if len(data) <= _MAX_FILE_BYTES:
+                size, lines = len(data), read_text(data).lines
         # An entry of a file that cannot be read takes room too.
         size += len(path) + 500
         self._kept[path] = size, lines
@@ -56,20 +54,3 @@ class TargetSources:
         while self.kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
             _, (gone, _) = self._kept.popitem(last=False)
             self.kept_bytes -= gone
-
-    def _read(self, path: str) -> bytes:
-        descriptor = open_in_root(self._pid, path)
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise UsageError(f"a source file of over {_MAX_FILE_BYTES >> 20} MiB")
-        return data
-
-
-def _working_folder(pid: int) -> str:
-    """Return the target's working directory as it names it: relative names of its code count from there."""
-    try:
-        root, folder = (os.fspath(Path(f"/proc/{pid}/{name}").readlink()) for name in ("root", "cwd"))
-    except OSError:
-        return "/"
-    return folder.removeprefix(root.rstrip("/")) or "/"

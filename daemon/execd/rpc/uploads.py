@@ -1,0 +1,77 @@
+"""Uploads: files that come in pieces from a client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+from execd.errors import UsageError
+from execd.imports.pickle_reader import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from execd_api.v1 import profiles_pb2
+
+# Of all files of one call; the contract names both limits.
+MAX_BYTES_IN_ALL = 256 << 20
+# What Linux has for a path.
+_MAX_NAME = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it came: its name, the format that it is said to have or "", its content."""
+
+    file: str
+    format: str
+    data: bytes
+
+
+def uploads(pieces: Iterator[profiles_pb2.ImportChunk]) -> Iterator[Upload]:
+    """Yield each file when it is there.
+
+    Raises:
+        UsageError: a file is over the limits, which is told before it comes, or does not come whole.
+    """
+    room = MAX_BYTES_IN_ALL
+    received = _received(pieces)
+    for first in received:
+        room -= first.size
+        _check(first, room)
+        data = bytearray(first.data)
+        while len(data) < first.size:
+            piece = next(received, None)
+            if piece is None or piece.file:
+                raise UsageError(f"{first.file}: {len(data)} of its {first.size} bytes came", remedy="import it again")
+            data += piece.data
+        if len(data) > first.size:
+            raise UsageError(f"{first.file} is longer than the {first.size} bytes that were told", file=first.file)
+        yield Upload(first.file, first.format, bytes(data))
+
+
+def _received(pieces: Iterator[profiles_pb2.ImportChunk]) -> Iterator[profiles_pb2.ImportChunk]:
+    try:
+        yield from pieces
+    except grpc.RpcError:
+        raise UsageError("the client went away in the midst of a file", remedy="import it again") from None
+
+
+def _check(first: profiles_pb2.ImportChunk, room: int) -> None:
+    """Refuse a file by what its first piece says."""
+    if not first.file or len(first.file) > _MAX_NAME:
+        raise UsageError("a file to import has no name, or too long a one")
+    if first.size > MAX_BYTES:
+        raise UsageError(
+            f"{first.file} has {first.size} bytes, and a file to import may have {MAX_BYTES} (64 MiB)",
+            remedy="record for a shorter time, or with fewer frames",
+            file=first.file,
+        )
+    if room < 0:
+        raise UsageError(
+            f"with {first.file} the files have over {MAX_BYTES_IN_ALL} bytes (256 MiB)",
+            remedy="import fewer at a time",
+            file=first.file,
+        )

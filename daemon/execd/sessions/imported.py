@@ -1,0 +1,74 @@
+"""What files of other tools held, stored: as sessions of a process that is not there, which ended as they began."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from execd.errors import ExecdError, UsageError
+from execd.model.profile import IMPORTED
+from execd.model.session import Session, SessionSpec, State
+from execd.model.target import Target, TargetKey
+from execd.sessions.recorder import KEEP_BYTES, KEEP_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from execd.model.profile import Header, Profile
+    from execd.model.stored import StoredProfile
+    from execd.store.store import Store
+
+
+def keep(store: Store, profiles: Sequence[Profile]) -> list[StoredProfile]:
+    """Store profiles out of files, one session for each collector, one group, all or none.
+
+    Args:
+        store: where.
+        profiles: in their order; they have the form IMPORTED. Each is called by the name of its file where that can be
+            a name and no other of its session has it.
+
+    Raises:
+        StoreFull: the disk takes no more.
+        ProfileCorrupt: the format cannot hold one.
+    """
+    group = store.new_group()
+    files = tuple(dict.fromkeys(profile.header.command_line[0] for profile in profiles))
+    sessions: dict[str, Session] = {}
+    stored: list[StoredProfile] = []
+    try:
+        for profile in profiles:
+            collector = profile.header.collector
+            if collector not in sessions:
+                sessions[collector] = _begun(store, profile.header, files, group)
+            stored.append(_stored(store, profile, sessions[collector].id))
+        _end(store, sessions.values(), State.STOPPED)
+    except ExecdError as error:
+        for one in stored:
+            store.delete(one.id)
+        _end(store, sessions.values(), State.FAILED, error.message)
+        raise
+    store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
+    return [store.stored(one.id) for one in stored]
+
+
+def _begun(store: Store, header: Header, files: tuple[str, ...], group: str) -> Session:
+    # The group makes it another process than that of any other import.
+    target = Target(TargetKey(f"{IMPORTED} {group}", header.pid, 0), os.getuid(), files, "", header.python_version)
+    session = store.add_session(
+        target, SessionSpec(header.collector), name="", group=group, started_at=header.started_at
+    )
+    return replace(session, form=IMPORTED, ended_at=header.ended_at)
+
+
+def _stored(store: Store, profile: Profile, session: str) -> StoredProfile:
+    name = profile.header.command_line[0].rpartition("/")[2]
+    try:
+        return store.add_profile(profile, session=session, reason=IMPORTED, name=name)
+    except UsageError:
+        return store.add_profile(profile, session=session, reason=IMPORTED)
+
+
+def _end(store: Store, sessions: Iterable[Session], state: State, reason: str = "") -> None:
+    for session in sessions:
+        store.save_session(replace(session, state=state, reason=reason))

@@ -1,0 +1,42 @@
+"""What `execctl detach` says that stays: the functions that were in a thread's slot, by their number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from daemons import CALL_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from conftest import Spawn
+    from daemons import Daemon
+    from interpreters import Interpreter
+
+# An agent keeps so many, of several attachments.
+MOST_KEPT = 16
+
+
+def told(daemon: Daemon, pid: int) -> list[int]:
+    """The numbers of functions that a detach says are left, after calls were recorded."""
+    daemon.record_calls(pid)
+    # Of what is left execctl writes to stderr.
+    _, errors = daemon.start_execctl("detach", str(pid)).communicate(timeout=CALL_TIMEOUT_S)
+    sentence = "left in it: functions that were in a thread's profile or trace slot: "
+    why = " (a thread may have been about to call one)"
+    found = [line.removeprefix(sentence).removesuffix(why) for line in errors.splitlines() if line.startswith(sentence)]
+    return [int(number) for number in found]
+
+
+@pytest.mark.parametrize("interpreter", ["3.9", "3.12"], indirect=True)
+def test_functions_that_stay_inert_are_told_at_the_detach(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(interpreter, "reading")
+    first, second = told(daemon, program.pid), told(daemon, program.pid)
+    if interpreter.version_info >= (3, 12):
+        assert first == second == []
+    else:
+        # Those of both, each once.
+        assert 0 < first[0] < MOST_KEPT / 2
+        assert second == [2 * first[0]]
+    assert program.stderr() == ""

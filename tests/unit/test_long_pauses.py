@@ -1,0 +1,85 @@
+"""Snapshots that would hold a process up for long: refused with the estimate, taken where that is confirmed."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import fake_agents
+import pytest
+from execd.attach.channel import Reply
+from execd.errors import UsageError
+from execd.model.session import SessionSpec
+from fake_agents import FakeAgent
+from fake_daemons import CALLS
+from lies import rows
+
+if TYPE_CHECKING:
+    from fake_daemons import Daemon
+
+LONG_NS, SHORT_NS = 600_000_000, 400_000_000
+FIGURE = ("i8", array("q", (1,)).tobytes())
+BLOCKS = rows(1, blocks=FIGURE, bytes=FIGURE, frames=FIGURE)
+MEMORY = SessionSpec("memory", {})
+
+
+class Tracing(FakeAgent):
+    """Has traced many blocks."""
+
+    facts: dict[str, object]
+
+    def answer(self, operation: str, arguments: dict[str, Any]) -> Reply:
+        """Does what an agent does."""
+        reply = super().answer(operation, arguments)
+        return Reply(self.facts, b"") if operation == "ask" else reply
+
+
+@pytest.fixture
+def agent(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Tracing:
+    """The agent of a process whose memory and calls are recorded."""
+    monkeypatch.setattr(fake_agents, "COLLECTORS", ("calls", "memory"))
+    pid = daemon.target()
+    agent = daemon.attacher.agents[pid] = Tracing(bulk=BLOCKS)
+    daemon.attach(pid, (CALLS, MEMORY))
+    return agent
+
+
+def stored(daemon: Daemon) -> list[str]:
+    return [row.collector for row in daemon.store.stored_profiles(limit=99) if row.reason == "snapshot"]
+
+
+def process(daemon: Daemon) -> str:
+    return str(daemon.registry.live_targets()[0].target.key.pid)
+
+
+def test_a_long_pause_is_refused_before_anything_is_taken_and_told(daemon: Daemon, agent: Tracing) -> None:
+    agent.facts = {"expected_pause_ns": LONG_NS, "listed_blocks": 1_300_000}
+    with pytest.raises(UsageError, match=r"about 1300000 blocks holds process \d+ up for about 0\.6 s") as caught:
+        daemon.registry.snapshot(process(daemon), "")
+    assert "--yes" in caught.value.remedy
+    assert "snapshot" not in agent.operations()
+    assert stored(daemon) == []
+
+
+def test_what_is_confirmed_is_taken_and_not_asked_for(daemon: Daemon, agent: Tracing) -> None:
+    daemon.registry.snapshot(process(daemon), "", confirmed=True)
+    assert sorted(stored(daemon)) == ["calls", "memory"]
+    assert "ask" not in agent.operations()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"expected_pause_ns": SHORT_NS, "listed_blocks": 900_000},
+        {},
+        {"expected_pause_ns": "long", "listed_blocks": None},
+        {"expected_pause_ns": 1 << 70, "listed_blocks": 1},
+    ],
+    ids=["short", "an older agent", "lies", "no number of nanoseconds"],
+)
+def test_short_ones_and_those_without_an_estimate_are_taken(
+    daemon: Daemon, agent: Tracing, facts: dict[str, object]
+) -> None:
+    agent.facts = facts
+    daemon.registry.snapshot(process(daemon), "")
+    assert sorted(stored(daemon)) == ["calls", "memory"]
