@@ -20,6 +20,20 @@ class Item:
         return 1 << 20
 
 
+class Strange(type):  # noqa: PLW1641 - that is what it is about
+    """A metaclass by which types are no keys of a dict."""
+
+    asked = 0
+
+    def __eq__(cls, other):
+        Strange.asked += 1
+        return cls is other
+
+
+class OfStrange(metaclass=Strange):
+    """Known: ten of them live."""
+
+
 class Plain:
     """Known: two thousand of them live, with numbers that the garbage collector does not know."""
 
@@ -33,7 +47,7 @@ def census(**options):
     """The rows of a census by the type's name, and what it said beside them."""
     taken = Census({"confirmed": True, **options})
     taken.start()
-    return {kind.__name__: row for kind, row in taken._figures.items()}, dict(taken._extra)
+    return {kind.__name__: row for kind, row in taken._figures.values()}, dict(taken._extra)
 
 
 def garbage():
@@ -77,8 +91,10 @@ def consent(blocks_ms):
 def known():
     """What is known, and what a census makes of it."""
     items, plain = [Item() for _ in range(1000)], [Plain(1_000_000 + number) for number in range(2000)]
+    strange = [OfStrange() for _ in range(10)]
     figures, _ = census()
     return {
+        "strange": [figures["OfStrange"][0], len(strange), Strange.asked],
         "items": figures["Item"],
         "plain": figures["Plain"],
         "ints": figures["int"][0] >= len(plain),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOAD = Path(__file__).parent.parent / "load.py"
 REQUESTS_PER_S = 240
 # Less is no load; a busy machine does not come to all that is asked for.
-LEAST_PER_S = 5
+LEAST_PER_S = 2
 CONNECTIONS = 4
 # A round is so many cycles and, before or after them, as many pauses without a cycle.
 ROUND = 10

@@ -33,6 +33,7 @@ KILLERS = {
     "target-kills": kills.kill_targets,
 }
 CYCLE_S = 3.0
+MODE_CYCLE_S = 10.0
 FORK_S = 0.5
 START_S = 120.0
 
@@ -102,7 +103,7 @@ def mode_steps(count: int, versions: list[str]) -> Iterator[Step]:
             recording = modes.recording(mode)
             return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S, recording)
 
-        yield Step(f"modes/{version}/{mode}/{count}", count, START_S + count * CYCLE_S, run)
+        yield Step(f"modes/{version}/{mode}/{count}", count, START_S + count * MODE_CYCLE_S, run)
 
 
 def fork_steps(count: int, versions: list[str]) -> Iterator[Step]:

@@ -31,6 +31,10 @@ def test_a_size_that_the_program_works_out_is_not_asked_for(answer: Any) -> None
     assert answer["asked"] == 0
 
 
+def test_a_type_that_is_no_key_is_counted_and_nothing_of_it_called(answer: Any) -> None:
+    assert answer["strange"] == [10, 10, 0]
+
+
 def test_nothing_is_left_to_the_garbage_collector(answer: Any) -> None:
     assert answer["garbage"] == 0
 

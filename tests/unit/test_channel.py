@@ -362,3 +362,53 @@ def test_a_closed_channel_says_so() -> None:
         channel.close()
         channel.close()
         assert_closed(channel)
+
+
+def test_whether_there_is_news_can_be_asked_while_another_thread_waits_for_an_answer() -> None:
+    released = threading.Event()
+
+    def answer_late(connection: socket.socket) -> None:
+        number, _ = next_request(connection)
+        released.wait()
+        connection.sendall(wire.encode_frame(wire.REPLY, number, b"{}"))
+
+    with agent(answer_late) as channel:
+        waiting = threading.Thread(target=channel.request, args=("ping",), kwargs={"timeout_s": 30.0})
+        waiting.start()
+        asked = [channel.has_news() for _ in range(2000)]
+        released.set()
+        waiting.join()
+        assert not any(asked)
+    assert channel.has_news()
+
+
+def test_an_agent_that_reads_nothing_is_silent_where_nothing_of_a_request_was_sent() -> None:
+    ours, theirs = socket.socketpair()
+    filled = fill(ours)
+    channel = Channel(ours, PID)
+    with theirs:
+        with pytest.raises(AgentSilent):
+            channel.request("ping", timeout_s=LIMIT_S)
+        theirs.recv(filled, socket.MSG_WAITALL)
+        answering_thread = threading.Thread(target=answer_one, args=(theirs,))
+        answering_thread.start()
+        assert channel.request("ping", timeout_s=30.0).facts == {}
+        answering_thread.join()
+        channel.close()
+
+
+def fill(connection: socket.socket) -> int:
+    """Sends until no more is taken; how many bytes."""
+    connection.setblocking(False)
+    sent = 0
+    while True:
+        try:
+            sent += connection.send(b" ")
+        except BlockingIOError:
+            return sent
+
+
+def answer_one(connection: socket.socket) -> None:
+    """Answers one request."""
+    number, _ = next_request(connection)
+    connection.sendall(wire.encode_frame(wire.REPLY, number, b"{}"))

@@ -140,8 +140,14 @@ class Channel:
                 raise
 
     def has_news(self) -> bool:
-        """Whether something is there to be read: what a silent agent answers first."""
-        return bool(self._poll.poll(0))
+        """Whether something is there to be read: what a silent agent answers first, or its end. For any thread."""
+        descriptor = self.fileno()
+        if descriptor < 0:
+            return True
+        # Not that of the exchanges: another thread may be waiting in it.
+        news = select.poll()
+        news.register(descriptor, select.POLLIN)
+        return bool(news.poll(0))
 
     def close(self) -> None:
         """Close the link; the agent then takes everything out of the target within a second."""
@@ -224,6 +230,10 @@ class Channel:
         writable.register(self._connection, select.POLLOUT)
         while view:
             if not writable.poll(max(deadline - time.monotonic(), 0) * 1000):
+                if len(view) == len(data):
+                    # Nothing of it is there: requests that were given up fill the socket until it reads again.
+                    self._whole = True
+                    raise self._silent()
                 raise self._broken("it does not read what is sent to it")
             try:
                 view = view[self._connection.send(view) :]

@@ -5,6 +5,7 @@ Two sessions of one collector with the same options share what is armed in the t
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import threading
@@ -21,7 +22,6 @@ from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError,
 from execd.model.collector import CENSUS, MEMORY, TRACE, collector_of
 from execd.model.difference import since
 from execd.model.profile import Header, Profile
-from execd.model.session import Session, State
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
 from execd.sessions.residue import residue
 from execd.sessions.state import Event, after
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from execd.attach.attacher import AgentLink
     from execd.attach.channel import Reply
-    from execd.model.session import SessionSpec
+    from execd.model.session import Session, SessionSpec
     from execd.model.target import Target
     from execd.sessions.sources import TargetSources
 
@@ -172,7 +172,7 @@ class LiveTarget:
         """Switch a collector off that no session came to stand on."""
         if not armed.users:
             self._armed.pop(armed.collector, None)
-            self._request("stop", session=armed.key)
+            self.request("stop", session=armed.key)
 
     def profile(self, running: Running) -> Profile:
         """Return what a session has recorded until now."""
@@ -208,7 +208,7 @@ class LiveTarget:
 
         A session that takes more than it may is marked with the breach; the caller ends it.
         """
-        facts = self._request("ping", timeout_s=PING_TIMEOUT_S).facts
+        facts = self.request("ping", timeout_s=PING_TIMEOUT_S).facts
         used = facts.get("memory_bytes")
         breach = self._cpu.breach(time.monotonic(), _count(facts.get("cpu_ns")))
         for armed in self._armed.values():
@@ -242,7 +242,7 @@ class LiveTarget:
     def detach(self) -> tuple[str, ...]:
         """Take the agent out and return what stays, one sentence each."""
         try:
-            return residue(self._request("detach").facts)
+            return residue(self.request("detach").facts)
         except TargetGone:
             return ()
         finally:
@@ -271,7 +271,8 @@ class LiveTarget:
         why = self.link.channel.breach or f"the agent left process {pid}, which goes on"
         return AgentFailed(why, pid=pid)
 
-    def _request(self, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object) -> Reply:
+    def request(self, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object) -> Reply:
+        """Ask the agent; the caller holds the lock. Raises as the channel does; see `left`."""
         # Of one that was silent for long each further request would take as long: a detach of many sessions minutes.
         waited_s = min(timeout_s, PING_TIMEOUT_S) if self._is_deaf else timeout_s
         try:
@@ -307,13 +308,19 @@ class LiveTarget:
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
         max_memory_bytes, notes = self._memory_budget(spec)
-        reply = self._request(
-            "start",
-            timeout_s=SLOW_TIMEOUT_S if spec.collector == CENSUS.name else REQUEST_TIMEOUT_S,
-            session=spec.collector,
-            collector=spec.collector,
-            options={**spec.options, "max_memory_bytes": max_memory_bytes},
-        )
+        try:
+            reply = self.request(
+                "start",
+                timeout_s=SLOW_TIMEOUT_S if spec.collector == CENSUS.name else REQUEST_TIMEOUT_S,
+                session=spec.collector,
+                collector=spec.collector,
+                options={**spec.options, "max_memory_bytes": max_memory_bytes},
+            )
+        except AgentSilent:
+            # It comes to that later all the same, and then to this.
+            with contextlib.suppress(AgentSilent):
+                self.request("stop", timeout_s=0.0, session=spec.collector)
+            raise
         said = reply.facts.get("caveats")
         caveats = notes + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
@@ -325,7 +332,7 @@ class LiveTarget:
     ) -> int:
         limit_bytes = table_limit(_count(armed.options.get("max_memory_bytes")))
         self.link.channel.bulk_limit = limit_bytes // 2
-        reply = self._request(operation, timeout_s=timeout_s, session=armed.key, **arguments)
+        reply = self.request(operation, timeout_s=timeout_s, session=armed.key, **arguments)
         count = feed.accept(reply.bulk, self.target.key.pid, limit_bytes)
         for running in self.running.values():
             if feed.is_complete and running.armed is armed:
@@ -348,7 +355,7 @@ class LiveTarget:
         self.link.channel.bulk_limit = limit_bytes // 2
         is_slow = running.armed.collector == MEMORY.name
         timeout_s = SLOW_TIMEOUT_S if is_slow else REQUEST_TIMEOUT_S
-        reply = self._request(operation, timeout_s=timeout_s, session=running.armed.key)
+        reply = self.request(operation, timeout_s=timeout_s, session=running.armed.key)
         profile = read_table(reply.bulk, self._header(running), self.target.key.pid, limit_bytes)
         return with_process_memory(profile) if running.armed.collector == MEMORY.name else profile
 
@@ -370,20 +377,6 @@ class LiveTarget:
                 *filter(None, (collector_of(armed.collector).caveat,)),
             ),
         )
-
-
-def failed(session: Session, error: ExecdError, now: float) -> Session:
-    """Return a session that an error has ended."""
-    event = Event.TARGET_ENDED if isinstance(error, TargetGone) else Event.BROKEN
-    return replace(session, state=after(session.state, event), ended_at=now, reason=error.message)
-
-
-def stopped(session: Session, now: float, reason: str = "") -> Session:
-    """Return a session that has ended as asked, or for a reason with all that it had."""
-    stopping = (
-        session if session.state is State.STOPPING else replace(session, state=after(session.state, Event.STOP_ASKED))
-    )
-    return replace(stopping, state=after(stopping.state, Event.STORED), ended_at=now, reason=reason)
 
 
 def _gained(profile: Profile, baseline: Profile | None) -> Profile:

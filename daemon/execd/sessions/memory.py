@@ -74,9 +74,7 @@ def refuse_long_pauses(chosen: Sequence[tuple[LiveTarget, Running]]) -> None:
 
 def _asked(live: LiveTarget, running: Running, question: dict[str, object]) -> dict[str, Any]:
     with live.lock:
-        return live.link.channel.request(
-            "ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question
-        ).facts
+        return live.request("ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question).facts
 
 
 def _running(registry: Registry, selector: str) -> tuple[LiveTarget, Running]:

@@ -17,6 +17,8 @@ from execd.errors import TargetGone
 from execd.sessions.stream.drain import Drain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from execd.attach.channel import Channel
     from execd.sessions.live import LiveTarget
     from execd.sessions.registry import Registry
@@ -62,16 +64,16 @@ class Pulse:
             lives = self._registry.live_targets()
             if time.monotonic() >= due:
                 for live in lives:
-                    self._beat(live)
+                    self._guarded(self._registry.beat, live, "a beat failed")
                 lives, due = self._registry.live_targets(), math.inf
             due = min(due, time.monotonic() + self._interval_s(lives)) if lives else math.inf
 
-    def _beat(self, live: LiveTarget) -> None:
+    def _guarded(self, do: Callable[[LiveTarget], None], live: LiveTarget, failure: str) -> None:
         try:
-            self._registry.beat(live)
+            do(live)
         except Exception:  # noqa: BLE001 - it is logged, and the pulse goes on
             # Whatever it is, the other targets must be told that we are there, or their agents leave.
-            _LOG.exception("a beat failed", extra={"facts": {"pid": live.target.key.pid}})
+            _LOG.exception(failure, extra={"facts": {"pid": live.target.key.pid}})
 
     def _interval_s(self, lives: list[LiveTarget]) -> float:
         return RECORDING_BEAT_S if any(live.running for live in lives) else IDLE_BEAT_S
@@ -88,7 +90,7 @@ class Pulse:
             if descriptor == self._wake_read:
                 os.read(self._wake_read, 4096)
             else:
-                self._report(ends[descriptor])
+                self._guarded(self._report, ends[descriptor], "an end could not be told")
 
     def _register(self, poll: select.poll, live: LiveTarget, ends: dict[int, LiveTarget]) -> None:
         with live.lock:
@@ -96,7 +98,7 @@ class Pulse:
                 return
             channel, process = live.link.channel.fileno(), live.link.pidfd
         if channel < 0:
-            self._report(live)
+            self._guarded(self._report, live, "an end could not be told")
             return
         # A pidfd becomes readable when its process ends; a channel's own bytes belong to whoever made a request.
         poll.register(process, select.POLLIN)

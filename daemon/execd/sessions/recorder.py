@@ -14,8 +14,8 @@ from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
 from execd.model.codec import encode
 from execd.model.lines.names import version_of
 from execd.sessions.compiling import Compiler
-from execd.sessions.live import LiveTarget, Running, failed, stopped
 from execd.sessions.sources import TargetSources
+from execd.sessions.state import failed, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from execd.model.profile import Profile
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import Reason, StoredProfile
+    from execd.sessions.live import LiveTarget, Running
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
@@ -166,13 +167,16 @@ class Recorder:
         if armed.feed is not None:
             # Read while they are what runs, and not when the trace ends.
             armed.feed.met = lambda batch: self._sourced(live, batch, 0.0)
+        session: Session | None = None
         try:
             session = self._store.add_session(live.target, spec, name=name, group=group(), started_at=self._clock())
             session = live.begin(session, armed)
+            self._save(session)
         except ExecdError:
+            if session is not None and session.id in live.running:
+                live.forget(live.running[session.id])
             live.disarm_unused(armed)
             raise
-        self._save(session)
         return session
 
     def _end_early(self, live: LiveTarget, running: Running, error: ExecdError) -> None:

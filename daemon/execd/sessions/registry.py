@@ -327,7 +327,9 @@ class Registry:
             live.close()
         with self._lock:
             self._targets.pop(live.target.key, None)
-            self._attaching.pop(live.target.key, None)
+            attaching = self._attaching.get(live.target.key)
+            if attaching is not None and not attaching.locked():
+                del self._attaching[live.target.key]
         self._pulse.look_again()
 
     def _meant(self, word: str) -> str:

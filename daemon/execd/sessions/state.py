@@ -1,15 +1,18 @@
-"""What may become of a session: a table, and nothing else."""
+"""What may become of a session: a table, and the session as it ends."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from execd.errors import ExecdError
+from execd.errors import ExecdError, TargetGone
 from execd.model.session import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from execd.model.session import Session
 
 
 class Event(Enum):
@@ -53,3 +56,17 @@ def after(state: State, event: Event) -> State:
         return TRANSITIONS[state][event]
     except KeyError:
         raise ExecdError(f"a session that is {state.value} met {event.name}") from None
+
+
+def failed(session: Session, error: ExecdError, now: float) -> Session:
+    """Return a session that an error has ended."""
+    event = Event.TARGET_ENDED if isinstance(error, TargetGone) else Event.BROKEN
+    return replace(session, state=after(session.state, event), ended_at=now, reason=error.message)
+
+
+def stopped(session: Session, now: float, reason: str = "") -> Session:
+    """Return a session that has ended as asked, or for a reason with all that it had."""
+    stopping = (
+        session if session.state is State.STOPPING else replace(session, state=after(session.state, Event.STOP_ASKED))
+    )
+    return replace(stopping, state=after(stopping.state, Event.STORED), ended_at=now, reason=reason)

@@ -35,8 +35,9 @@ class Census:
         self._confirmed = bool(options.get("confirmed"))
         self._referrers = str(options.get("referrers") or "")
         self._limit_bytes = int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES)
-        self._figures: dict[type, list[int]] = {}
-        self._referring: dict[type, int] = {}
+        # By a type's number: the type, and how many objects and bytes; the same of those that refer.
+        self._figures: dict[int, tuple[type, list[int]]] = {}
+        self._referring: dict[int, tuple[type, list[int]]] = {}
         self._extra: dict[str, Any] = {}
         self._span_ns = 0
         self._lost: dict[str, int] = {}
@@ -51,7 +52,7 @@ class Census:
         began_ns = perf_counter_ns()
         self._count()
         self._span_ns = perf_counter_ns() - began_ns
-        if self._referrers and not any(is_named(kind, self._referrers) for kind in self._figures):
+        if self._referrers and not any(is_named(kind, self._referrers) for kind, _ in self._figures.values()):
             raise Refused("no live object is of a type " + self._referrers)
         self._extra.update(expected_ms=expected_ms, taken_ms=self._span_ns // 1_000_000)
         return ["counted in steps while the program ran: objects made meanwhile are not in it"]
@@ -62,8 +63,8 @@ class Census:
     def _count(self) -> None:
         objects, sizes, figures = Objects(self._limit_bytes), Sizes(), self._figures
         for step in objects.steps():
-            for (kind, size), count in sizes.counted(step).items():
-                row = figures.setdefault(kind, [0, 0])
+            for (number, size), count in sizes.counted(step).items():
+                _, row = figures.setdefault(number, (sizes.kind(number), [0, 0]))
                 row[0] += count
                 row[1] += count * size
             if self._referrers:
@@ -71,14 +72,15 @@ class Census:
         self._lost = {"references to objects over the memory limit": objects.unfollowed} if objects.unfollowed else {}
 
     def _count_referrers(self, step: list[Any]) -> None:
-        wanted: dict[type, bool] = {}
+        wanted: dict[int, tuple[type, bool]] = {}
         for one in step:
             for other in gc.get_referents(one):
                 kind = type(other)
-                if kind not in wanted:
-                    wanted[kind] = is_named(kind, self._referrers)
-                if wanted[kind]:
-                    self._referring[type(one)] = self._referring.get(type(one), 0) + 1
+                if id(kind) not in wanted:
+                    wanted[id(kind)] = kind, is_named(kind, self._referrers)
+                if wanted[id(kind)][1]:
+                    _, row = self._referring.setdefault(id(type(one)), (type(one), [0]))
+                    row[0] += 1
                     break
 
     def poll(self) -> None:
@@ -90,12 +92,12 @@ class Census:
 
         table = Table(("objects", "bytes"))
         label = table.label()
-        for kind, (count, size) in self._figures.items():
+        for kind, (count, size) in self._figures.values():
             module, name = names_of(kind)
             function = table.function(id(kind), name.rpartition(".")[2], name, module, 0)
             table.add(-1, table.location(function), label, (count, size))
-        referring = sorted(self._referring.items(), key=lambda item: -item[1])[:_MOST_REFERRERS]
-        lines = ["%d %s" % (count, ".".join(names_of(kind))) for kind, count in referring]
+        referring = sorted(self._referring.values(), key=lambda item: -item[1][0])[:_MOST_REFERRERS]
+        lines = ["%d %s" % (count, ".".join(names_of(kind))) for kind, (count,) in referring]
         extra = {**self._extra, "referrers_of": self._referrers, "referrers": lines}
         header = {"span_ns": self._span_ns, "lost": self._lost, "caveats": [], "extra": extra}
         return table.encode(header)

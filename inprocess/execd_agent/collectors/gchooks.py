@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-_CAVEAT = "this interpreter has no _ctypes: each thread is recorded from its first garbage collection on"
+_CAVEAT = "other threads cannot be reached: each is recorded from its first garbage collection on"
 
 
 class GcHooks:

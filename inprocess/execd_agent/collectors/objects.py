@@ -70,36 +70,41 @@ class Objects:
 
 
 class Sizes:
-    """What objects take, by C functions alone: a __sizeof__ that the program wrote is not called."""
+    """What objects take, by C functions alone: a __sizeof__ that the program wrote is not called.
+
+    Types are told apart by their numbers: one as a key would have its metaclass's __hash__ called.
+    """
 
     def __init__(self) -> None:
-        self._has_own: dict[type, bool] = {}
+        # A number to the type, which it keeps alive, and whether that has such a method.
+        self._kinds: dict[int, tuple[type, bool]] = {}
+
+    def kind(self, number: int) -> type:
+        """Return the type of a number."""
+        return self._kinds[number][0]
 
     def of(self, one: Any) -> int:
         """Return the bytes of an object, of its fixed part alone where its type has a __sizeof__ of the program's."""
-        ((_, size),) = self.counted([one])
+        (((_, size), _),) = self.counted([one]).items()
         return size
 
-    def counted(self, step: list[Any]) -> dict[tuple[type, int], int]:
-        """Return how many objects there are by type and size, the fixed part's where a type has such a method."""
-        found: dict[tuple[type, int], int] = {}
-        kinds = dict.fromkeys(map(type, step))
-        for kind in kinds.keys() - self._has_own.keys():
-            self._has_own[kind] = _has_own_size(kind)
-        own = [kind for kind in kinds if self._has_own[kind]]
-        if own:
-            others = [one for one in step if self._has_own[type(one)]]
-            found.update({(kind, _BASIC_SIZE.__get__(kind)): count for kind, count in _kinds_of(others).items()})
-            step = [one for one in step if not self._has_own[type(one)]]
-        # Nothing here is made for each object that tracemalloc would see: the pairs come from a list of free ones.
-        _collections._count_elements(found, zip(map(type, step), map(sys.getsizeof, step, itertools.repeat(0))))
+    def counted(self, step: list[Any]) -> dict[tuple[int, int], int]:
+        """Return how many objects there are by the number of their type and their size."""
+        kinds = dict(zip(map(id, map(type, step)), map(type, step)))
+        for number in kinds.keys() - self._kinds.keys():
+            self._kinds[number] = kinds[number], _has_own_size(kinds[number])
+        found: dict[tuple[int, int], int] = {}
+        if any(self._kinds[number][1] for number in kinds):
+            for one in step:
+                kind, has_own = self._kinds[id(type(one))]
+                if has_own:
+                    key = id(kind), int(_BASIC_SIZE.__get__(kind))
+                    found[key] = found.get(key, 0) + 1
+            step = [one for one in step if not self._kinds[id(type(one))][1]]
+        sizes = map(sys.getsizeof, step, itertools.repeat(0))
+        # Little is made for each object that tracemalloc would see: the pairs come from a list of free ones.
+        _collections._count_elements(found, zip(map(id, map(type, step)), sizes))
         return found
-
-
-def _kinds_of(objects: list[Any]) -> dict[type, int]:
-    found: dict[type, int] = {}
-    _collections._count_elements(found, map(type, objects))
-    return found
 
 
 def names_of(kind: type) -> tuple[str, str]:

@@ -79,7 +79,8 @@ class SlotHooks:
             del self._armed[ended]
             self._replaced.pop(ended, None)
         ours = self.addresses()
-        objects = self._states.objects({one.address for one in seen if one.object and one.object not in ours})
+        by_address = {one.address: one for one in seen}
+        objects = self._states.objects({one.address: one for one in seen if one.object and one.object not in ours})
         settings: dict[int, tuple[int, Any] | None] = {}
         reached = set()
         for one in seen:
@@ -89,7 +90,7 @@ class SlotHooks:
                 settings[one.address] = setting
                 if setting[1] is self._functions.direct:
                     reached.add(one.ident)
-        self._states.set_functions(settings)
+        self._states.set_functions(settings, by_address)
         if reached:
             self._functions.reach(reached)
         self._tell_missed()
@@ -190,19 +191,21 @@ class SlotHooks:
         threading: Any = sys.modules.get("threading")
         if getattr(threading, self._slot.hook, None) is self._hook:
             setattr(threading, self._slot.hook, self._previous_hook)
-        self._states.set_functions(self._settings_before())
+        before, looked = self._settings_before()
+        self._states.set_functions(before, looked)
         armed = [setting[1] for setting in self._armed.values()]
         retired.extend(dict.fromkeys([*self._functions.retire(), self._hook, self._taken_over, *armed]))
         del retired[:-RETIRED_KEPT]
 
-    def _settings_before(self) -> dict[int, tuple[int, Any] | None]:
-        """Return what each thread that has one of ours had before, None for nothing."""
+    def _settings_before(self) -> tuple[dict[int, tuple[int, Any] | None], dict[int, Seen]]:
+        """Return what each thread that has one of ours had before, None for nothing, and what it was seen with."""
         before: dict[int, tuple[int, Any] | None] = {}
         name = self._slot.name
         hook = None if self._previous_hook is None else (self._states.trampoline, self._previous_hook)
         # A thread enters itself there and sets threading's function then; its number may have been another's.
         started = getattr(sys.modules.get("threading"), "_active", ())
-        for one in self._states.look():
+        looked = {one.address: one for one in self._states.look()}
+        for one in looked.values():
             if one.ident in self._armed and one.object == id(self._armed[one.ident][1]):
                 before[one.address] = self._replaced.get(one.ident)
             elif one.object == id(self._functions.direct):
@@ -215,12 +218,12 @@ class SlotHooks:
                 )
             elif one.ident in self._armed and one.ident in started:
                 self._note("the %s function was taken out in thread %d; recording ended there" % (name, one.ident))
-        return before
+        return before, looked
 
     def _refuse_foreign_functions(self) -> None:
         """Refuse to take the place of a function written in C, or of one that ours cannot call."""
         foreign = [one for one in self._states.look() if one.function and one.object]
-        objects = self._states.objects({one.address for one in foreign})
+        objects = self._states.objects({one.address: one for one in foreign})
         for one in foreign:
             installed = objects.get(one.address)
             in_the_way = self._in_the_way(one, installed)

@@ -31,6 +31,15 @@ class NoThreadStates(Refused):
     """Other threads cannot be reached here."""
 
 
+def is_audited() -> bool:
+    """Tell whether somebody hears of audit events: sys.audit looks at what it is given only then (sysmodule.c)."""
+    try:
+        sys.audit(None)  # type: ignore[arg-type]
+    except TypeError:
+        return True
+    return False
+
+
 class Slot:
     """One of the two functions that a thread has: what tells of calls, or what tells of lines as well.
 
@@ -77,10 +86,13 @@ class ThreadStates:
     Args:
         slot: which of a thread's two functions this is about.
 
-    Raises NoThreadStates where the interpreter has no `_ctypes`.
+    Raises NoThreadStates where the interpreter has no `_ctypes`, and where the program has audit hooks: the setters
+    tell them first, so that bytecode runs, and a thread may free its state before it is written to.
     """
 
     def __init__(self, slot: Slot) -> None:
+        if is_audited():
+            raise NoThreadStates("the program has audit hooks, which run in between: other threads cannot be reached")
         try:
             import _ctypes  # noqa: PLC0415 - not every interpreter has it
         except ImportError as error:
@@ -113,11 +125,12 @@ class ThreadStates:
             function, slot_object = words[self._object_word - 2], words[self._object_word]
             profile = words[self._object_word - 1] if self._is_trace else 0
             found.append(Seen(address, words[self._ident_word], function, slot_object, profile))
-        return found
+        # The newest come first; one that has not run yet has the number of the thread that starts it.
+        return list({one.ident: one for one in found}.values())
 
-    def objects(self, addresses: set[int]) -> dict[int, Any]:
-        """Return the objects in the slots of these states; none at all where one of them has lost its own meanwhile."""
-        chosen, again = itertools.tee(filter(addresses.__contains__, self._walk()))
+    def objects(self, seen: dict[int, Seen]) -> dict[int, Any]:
+        """Return the objects in the slots of these states; only of those that have what they had when seen."""
+        chosen, again = itertools.tee(self._unchanged(seen))
         fields = map(self._object.from_address, map((self._object_word * 8).__add__, again))
         try:
             with NoCollection():
@@ -125,17 +138,35 @@ class ThreadStates:
         except ValueError:
             return {}
 
-    def set_functions(self, settings: dict[int, tuple[int, Any] | None]) -> None:
-        """Set what states have that are still there: C function and object; None takes away what is there."""
+    def _unchanged(self, seen: dict[int, Seen]) -> Iterator[int]:
+        """Return the addresses of states that are there still and have what they had when seen. All in C."""
+        expected = {a: (one.ident, one.function or None, one.object or None) for a, one in seen.items()}
+        every, a, b, c, d = itertools.tee(filter(expected.__contains__, self._walk()), 5)
+        value = _operator.attrgetter("value")
+
+        def word(states: Any, index: int) -> Any:
+            return map(value, map(self._pointer.from_address, map((index * 8).__add__, states)))
+
+        now = zip(word(a, self._ident_word), word(b, self._object_word - 2), word(c, self._object_word))
+        return itertools.compress(every, map(_operator.eq, now, map(expected.__getitem__, d)))
+
+    def set_functions(self, settings: dict[int, tuple[int, Any] | None], seen: dict[int, Seen]) -> None:
+        """Set what states have that are as they were when seen: C function and object; None takes away.
+
+        Where an audit hook has come meanwhile nothing is set any more.
+        """
+        if is_audited():
+            settings = {address: setting for address, setting in settings.items() if setting is None}
         taken = {address for address, setting in settings.items() if setting is None}
         functions = {address: setting[0] for address, setting in settings.items() if setting is not None}
         objects = {address: setting[1] for address, setting in settings.items() if setting is not None}
-        chosen, again, once_more = itertools.tee(filter(functions.__contains__, self._walk()), 3)
+        chosen, again, once_more = itertools.tee(self._unchanged({a: seen[a] for a in functions}), 3)
         with NoCollection():
             list(map(self._set, chosen, map(functions.__getitem__, again), map(objects.__getitem__, once_more)))
         nothing = itertools.repeat(None)
+        gone = self._unchanged({a: seen[a] for a in taken})
         with NoCollection():
-            list(map(self._clear, filter(taken.__contains__, self._walk()), nothing, nothing))
+            list(map(self._clear, gone, nothing, nothing))
 
     def set_own(self, setting: tuple[int, Any]) -> None:
         """Set what the calling thread has."""

@@ -31,13 +31,14 @@ def find(name: str, most: int) -> dict[str, Any]:
         one = _attribute(*name.split(":", 1))
         return {"count": 1, "bytes": Sizes().of(one), "objects": [_described(Sizes().of(one), one)]}
     sizes, largest, count, total = Sizes(), [], 0, 0
-    kinds: dict[type, bool] = {}
+    # By a type's number, with the type: as a key it would have its metaclass's __hash__ called.
+    kinds: dict[int, tuple[type, bool]] = {}
     for step in Objects(_SEEN_LIMIT_BYTES).steps():
         for one in step:
             kind = type(one)
-            if kind not in kinds:
-                kinds[kind] = is_named(kind, name)
-            if not kinds[kind]:
+            if id(kind) not in kinds:
+                kinds[id(kind)] = kind, is_named(kind, name)
+            if not kinds[id(kind)][1]:
                 continue
             size = sizes.of(one)
             count, total = count + 1, total + size
