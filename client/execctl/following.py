@@ -29,6 +29,7 @@ class Following:
         shown: how many events were shown.
         lost: how many are missing among them.
         interrupted: whether Ctrl-C ended it.
+        unread: whether nobody reads any more.
     """
 
     session: str
@@ -37,6 +38,7 @@ class Following:
     shown: int = 0
     lost: int = 0
     interrupted: bool = False
+    unread: bool = False
     _end: int = 0
     _begun: bool = False
 
@@ -52,6 +54,11 @@ class Following:
         except KeyboardInterrupt:
             self.interrupted = True
 
+    def run_to_the_end(self, client: Client) -> None:
+        """Show the rest of a trace that has ended, unless the user has had enough of it."""
+        if not self.interrupted and not self.unread:
+            self.run(client)
+
     def tell(self) -> None:
         """Say how much was shown, on stderr."""
         missing = f", {self.lost} are missing" if self.lost else ""
@@ -65,7 +72,8 @@ class Following:
             with closing(self._chunks(client, left_s)) as chunks:
                 for chunk in chunks:
                     came = True
-                    if not self._show(chunk):
+                    self.unread = not self._show(chunk)
+                    if self.unread:
                         return True
         except ClientError as error:
             # The daemon lets go of a client that takes nothing for a minute and does not answer a ping.

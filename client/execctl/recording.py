@@ -38,10 +38,10 @@ def record(client: Client, attached: AttachResponse, duration_ms: int | None, *,
     """
     trace = traced(attached)
     if trace or duration_ms is None:
-        interrupted = _follow(client, trace, duration_ms, timing=timing)
+        interrupted, sessions = _follow(client, Following(trace, timing=timing), attached, duration_ms)
     else:
         interrupted = _wait(client, attached.sessions[0].id, duration_ms)
-    sessions = end(client, attached)
+        sessions = end(client, attached)
     for place, session in enumerate(sessions):
         if place:
             output.write_lines([""])
@@ -54,12 +54,16 @@ def traced(attached: AttachResponse) -> str:
     return next((session.id for session in attached.sessions if session.spec.collector == "trace"), "")
 
 
-def _follow(client: Client, session: str, duration_ms: int | None, *, timing: bool) -> bool:
-    output.note(f"{session}: lines as they run; Ctrl-C ends it and keeps the latest of them")
-    following = Following(session, timing=timing)
+def _follow(
+    client: Client, following: Following, attached: AttachResponse, duration_ms: int | None
+) -> tuple[bool, list[Session]]:
+    output.note(f"{following.session}: lines as they run; Ctrl-C ends it and keeps the latest of them")
     following.run(client, None if duration_ms is None else duration_ms / 1000)
+    sessions = end(client, attached)
+    # What the target had not handed over yet, and what this terminal had not taken.
+    following.run_to_the_end(client)
     following.tell()
-    return following.interrupted
+    return following.interrupted, sessions
 
 
 def _wait(client: Client, session: str, duration_ms: int) -> bool:

@@ -17,7 +17,7 @@ from execd_api.v1 import sessions_pb2, targets_pb2
 from footprint import becomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cli.conftest import Run, Start
     from cli.fake_daemon import FakeDaemon
@@ -36,6 +36,7 @@ def traced(daemon: FakeDaemon, **changes: Any) -> None:
     )
     ended = make_session(spec=spec, state=sessions_pb2.SESSION_STATE_STOPPED, latest_profile="p7")
     daemon.script.answers["Sessions.Stop"] = sessions_pb2.StopResponse(sessions=[ended])
+    daemon.script.answers["Sessions.Follow"] = followed
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,8 @@ def test_a_trace_is_asked_for_with_its_filters_and_timing_is_ours(run: Run, daem
     run("attach", "4711", "--trace", "--timing", "--function", "Cart.*", "--thread", "w-1", "--limit-events", "9")
     (asked,) = daemon.script.request("Targets.Attach").sessions
     assert json.loads(asked.options_json) == {"function": "Cart.*", "thread": "w-1", "limit_events": 9}
-    followed = daemon.script.request("Sessions.Follow")
-    assert (followed.session, followed.timing, followed.from_now) == ("s1", True, False)
+    asked_for = [request for call, request in daemon.script.asked if call == "Sessions.Follow"]
+    assert {(one.session, one.timing, one.from_now) for one in asked_for} == {("s1", True, False)}
 
 
 @pytest.mark.parametrize("other", ["--count", "--trace"])
@@ -85,7 +86,8 @@ def test_a_trace_is_shown_then_ended_and_left(run: Run, daemon: FakeDaemon) -> N
     traced(daemon)
     result = run("attach", "4711", "--trace")
     assert (result.exit_code, result.stdout) == (0, SHOWN)
-    assert daemon.script.calls() == ["Targets.Attach", "Sessions.Follow", "Sessions.Stop", "Targets.Detach"]
+    calls = ["Targets.Attach", "Sessions.Follow", "Sessions.Stop", "Targets.Detach", "Sessions.Follow"]
+    assert daemon.script.calls() == calls
     assert "s1: 3 events were shown, 5 are missing" in result.stderr
     assert "next: execctl report p7" in result.stderr
 
@@ -118,10 +120,24 @@ def test_a_trace_ends_where_nobody_reads_any_more(start: Start, daemon: FakeDaem
 def test_the_duration_ends_a_trace_in_which_nothing_happens(run: Run, daemon: FakeDaemon) -> None:
     traced(daemon)
     release = threading.Event()
-    daemon.script.answers["Sessions.Follow"] = lambda _request: then_wait(release)
+    daemon.script.answers["Sessions.Follow"] = (
+        lambda request: followed(request) if request.after else then_wait(release)
+    )
     result = run("attach", "4711", "--trace", "--duration", "200ms")
     release.set()
     assert (result.exit_code, result.stdout) == (0, SHOWN)
+
+
+def test_what_had_not_come_when_the_time_was_over_is_shown_too(run: Run, daemon: FakeDaemon) -> None:
+    traced(daemon)
+    release = threading.Event()
+    daemon.script.answers["Sessions.Follow"] = lambda request: (
+        followed(request) if request.after else then_wait(release, FOLLOWED[:2])
+    )
+    result = run("attach", "4711", "--trace", "--duration", "200ms")
+    release.set()
+    assert (result.exit_code, result.stdout) == (0, SHOWN)
+    assert "s1: 3 events were shown, 5 are missing" in result.stderr
 
 
 def test_who_takes_nothing_is_sent_no_more_than_fits(start: Start, daemon: FakeDaemon) -> None:
@@ -164,8 +180,16 @@ def test_a_connection_that_broke_is_made_again_where_it_was(run: Run, daemon: Fa
     assert "the connection broke" in result.stderr
 
 
-def then_wait(release: threading.Event) -> Iterator[sessions_pb2.FollowChunk]:
-    yield from FOLLOWED
+def followed(request: sessions_pb2.FollowRequest) -> list[sessions_pb2.FollowChunk]:
+    """What a daemon sends of a trace that has ended, from where it is asked for."""
+    rest = [chunk for chunk in FOLLOWED[1:] if chunk.end > request.after]
+    return [sessions_pb2.FollowChunk(session="s1", end=request.after), *rest]
+
+
+def then_wait(
+    release: threading.Event, chunks: Iterable[sessions_pb2.FollowChunk] = FOLLOWED
+) -> Iterator[sessions_pb2.FollowChunk]:
+    yield from chunks
     release.wait(WAIT_S)
 
 

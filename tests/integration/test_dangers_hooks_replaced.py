@@ -60,7 +60,7 @@ ACTIONS: dict[str, tuple[Refusal, ...]] = {
     "error-hooks": (),
     "errors": (),
     "audit-sys._current_frames": (Refusal(AgentFailed, "sys._current_frames"),),
-    "audit-sys.setprofile": (Refusal(AgentFailed, "sys.setprofile", versions=((3, 9), (3, 11))),),
+    "audit-sys.setprofile": (),
     "audit-sys.monitoring.register_callback": (
         Refusal(AgentFailed, "sys.monitoring.register_callback", versions=((3, 12), (3, 15))),
     ),
@@ -102,8 +102,10 @@ def tamper(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, action: s
         reply = link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1")
         detach(link)
         profile = read_table(reply.bulk, header(), PID)
-        assert by_name(profile)["run"].calls == 1
-        assert sum(profile.column("self_ns")) > 0
+        # Below 3.12 other threads are not reached where audit hooks would run in between.
+        if interpreter.version_info >= (3, 12) or "audit-" not in action:
+            assert by_name(profile)["run"].calls == 1
+            assert sum(profile.column("self_ns")) > 0
     after = settled(program.pid, before, SETTLE_S)
     # The text has run and its agent has not answered: the page is taken back only where a borrowed thread did so.
     pages = before.pages if (action, when) == PAGE_STAYS else after.pages

@@ -83,14 +83,22 @@ def _stored(registry: Registry, store: Store, request: pb.FollowRequest) -> Iter
         )
     lines = source_lines(profile, ReportOptions(source=store.source))
     wording = Wording(profile.functions, profile.locations, lines, timing=request.timing)
-    number = 0
-    yield pb.FollowChunk(session=stored.session)
-    rows = stored_rows(profile)
+    number = request.after
+    yield pb.FollowChunk(session=stored.session, end=number)
+    rows = _beyond(number, stored_rows(profile))
     while part := list(islice(rows, _MOST_EVENTS)):
         lost = sum(row[-1] for row in part)
         number += lost + sum(1 for row in part if not row[-1])
-        if number > request.after:
-            yield pb.FollowChunk(text=_joined(wording.texts(part)), end=number, lost=lost)
+        yield pb.FollowChunk(text=_joined(wording.texts(part)), end=number, lost=lost)
+
+
+def _beyond(after: int, rows: Iterator[tuple[int, int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the events that follow the first `after`, lost ones among them."""
+    number = 0
+    for time_ns, kind, location, lost in rows:
+        number += lost or 1
+        if number > after:
+            yield time_ns, kind, location, min(lost, number - after)
 
 
 def _joined(texts: Iterator[str]) -> str:

@@ -85,26 +85,34 @@ class Sizes:
 
     def of(self, one: Any) -> int:
         """Return the bytes of an object, of its fixed part alone where its type has a __sizeof__ of the program's."""
-        (((_, size), _),) = self.counted([one]).items()
-        return size
+        return self.each([one])[0]
+
+    def each(self, objects: list[Any]) -> list[int]:
+        """Return the bytes of each."""
+        if self._know(objects):
+            return [self._size(one) for one in objects]
+        return list(map(sys.getsizeof, objects, itertools.repeat(0)))
 
     def counted(self, step: list[Any]) -> dict[tuple[int, int], int]:
         """Return how many objects there are by the number of their type and their size."""
-        kinds = dict(zip(map(id, map(type, step)), map(type, step)))
-        for number in kinds.keys() - self._kinds.keys():
-            self._kinds[number] = kinds[number], _has_own_size(kinds[number])
         found: dict[tuple[int, int], int] = {}
-        if any(self._kinds[number][1] for number in kinds):
-            for one in step:
-                kind, has_own = self._kinds[id(type(one))]
-                if has_own:
-                    key = id(kind), int(_BASIC_SIZE.__get__(kind))
-                    found[key] = found.get(key, 0) + 1
-            step = [one for one in step if not self._kinds[id(type(one))][1]]
-        sizes = map(sys.getsizeof, step, itertools.repeat(0))
+        sizes: Any = map(sys.getsizeof, step, itertools.repeat(0))
+        if self._know(step):
+            sizes = map(self._size, step)
         # Little is made for each object that tracemalloc would see: the pairs come from a list of free ones.
         _collections._count_elements(found, zip(map(id, map(type, step)), sizes))
         return found
+
+    def _know(self, objects: list[Any]) -> bool:
+        """Get to know the types of objects, and tell whether one of them has a __sizeof__ of the program's."""
+        kinds = dict(zip(map(id, map(type, objects)), map(type, objects)))
+        for number in kinds.keys() - self._kinds.keys():
+            self._kinds[number] = kinds[number], _has_own_size(kinds[number])
+        return any(self._kinds[number][1] for number in kinds)
+
+    def _size(self, one: Any) -> int:
+        kind, has_own = self._kinds[id(type(one))]
+        return int(_BASIC_SIZE.__get__(kind)) if has_own else sys.getsizeof(one, 0)
 
 
 def names_of(kind: type) -> tuple[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _operator
 import _tracemalloc
+import itertools
 import sys
 
 from execd_agent.collectors import Refused
@@ -30,21 +32,21 @@ def find(name: str, most: int) -> dict[str, Any]:
     if ":" in name:
         one = _attribute(*name.split(":", 1))
         return {"count": 1, "bytes": Sizes().of(one), "objects": [_described(Sizes().of(one), one)]}
-    sizes, largest, count, total = Sizes(), [], 0, 0
-    # By a type's number, with the type: as a key it would have its metaclass's __hash__ called.
-    kinds: dict[int, tuple[type, bool]] = {}
+    largest: list[Any] = []
+    sizes, count, total = Sizes(), 0, 0
     for step in Objects(_SEEN_LIMIT_BYTES).steps():
-        for one in step:
-            kind = type(one)
-            if id(kind) not in kinds:
-                kinds[id(kind)] = kind, is_named(kind, name)
-            if not kinds[id(kind)][1]:
-                continue
-            size = sizes.of(one)
-            count, total = count + 1, total + size
-            largest.append((-size, count, one))
+        kinds = dict(zip(map(id, map(type, step)), map(type, step)))
+        named = {number for number, kind in kinds.items() if is_named(kind, name)}
+        if not named:
+            continue
+        # The others, mostly all, cost no bytecode.
+        fitting = list(itertools.compress(step, map(named.__contains__, map(id, map(type, step)))))
+        taken = sizes.each(fitting)
+        largest += zip(map(_operator.neg, taken), range(count, count + len(taken)), fitting)
+        count, total = count + len(taken), total + sum(taken)
         if len(largest) > most:
             largest = sorted(largest, key=_first_two)[:most]
+        fitting.clear()
     if not count:
         raise Refused("no live object is of a type " + name)
     objects = [_described(-size, one) for size, _, one in sorted(largest, key=_first_two)]
