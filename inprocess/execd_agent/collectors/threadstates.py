@@ -140,15 +140,16 @@ class ThreadStates:
 
     def _unchanged(self, seen: dict[int, Seen]) -> Iterator[int]:
         """Return the addresses of states that are there still and have what they had when seen. All in C."""
-        expected = {a: (one.ident, one.function or None, one.object or None) for a, one in seen.items()}
-        every, a, b, c, d = itertools.tee(filter(expected.__contains__, self._walk()), 5)
+        expected = {place: (one.ident, one.function or None, one.object or None) for place, one in seen.items()}
+        states, *again = itertools.tee(filter(expected.__contains__, self._walk()), 5)
         value = _operator.attrgetter("value")
 
-        def word(states: Any, index: int) -> Any:
-            return map(value, map(self._pointer.from_address, map((index * 8).__add__, states)))
+        def words(index: int) -> Any:
+            places = map((index * 8).__add__, again.pop())
+            return map(value, map(self._pointer.from_address, places))
 
-        now = zip(word(a, self._ident_word), word(b, self._object_word - 2), word(c, self._object_word))
-        return itertools.compress(every, map(_operator.eq, now, map(expected.__getitem__, d)))
+        now = zip(words(self._ident_word), words(self._object_word - 2), words(self._object_word))
+        return itertools.compress(states, map(_operator.eq, now, map(expected.__getitem__, again.pop())))
 
     def set_functions(self, settings: dict[int, tuple[int, Any] | None], seen: dict[int, Seen]) -> None:
         """Set what states have that are as they were when seen: C function and object; None takes away.
@@ -160,11 +161,11 @@ class ThreadStates:
         taken = {address for address, setting in settings.items() if setting is None}
         functions = {address: setting[0] for address, setting in settings.items() if setting is not None}
         objects = {address: setting[1] for address, setting in settings.items() if setting is not None}
-        chosen, again, once_more = itertools.tee(self._unchanged({a: seen[a] for a in functions}), 3)
+        chosen, again, once_more = itertools.tee(self._unchanged({place: seen[place] for place in functions}), 3)
         with NoCollection():
             list(map(self._set, chosen, map(functions.__getitem__, again), map(objects.__getitem__, once_more)))
         nothing = itertools.repeat(None)
-        gone = self._unchanged({a: seen[a] for a in taken})
+        gone = self._unchanged({place: seen[place] for place in taken})
         with NoCollection():
             list(map(self._clear, gone, nothing, nothing))
 
