@@ -161,10 +161,10 @@ class Daemon:
         return subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
 
     def follow(
-        self, session: str, *, from_now: bool = False, timing: bool = False
+        self, session: str, *, from_now: bool = False, timing: bool = False, after: int = 0
     ) -> Iterator[sessions_pb2.FollowChunk]:
         """What those get who follow a trace."""
-        request = sessions_pb2.FollowRequest(session=session, from_now=from_now, timing=timing)
+        request = sessions_pb2.FollowRequest(session=session, from_now=from_now, timing=timing, after=after)
         yield from self._sessions.Follow(request, timeout=FOLLOW_TIMEOUT_S)
 
     def report(self, *words: str) -> dict[str, Any]:

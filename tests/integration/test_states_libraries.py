@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from activities import grown
 from attachments import attached, detach, record_calls
 from footprint import footprint, settled
+from judged import packages
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -22,17 +21,6 @@ VERSIONS = ("3.9", "3.12", "3.15")
 SOAK_TRIES = 20
 REQUESTS = 20
 CONNECT_S = 5.0
-
-
-def packages(interpreter: Interpreter, package: str) -> str:
-    """The folder of a package for an interpreter, as its processes name it; skips where it is not installed."""
-    place = os.environ.get("EXECD_TEST_PACKAGES", "")
-    if not place:
-        pytest.skip("EXECD_TEST_PACKAGES names no folder: see tests/install_packages.py")
-    folder = f"{place}/{interpreter.version}"
-    if not (Path(interpreter.root or "/") / folder.lstrip("/") / package).is_dir():
-        pytest.skip(f"no {package} for CPython {interpreter.version} in {folder}")
-    return folder
 
 
 def require_echoes(connection: socket.socket, name: str) -> None:

@@ -135,6 +135,9 @@ def test_each_follower_and_each_session_has_its_own_beginning(
     assert [chunk.end for chunk in whole] == [20]
     # Of a trace that has ended what is stored comes.
     assert daemon.execctl("follow", first, "--all").splitlines() == STEP * 5
+    told, *rest = daemon.follow(first, after=13)
+    assert (told.end, "".join(chunk.text for chunk in rest).splitlines()) == (13, (STEP * 5)[13:])
+    assert [chunk.end for chunk in rest] == [20]
 
 
 def test_the_report_has_the_seconds_that_its_followers_saw(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from execd.errors import AgentFailed, AgentSilent, ProfileCorrupt, StoreFull, TargetGone
-from execd.model.session import State
+from execd.model.session import SessionSpec, State
 from fake_agents import BrokenProtocol
 
 if TYPE_CHECKING:
@@ -54,6 +54,19 @@ def test_a_stop_on_a_target_that_ended_ends_the_session_as_target_gone(daemon: D
     daemon.agent(pid).errors["stop"] = TargetGone("the link closed")
     daemon.end(pid)
     assert daemon.registry.stop(session.id)[0].state is State.TARGET_GONE
+
+
+def test_a_start_that_was_given_up_is_taken_back_when_the_agent_comes_to_it(daemon: Daemon) -> None:
+    pid = daemon.target()
+    daemon.attach(pid)
+    agent = daemon.agent(pid)
+    agent.errors["start"] = AgentSilent("the process does not let it run now")
+    with pytest.raises(AgentSilent):
+        daemon.registry.start(str(pid), [SessionSpec("lines", {})])
+    assert [(what, arguments["session"]) for what, arguments in agent.asked[-2:]] == [
+        ("start", "lines"),
+        ("stop", "lines"),
+    ]
 
 
 @pytest.mark.parametrize("bulk", [b"", b"garbage", b"\xff" * 100])

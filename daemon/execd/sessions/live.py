@@ -318,7 +318,7 @@ class LiveTarget:
             )
         except AgentSilent:
             # It comes to that later all the same, and then to this.
-            with contextlib.suppress(AgentSilent):
+            with contextlib.suppress(ExecdError):
                 self.request("stop", timeout_s=0.0, session=spec.collector)
             raise
         said = reply.facts.get("caveats")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from time import perf_counter_ns
 
-from execd_agent.collectors.places import DEFAULT_MAX_BYTES, Counter, Places, counted, prepare_table, target_facts
+from execd_agent.collectors.places import DEFAULT_MAX_BYTES, Counter, Places, counted, prepare_table
 from execd_agent.collectors.selection import Selection
 from execd_agent.collectors.subscription import Subscription
 from execd_agent.collectors.table import Table
@@ -56,15 +56,7 @@ class Lines:
             function = table.code(self._places.known[key])
             for line, up in sorted(lines.items()):
                 table.add(-1, table.location(function, line), label, (counted(up),))
-        lost = self._places.lost.value()
-        return table.encode(
-            {
-                "span_ns": span_ns,
-                "lost": {"lines over the memory limit": lost} if lost else {},
-                "caveats": list(self._hooks.caveats),
-                "extra": target_facts(),
-            }
-        )
+        return table.encode(self._places.header(span_ns, "lines over the memory limit", self._hooks.caveats))
 
     mark = snapshot
 

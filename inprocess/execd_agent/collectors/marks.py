@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-from execd_agent.collectors.places import DEFAULT_MAX_BYTES, Places, prepare_table, target_facts
+from execd_agent.collectors.places import DEFAULT_MAX_BYTES, Places, prepare_table
 from execd_agent.collectors.selection import Selection
 from execd_agent.collectors.subscription import Subscription
 from execd_agent.collectors.table import Table
@@ -72,15 +72,7 @@ class Marks:
         for code, line, mark in self._seen():
             if mark <= latest:
                 table.add(-1, table.location(table.code(code), line), label, (mark,))
-        lost = self._places.lost.value()
-        return table.encode(
-            {
-                "span_ns": span_ns,
-                "lost": {self.LOST: lost} if lost else {},
-                "caveats": list(self._hooks.caveats),
-                "extra": target_facts(),
-            }
-        )
+        return table.encode(self._places.header(span_ns, self.LOST, self._hooks.caveats))
 
     def stop(self) -> None:
         """Disarm. What was seen stays until `free`."""

@@ -99,6 +99,22 @@ class Places:
         """Return all that were met: a handler may have returned DISABLE in each."""
         return list(self.known.values()) + list(self._ignored.values())
 
+    def header(self, span_ns: int, reason: str, caveats: list[str]) -> dict[str, Any]:
+        """Return the facts of a table.
+
+        Args:
+            span_ns: how long it was recorded.
+            reason: why some are missing, where some are.
+            caveats: what whoever reads it must know.
+        """
+        lost = self.lost.value()
+        return {
+            "span_ns": span_ns,
+            "lost": {reason: lost} if lost else {},
+            "caveats": list(caveats),
+            "extra": target_facts(),
+        }
+
     def free(self) -> None:
         """Let go of them."""
         self.known.clear()
