@@ -51,6 +51,7 @@ class FakeAgent:
         calls: what a snapshot says.
         armed: collectors by session key.
         asked: (operation, arguments) so far.
+        waits_s: how long each was to be waited for.
         errors: what an operation raises instead of an answer.
         before: called before an operation is answered.
         bulk: what a snapshot is, where it is not a table.
@@ -59,6 +60,7 @@ class FakeAgent:
     calls: int = 0
     armed: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
     errors: dict[str, ExecdError] = field(default_factory=dict)
     before: Callable[[str], object] = lambda _operation: None
     bulk: bytes | None = None
@@ -102,9 +104,10 @@ class FakeChannel(Channel):
         self._agent = agent
         self._answering = threading.Lock()
 
-    def request(self, operation: str, *, timeout_s: float, **arguments: object) -> Reply:  # noqa: ARG002
+    def request(self, operation: str, *, timeout_s: float, **arguments: object) -> Reply:
         """Asks the agent."""
         with self._answering:
+            self._agent.waits_s.append(timeout_s)
             if self.fileno() < 0:
                 raise TargetGone("the link is closed")
             try:

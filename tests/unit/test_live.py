@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from execd.errors import AgentFailed, AgentSilent, ProfileCorrupt, StoreFull, TargetGone
 from execd.model.session import SessionSpec, State
+from execd.sessions.live import PING_TIMEOUT_S, REQUEST_TIMEOUT_S
 from fake_agents import BrokenProtocol
 
 if TYPE_CHECKING:
@@ -54,6 +55,22 @@ def test_a_stop_on_a_target_that_ended_ends_the_session_as_target_gone(daemon: D
     daemon.agent(pid).errors["stop"] = TargetGone("the link closed")
     daemon.end(pid)
     assert daemon.registry.stop(session.id)[0].state is State.TARGET_GONE
+
+
+@pytest.mark.parametrize("says_something", [False, True])
+def test_after_a_long_silence_others_are_waited_for_briefly_until_the_agent_says_something(
+    daemon: Daemon, *, says_something: bool
+) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    agent = daemon.agent(pid)
+    agent.errors["snapshot"] = AgentSilent("the process does not let it run now")
+    with pytest.raises(AgentSilent):
+        daemon.registry.snapshot(session.id, "")
+    if says_something:
+        daemon.attacher.channels[pid].theirs.send(b" ")
+    daemon.registry.stop(session.id)
+    assert agent.waits_s[-2:] == [REQUEST_TIMEOUT_S, REQUEST_TIMEOUT_S if says_something else PING_TIMEOUT_S]
 
 
 def test_a_start_that_was_given_up_is_taken_back_when_the_agent_comes_to_it(daemon: Daemon) -> None:

@@ -274,7 +274,9 @@ class LiveTarget:
     def request(self, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object) -> Reply:
         """Ask the agent; the caller holds the lock. Raises as the channel does; see `left`."""
         # Of one that was silent for long each further request would take as long: a detach of many sessions minutes.
-        waited_s = min(timeout_s, PING_TIMEOUT_S) if self._is_deaf else timeout_s
+        # One that has said something since gets its time.
+        is_deaf = self._is_deaf and not self.link.channel.has_news()
+        waited_s = min(timeout_s, PING_TIMEOUT_S) if is_deaf else timeout_s
         try:
             reply = self.link.channel.request(operation, timeout_s=waited_s, **arguments)
         except AgentSilent:
