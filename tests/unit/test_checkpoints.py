@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import fake_agents
 import pytest
 from execd.attach.channel import Reply
+from execd.errors import NotFound
 from execd.model.codec import encode
 from execd.model.session import SessionSpec
-from execd.sessions import recorder
+from execd.sessions import archive, recorder
 from fake_agents import FakeAgent
 from fake_daemons import CALLS
 from traces import batch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from execd.model.profile import Profile
+    from execd.model.stored import StoredProfile
     from fake_daemons import Daemon
 
 LIMIT_S = 30.0
@@ -108,3 +110,34 @@ def test_of_two_who_come_for_a_checkpoint_one_makes_it(
     beat(daemon)
     assert done == [True]
     assert reasons(daemon, session) == ["checkpoint"]
+
+
+def test_a_checkpoint_that_gave_its_place_to_the_next_before_it_was_read_is_found_again(
+    daemon: Daemon, session: str
+) -> None:
+    found: list[str] = []
+
+    def find() -> StoredProfile:
+        stored = daemon.registry.resolve_profile(session)
+        if not found:
+            beat(daemon)
+        found.append(stored.id)
+        return stored
+
+    stored, profile = archive.load_found(daemon.store, find)
+    assert found == [found[0], stored.id]
+    assert profile.header.profile == stored.id != found[0]
+
+
+def test_a_profile_that_is_nowhere_is_looked_for_a_few_times(daemon: Daemon, session: str) -> None:
+    gone = daemon.registry.resolve_profile(session)
+    beat(daemon)
+    found: list[StoredProfile] = []
+
+    def find() -> StoredProfile:
+        found.append(gone)
+        return gone
+
+    with pytest.raises(NotFound, match=f"there is no profile '{gone.id}'"):
+        archive.load_found(daemon.store, find)
+    assert len(found) == 3

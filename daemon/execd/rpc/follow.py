@@ -74,8 +74,7 @@ def _running(
 
 
 def _stored(registry: Registry, store: Store, request: pb.FollowRequest) -> Iterator[pb.FollowChunk]:
-    stored = registry.resolve_profile(request.session)
-    profile = archive.load(store, stored)
+    stored, profile = archive.load_found(store, lambda: registry.resolve_profile(request.session))
     if profile.header.collector != TRACE.name:
         raise UsageError(
             f"session {stored.session} is no trace, its collector is {stored.collector}",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import grpc
 
     from execd.model.profile import Profile
+    from execd.model.stored import StoredProfile
     from execd.sessions.registry import Registry
     from execd.store.store import Store
 
@@ -41,9 +42,8 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         """Yield a rendering; the first piece says what it is of."""
         del context
         options = convert.report_options(request, self._store.source)
-        stored = self._registry.resolve_profile(request.subject)
         # Loaded before another is taken: a fresh one is a checkpoint, and the next takes its place.
-        profile = archive.load(self._store, stored)
+        stored, profile = archive.load_found(self._store, lambda: self._registry.resolve_profile(request.subject))
         notes = _notes(request.format, profile)
         if request.files:
             if request.compare:
@@ -54,11 +54,8 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
                 yield pb.RenderChunk(data=first, file=convert.text(name))
                 yield from (pb.RenderChunk(data=data) for data in rest)
             return
-        earlier = self._registry.earlier_profile(stored, request.compare) if request.compare else None
-        rendered = reports.render(
-            profile, request.format, options, earlier=archive.load(self._store, earlier) if earlier else None
-        )
-        yield from _pieces(rendered, stored.id, notes)
+        earlier = self._earlier(stored, request.compare) if request.compare else None
+        yield from _pieces(reports.render(profile, request.format, options, earlier=earlier), stored.id, notes)
 
     def Growth(self, request: pb.GrowthRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
         """Yield the report on what grew."""
@@ -73,6 +70,9 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         rendered = growth.render(profiles, request.format, options, request.limit)
         short = f"there are {len(rows)} snapshots, and not {request.last}"
         yield from _pieces(rendered, rows[-1].id, [short] if len(rows) < request.last else [])
+
+    def _earlier(self, later: StoredProfile, compare: str) -> Profile:
+        return archive.load_found(self._store, lambda: self._registry.earlier_profile(later, compare))[1]
 
 
 def _pieces(rendered: bytes, profile: str, notes: list[str]) -> Iterator[pb.RenderChunk]:

@@ -13,7 +13,7 @@ from execd.model.session import State
 from execd.sessions import selection
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from execd.model.profile import Profile
     from execd.model.stored import StoredProfile
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ALL = 10_000
 _FEWEST = 2
+# A checkpoint that was found goes when the next one comes, which may be at once, but hardly twice.
+_FINDINGS = 3
 # A session that ended otherwise leaves its last checkpoint.
 _UNFINISHED = (State.FAILED, State.TARGET_GONE, State.INTERRUPTED)
 
@@ -107,6 +109,26 @@ def load(store: Store, stored: StoredProfile) -> Profile:
     caveat = f"the last checkpoint of a session that ended at {ended}: its last {missing_s:.1f} s are missing"
     header = replace(profile.header, caveats=(caveat, *profile.header.caveats))
     return replace(profile, header=header)
+
+
+def load_found(store: Store, find: Callable[[], StoredProfile]) -> tuple[StoredProfile, Profile]:
+    """Return a stored profile and what is in it, found again where it gave its place to another in between.
+
+    Args:
+        store: where it is.
+        find: says which; called anew each time.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for _ in range(_FINDINGS - 1):
+        try:
+            stored = find()
+            return stored, load(store, stored)
+        except NotFound:
+            continue
+    stored = find()
+    return stored, load(store, stored)
 
 
 def _recording(store: Store, profile: StoredProfile) -> list[StoredProfile]:
