@@ -279,7 +279,7 @@ def test_a_wait_that_begins_while_the_text_is_queued_is_attached_to_as_well(
 def test_waits_with_a_time_limit_that_were_stopped_before_end_in_time(
     interpreter: Interpreter, attacher: Attacher, spawn: Spawn
 ) -> None:
-    programs = {state: spawn(interpreter, "waiting", state) for state in ("poll-timed", "event-timed")}
+    programs = {state: spawn(interpreter, "waiting", state) for state in ("poll-timed", "event-timed", "sem_timedwait")}
     require_unharmed_times(attacher, programs, 1, stop_and_continue)
 
 

@@ -276,6 +276,25 @@ def test_a_call_that_went_on_after_a_stop_is_interrupted() -> None:
     assert (resumed["rip"], resumed["rax"], resumed.system_call) == (0x5002, SIGNED - EINTR, None)
 
 
+WENT_ON = {
+    "a private wait by CLOCK_MONOTONIC": (POINTER, 0x89, SIGNED - 1, POINTER, True),
+    "a shared wait by CLOCK_REALTIME": (POINTER, 0x109, 0xFFFFFFFF, POINTER, True),
+    "a private wait by CLOCK_REALTIME": (POINTER, 0x189, 0xFFFFFFFF, POINTER, True),
+    "a poll of as many descriptors": (POINTER, 0x89, 0, POINTER, False),
+    "a poll whose registers have no time": (POINTER, 0x89, 0xFFFFFFFF, 0, False),
+    "a poll of a list that no lock lies at": (POINTER + 2, 0x89, 0xFFFFFFFF, POINTER, False),
+    "a poll of other descriptors": (POINTER, 0x88, 0xFFFFFFFF, POINTER, False),
+}
+
+
+@pytest.mark.parametrize("what", WENT_ON)
+def test_a_futex_wait_that_went_on_after_a_stop_is_made_anew(what: str) -> None:
+    first, second, sixth, fourth, is_futex = WENT_ON[what]
+    registers = some_registers(orig_rax=RESTART, rax=SIGNED - 516, rip=0x5002, rdi=first, rsi=second)
+    resumed = registers.but(r9=sixth, r10=fourth).resumed()
+    assert (resumed["rip"], resumed["rax"]) == ((0x5000, FUTEX) if is_futex else (0x5002, SIGNED - EINTR))
+
+
 @pytest.mark.parametrize(("segment", "is_64_bit"), [(0x33, True), (0x23, False), (0x10, False)])
 def test_32_bit_code_is_told_apart(segment: int, is_64_bit: bool) -> None:  # noqa: FBT001 - a column of the table
     assert some_registers(cs=segment).is_64_bit is is_64_bit

@@ -82,6 +82,9 @@ TIMED_CALLS = {_POLL, _NANOSLEEP, _CLOCK_NANOSLEEP}
 _TIMER_ABSTIME = 1
 _FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
 _FUTEX_COMMAND_MASK = 0x7F
+# FUTEX_WAIT_BITSET as glibc waits with a time limit: private, by CLOCK_REALTIME, or both; and FUTEX_BITSET_MATCH_ANY.
+_FUTEX_TIMED = {0x89, 0x109, 0x189}
+_FUTEX_ALL_BITS = 0xFFFFFFFF
 # What a program may map begins above it (vm.mmap_min_addr is 4096 or more), and no poll has more descriptors.
 _LEAST_POINTER, _POLL_LIMIT = 4096, 65536
 _EPOLL_TIMEOUT = 0xFFFFFFFF
@@ -134,16 +137,20 @@ class Registers:
         """Return the registers with which the thread goes on as if it had not been stopped.
 
         A call that the kernel would run again is run again from its `syscall` instruction. epoll_wait is not restarted
-        by the kernel; without a time limit it can be, with one it returns EINTR as after every stop. So does a call
-        that was stopped before: which one it was is not known any more.
+        by the kernel; without a time limit it can be, with one it returns EINTR as after every stop. So does a poll
+        that was stopped before: what is left of its time is not known any more.
         """
         again = self["rax"] in _RESTART_RESULTS or (self["rax"] == _EINTR_RESULT and self._waits_forever)
         if self.system_call is None or not again:
             return self
-        if self.system_call == RESTART_SYSCALL:
-            # A signal frame ends what the kernel would go on with; the caller counts the time that is left.
-            return self.interrupted()
-        return self.but(rip=self["rip"] - _SYSCALL_LENGTH, rax=self["orig_rax"])
+        number = self["orig_rax"]
+        if number == RESTART_SYSCALL:
+            if not self._is_timed_futex:
+                # A signal frame ends what the kernel would go on with; the caller counts the time that is left.
+                return self.interrupted()
+            # Its time limit is an instant: made anew it waits as long as it would have.
+            number = FUTEX
+        return self.but(rip=self["rip"] - _SYSCALL_LENGTH, rax=number)
 
     def interrupted(self) -> Registers:
         """Return the registers with which the call that the thread waits in returns EINTR."""
@@ -163,6 +170,12 @@ class Registers:
         if self.system_call != _POLL or not 0 < limit_ms < 1 << 31:
             return self
         return self.but(rdx=max(limit_ms - passed_ns // 1_000_000, 0))
+
+    @property
+    def _is_timed_futex(self) -> bool:
+        """Whether a call that went on after a stop is a futex wait, and no poll of just so many descriptors."""
+        has_all_bits = self["r9"] & _FUTEX_ALL_BITS == _FUTEX_ALL_BITS
+        return self["rsi"] in _FUTEX_TIMED and has_all_bits and self["r10"] >= _LEAST_POINTER and not self["rdi"] % 4
 
     @property
     def _waits_forever(self) -> bool:
