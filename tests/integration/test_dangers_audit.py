@@ -36,6 +36,26 @@ def test_a_program_with_audit_hooks_whose_threads_come_and_go_lives_on(
     assert program.stderr() == ""
 
 
+@pytest.mark.parametrize("collector", ["calls", "lines"])
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_a_hook_that_comes_while_others_are_recorded_harms_no_thread(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher, collector: str
+) -> None:
+    program = spawn(interpreter, "audited", "later")
+    with attached(attacher, program.pid) as link:
+        link.channel.request("start", timeout_s=GOES_ON_S, session="first", collector=collector, options={})
+        program.ask("listen")
+        done = program.ask_json("work")
+        assert becomes(lambda: program.ask_json("work") > done + 100, GOES_ON_S)
+        link.channel.request("stop", timeout_s=GOES_ON_S, session="first")
+        detach(link)
+    assert (program.ask_json("profilers"), program.ask_json("tracers")) == (0, 0)
+    done = program.ask_json("work")
+    assert becomes(lambda: program.ask_json("work") > done + 100, GOES_ON_S)
+    assert program.alive()
+    assert program.stderr() == ""
+
+
 @pytest.mark.parametrize("interpreter", ["3.11"], indirect=True)
 def test_what_needs_all_threads_is_refused_where_audit_hooks_would_run(
     interpreter: Interpreter, spawn: Spawn, attacher: Attacher

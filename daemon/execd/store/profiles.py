@@ -138,6 +138,12 @@ def kept_files(connection: sqlite3.Connection) -> list[KeptFile]:
     return _kept_files(connection, "", ())
 
 
+def exceed(connection: sqlite3.Connection, *, oldest_at: float, max_bytes: int) -> bool:
+    """Return whether any profile is older than an instant, or all are bigger together; without a list of them."""
+    row = connection.execute("SELECT min(stored_at), sum(stored_bytes) FROM profiles").fetchone()
+    return row[0] is not None and (row[0] < oldest_at or row[1] > max_bytes)
+
+
 def totals(connection: sqlite3.Connection) -> Totals:
     """Return how many profiles there are, and their bytes."""
     row = connection.execute("SELECT count(*), coalesce(sum(stored_bytes), 0) FROM profiles").fetchone()

@@ -263,12 +263,14 @@ class Store:
             max_age_s: what was stored longer ago goes.
             max_bytes: the oldest go until the rest is no bigger.
         """
+        now = self._clock()
         with self._database.read() as connection:
-            kept = profiles.kept_files(connection)
-        gone = expired(kept, now=self._clock(), max_age_s=max_age_s, max_bytes=max_bytes)
+            due = profiles.exceed(connection, oldest_at=now - max_age_s, max_bytes=max_bytes)
+            kept = profiles.kept_files(connection) if due else []
+        gone = expired(kept, now=now, max_age_s=max_age_s, max_bytes=max_bytes)
         self._remove(gone)
         with disk_may_be_full(self._place.path):
-            sources.expire(self._place.sources, self._clock() - max_age_s)
+            sources.expire(self._place.sources, now - max_age_s)
         return [spell(PROFILE, number) for number in gone]
 
     def totals(self) -> Totals:

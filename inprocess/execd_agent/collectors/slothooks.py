@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from execd_agent.collectors.threadstates import Seen
     from execd_agent.collectors.tracehooks import TraceFunctions
 
+# A thread may switch its own tool on and off all the time.
+_LOOKS = 20
+
 
 class SlotHooks:
     """One slot of all threads: the function that is ours there, and what was there before it.
@@ -90,7 +93,8 @@ class SlotHooks:
                 settings[one.address] = setting
                 if setting[1] is self._functions.direct:
                     reached.add(one.ident)
-        self._states.set_functions(settings, by_address)
+        if not self._states.set_functions(settings, by_address):
+            self._note("the program has got audit hooks: threads that came since, but for threading's, are missing")
         if reached:
             self._functions.reach(reached)
         self._tell_missed()
@@ -139,12 +143,12 @@ class SlotHooks:
         if one.function == 0:
             self._armed[one.ident] = self._alone(one.ident)
             return self._armed[one.ident]
+        if one.object and installed is None:
+            return None  # it changes just now; the next poll looks again
         in_the_way = self._in_the_way(one, installed)
         if in_the_way:
             self._note("%s runs in thread %d, which is not recorded" % (in_the_way, one.ident))
             return None
-        if installed is None:
-            return None  # it changes just now; the next poll looks again
         self._replaced[one.ident] = (one.function, installed)
         if one.function == self._states.trampoline:
             self._armed[one.ident] = self._above(installed)
@@ -222,16 +226,24 @@ class SlotHooks:
 
     def _refuse_foreign_functions(self) -> None:
         """Refuse to take the place of a function written in C, or of one that ours cannot call."""
-        foreign = [one for one in self._states.look() if one.function and one.object]
-        objects = self._states.objects({one.address: one for one in foreign})
-        for one in foreign:
-            installed = objects.get(one.address)
+        for one, installed in self._foreign_functions():
             in_the_way = self._in_the_way(one, installed)
             if in_the_way and one.function != self._states.trampoline:
                 facts = (self._slot.tool, name_of(type(installed)), one.ident)
                 raise Refused("a %s written in C (%s) is active in thread %d; --force has it called from ours" % facts)
             if in_the_way:
                 raise Refused("%s is set in thread %d" % (in_the_way, one.ident))
+
+    def _foreign_functions(self) -> list[tuple[Seen, Any]]:
+        """Return the threads that have a function, with its object."""
+        objects: dict[int, Any] = {}
+        for _ in range(_LOOKS):
+            foreign = {one.address: one for one in self._states.look() if one.function and one.object}
+            objects = self._states.objects(foreign)
+            if len(objects) == len(foreign):
+                break
+            # One has changed between the two: what it has now is seen at the next look.
+        return [(foreign[address], installed) for address, installed in objects.items()]
 
     def _tell_missed(self) -> None:
         for caveat in list(self._functions.missed):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # sizeof(PyThreadState) is 280 to 360 in 3.9 to 3.11; the fields that we look for lie within the first 192 bytes.
 _WORDS_LOOKED_AT = 24
+_WORD = 8
 # What trampolines say for the numbers of events (pystate.h: PyTrace_CALL is 0).
 EVENTS = ("call", "exception", "line", "return", "c_call", "c_exception", "c_return", "opcode")
 
@@ -81,7 +82,8 @@ class ThreadStates:
 
     A thread that ends frees its state, for which it needs the GIL. So whatever follows the list must not give the GIL
     away from its first step to its last: it is one expression of C functions, in which no bytecode runs, and no garbage
-    is collected meanwhile. What was learnt of a state before is good for one that is in the list again.
+    is collected meanwhile. Nor does it tell audit hooks as `from_address` would: one may come at any time. What was
+    learnt of a state before is good for one that is in the list again.
 
     Args:
         slot: which of a thread's two functions this is about.
@@ -108,6 +110,12 @@ class ThreadStates:
         self._next = self._function("PyThreadState_Next", self._pointer)
         self._set = self._function(slot.setter, self._pointer, self._pointer, self._object)
         self._clear = self._function(slot.setter, self._pointer, self._pointer, self._pointer)
+        text: Any = type("text", (_ctypes._SimpleCData,), {"_type_": "z"})
+        self._copy = self._function("memcpy", self._pointer, text, self._pointer)
+        self._bytes = self._function("PyBytes_FromStringAndSize", self._pointer, self._pointer, returns=self._object)
+        # Given the address of an object it returns the object, of which somebody has a reference.
+        self._object_at = self._function("PyObject_SelfIter", self._pointer, returns=self._object)
+        self._keep = self._function("Py_IncRef", self._object)
         self._own = self._function("PyThreadState_Get")()
         self._is_trace = slot.name == "trace"
         self._object_word, self.trampoline = self._find(slot)
@@ -118,7 +126,7 @@ class ThreadStates:
         """Return every thread state of the main interpreter."""
         addresses, again = itertools.tee(self._walk())
         with NoCollection():
-            copies = list(zip(addresses, map(bytes, map(self._words.from_address, again))))
+            copies = list(zip(addresses, map(self._bytes, again, itertools.repeat(_WORDS_LOOKED_AT * _WORD))))
         found = []
         for address, copy in copies:
             words = memoryview(copy).cast("Q")
@@ -130,34 +138,30 @@ class ThreadStates:
 
     def objects(self, seen: dict[int, Seen]) -> dict[int, Any]:
         """Return the objects in the slots of these states; only of those that have what they had when seen."""
-        chosen, again = itertools.tee(self._unchanged(seen))
-        fields = map(self._object.from_address, map((self._object_word * 8).__add__, again))
-        try:
-            with NoCollection():
-                return dict(zip(chosen, map(_operator.attrgetter("value"), fields)))
-        except ValueError:
-            return {}
+        addresses = {place: one.object for place, one in seen.items() if one.object}
+        chosen, again = itertools.tee(self._unchanged({place: seen[place] for place in addresses}))
+        with NoCollection():
+            return dict(zip(chosen, map(self._object_at, map(addresses.__getitem__, again))))
 
     def _unchanged(self, seen: dict[int, Seen]) -> Iterator[int]:
         """Return the addresses of states that are there still and have what they had when seen. All in C."""
-        expected = {place: (one.ident, one.function or None, one.object or None) for place, one in seen.items()}
+        expected = {place: tuple(map(_packed, (one.ident, one.function, one.object))) for place, one in seen.items()}
         states, *again = itertools.tee(filter(expected.__contains__, self._walk()), 5)
-        value = _operator.attrgetter("value")
 
         def words(index: int) -> Any:
-            places = map((index * 8).__add__, again.pop())
-            return map(value, map(self._pointer.from_address, places))
+            return map(self._bytes, map((index * _WORD).__add__, again.pop()), itertools.repeat(_WORD))
 
         now = zip(words(self._ident_word), words(self._object_word - 2), words(self._object_word))
         return itertools.compress(states, map(_operator.eq, now, map(expected.__getitem__, again.pop())))
 
-    def set_functions(self, settings: dict[int, tuple[int, Any] | None], seen: dict[int, Seen]) -> None:
+    def set_functions(self, settings: dict[int, tuple[int, Any] | None], seen: dict[int, Seen]) -> bool:
         """Set what states have that are as they were when seen: C function and object; None takes away.
 
-        Where an audit hook has come meanwhile nothing is set any more.
+        Returns whether all was done: where an audit hook has come meanwhile, threads without a function get none.
         """
         if is_audited():
-            settings = {address: setting for address, setting in settings.items() if setting is None}
+            self._write(settings, seen)
+            return all(seen[address].function for address in settings)
         taken = {address for address, setting in settings.items() if setting is None}
         functions = {address: setting[0] for address, setting in settings.items() if setting is not None}
         objects = {address: setting[1] for address, setting in settings.items() if setting is not None}
@@ -168,6 +172,32 @@ class ThreadStates:
         gone = self._unchanged({place: seen[place] for place in taken})
         with NoCollection():
             list(map(self._clear, gone, nothing, nothing))
+        return True
+
+    def _write(self, settings: dict[int, tuple[int, Any] | None], seen: dict[int, Seen]) -> None:
+        """Write into slots that are in use what the interpreter's setter would, which tells the audit hooks first.
+
+        Whether a thread is traced at all stays as it is: looking at its empty slots it finds nothing to call (ceval.c,
+        3.9 to 3.11), until its tracing is set anew. A reference to each of the functions that were there stays too.
+        """
+        have = {address: seen[address] for address, setting in settings.items() if seen[address].function}
+        words = dict.fromkeys(have, (_packed(0), _packed(0)))
+        for address in have:
+            setting = settings[address]
+            if setting is not None:
+                self._keep(setting[1])
+                words[address] = (_packed(setting[0]), _packed(id(setting[1])))
+        chosen, *again = itertools.tee(self._unchanged(have), 4)
+
+        def written(word: int, which: int) -> Any:
+            places = map((word * _WORD).__add__, again.pop())
+            values = map(_operator.itemgetter(which), map(words.__getitem__, again.pop()))
+            return map(self._copy, places, values, itertools.repeat(_WORD))
+
+        again.append(chosen)
+        both = zip(written(self._object_word - 2, 0), written(self._object_word, 1))
+        with NoCollection():
+            list(both)
 
     def set_own(self, setting: tuple[int, Any]) -> None:
         """Set what the calling thread has."""
@@ -193,13 +223,13 @@ class ThreadStates:
         # Each step calls PyThreadState_Next with the address before, and with a zero that C ignores.
         return itertools.takewhile(bool, itertools.accumulate(itertools.chain(heads, itertools.repeat(0)), self._next))
 
-    def _function(self, name: str, *arguments: Any) -> Any:
-        return self._prototype(name, *arguments)(self._ctypes.dlsym(self._library, name))
+    def _function(self, name: str, *arguments: Any, returns: Any = None) -> Any:
+        return self._prototype(name, *arguments, returns=returns)(self._ctypes.dlsym(self._library, name))
 
-    def _prototype(self, name: str, *arguments: Any) -> Any:
+    def _prototype(self, name: str, *arguments: Any, returns: Any = None) -> Any:
         """Return the type of C functions that keep the GIL and may raise."""
         flags = self._ctypes.FUNCFLAG_CDECL | self._ctypes.FUNCFLAG_PYTHONAPI
-        members = {"_flags_": flags, "_restype_": self._pointer, "_argtypes_": arguments}
+        members = {"_flags_": flags, "_restype_": returns or self._pointer, "_argtypes_": arguments}
         return type(name, (self._ctypes.CFuncPtr,), members)
 
     def _own_words(self) -> list[int]:
@@ -220,6 +250,10 @@ class ThreadStates:
         slot.set(previous)
         index = words.index(id(probe))
         return index, words[index - 2]
+
+
+def _packed(word: int) -> bytes:
+    return word.to_bytes(_WORD, sys.byteorder)
 
 
 class NoCollection:
