@@ -1,17 +1,20 @@
-"""What `execctl detach` says that stays: the functions that were in a thread's slot, by their number."""
+"""What stays: the functions that were in a thread's slot, as `execctl detach` tells, and no text of the attach."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from attachments import attached, detach, record_calls
 from daemons import CALL_TIMEOUT_S
 
 if TYPE_CHECKING:
     from conftest import Spawn
     from daemons import Daemon
+    from execd.attach.attacher import Attacher
     from interpreters import Interpreter
 
+ATTACHES = 4
 # An agent keeps so many, of several attachments.
 MOST_KEPT = 16
 
@@ -40,3 +43,18 @@ def test_functions_that_stay_inert_are_told_at_the_detach(
         assert 0 < first[0] < MOST_KEPT / 2
         assert second == [2 * first[0]]
     assert program.stderr() == ""
+
+
+@pytest.mark.parametrize("interpreter", ["3.12", "3.15"], indirect=True)
+def test_no_text_stays_interned_from_one_attach_to_the_next(
+    attacher: Attacher, interpreter: Interpreter, spawn: Spawn
+) -> None:
+    """3.12 keeps what it has interned for ever: one text an attach would be a leak."""
+    program = spawn(interpreter, "reading")
+    found = []
+    for _ in range(ATTACHES):
+        with attached(attacher, program.pid) as link:
+            record_calls(link)
+            detach(link)
+        found.append(program.ask_json("interned"))
+    assert found[1] >= found[-1] > 0

@@ -190,7 +190,8 @@ def _inject(
     pidfd: int,
     patience: _Patience,
 ) -> tuple[socket.socket, str, str, bool]:
-    nonce = secrets.token_hex(8)
+    # Not of letters and digits alone: the interpreter would intern it as it does names, 3.12 for ever.
+    nonce = f"-{secrets.token_hex(8)}"
     channel: socket.socket | None = None
     injection: Injection | None = None
     try:
