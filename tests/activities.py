@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from programs import Program
 
-SLEEP_MS = 300
+SLEEP_MS = 200
 # A sleep may end late on a busy machine; one that lost its end would not end at all.
-LATEST_WAKE_MS = 3 * SLEEP_MS
+LATEST_WAKE_MS = SLEEP_MS + 600
 PROGRESS_TIMEOUT_S = 10.0
 # A line that had been written before is read within less.
 AT_ONCE_S = 0.02

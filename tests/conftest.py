@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from interpreters import SUPPORTED, find_interpreters, required_versions
-from processes import MARK, left_over, living_pids, started_since, stopped
+from processes import MARK, left_over, living_pids, stopped
 from programs import Program, ProgramFolders
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def nothing_left_behind(pids_before_the_run: frozenset[int]) -> Iterator[None]:
     before = living_pids()
     yield
     assert not (found := left_over(before)), f"left running: {found}"
-    assert not (found := stopped(started_since(pids_before_the_run))), f"left stopped: {found}"
+    assert not (found := stopped(pids_before_the_run)), f"left stopped: {found}"
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARK = "EXECD_TEST_RUN"
-STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+# As the kernel's stat names them: stopped by a signal, or by a tracer.
+STOPPED = ("T", "t")
 END_TIMEOUT_S = 3.0
 
 
 def living_pids() -> frozenset[int]:
     """The PIDs of all processes of the machine; cheap enough for every test."""
-    return frozenset(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return frozenset(psutil.pids())
 
 
 def started_since(earlier: frozenset[int]) -> set[psutil.Process]:
@@ -41,12 +42,22 @@ def started_since(earlier: frozenset[int]) -> set[psutil.Process]:
 def started_here(pid: int) -> psutil.Process | None:
     """The process of a PID, None where this run did not start it or it is gone."""
     try:
-        process = psutil.Process(pid)
-        is_descendant = os.getpid() in (parent.pid for parent in process.parents())
-        return process if is_descendant or is_marked(pid) else None
+        return psutil.Process(pid) if is_marked(pid) or os.getpid() in ancestors(pid) else None
     except (OSError, psutil.Error):
         # Gone meanwhile, or another user's.
         return None
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """The PIDs of a process's parent, of that one's parent, and so on. Raises OSError where one is gone."""
+    while pid:
+        pid = int(stat(pid)[1])
+        yield pid
+
+
+def stat(pid: int) -> list[str]:
+    """What the kernel's stat of a process says from its state on; its name before that may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "surrogateescape").rpartition(")")[2].split()
 
 
 def is_marked(pid: int) -> bool:
@@ -72,9 +83,23 @@ def left_over(before: frozenset[int], timeout_s: float = END_TIMEOUT_S) -> list[
     return descriptions
 
 
-def stopped(processes: set[psutil.Process]) -> list[str]:
-    """Describes those of the processes that are stopped or in a tracing stop."""
-    return [describe(process) for process in processes if status(process) in STOPPED]
+def stopped(earlier: frozenset[int]) -> list[str]:
+    """Describes what this run started and what is stopped or in a tracing stop.
+
+    Args:
+        earlier: the PIDs that are left out.
+    """
+    # Few are stopped, and to ask whose a process is takes longer than all else of a test's check.
+    suspects = (started_here(pid) for pid in living_pids() - earlier if is_stopped(pid))
+    return [describe(process) for process in suspects if process]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped; one that is gone is not."""
+    try:
+        return stat(pid)[0] in STOPPED
+    except OSError:
+        return False
 
 
 def status(process: psutil.Process) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 ATTACH_TIMEOUT_MS = 10_000
 
 
-def take_census(client: Client, target: str, *, referrers: str = "", confirmed: bool = False) -> str:
+def take_census(
+    client: Client, target: str, *, referrers: str = "", confirmed: bool = False, max_memory_bytes: int = 0
+) -> str:
     """Count the live objects of a process, and return the profile that holds the result, "p34".
 
     Args:
@@ -25,17 +27,19 @@ def take_census(client: Client, target: str, *, referrers: str = "", confirmed: 
         target: a PID, or a name that fits one process alone.
         referrers: a type whose referrers are counted too, or "".
         confirmed: whether the target may be held up for more than half a second.
+        max_memory_bytes: that it may take in the target, 0 for the daemon's default.
 
     Raises:
         ClientError: as of an attach; of kind "usage" where it would hold the target up for long.
     """
     options: dict[str, object] = {"confirmed": confirmed, **({"referrers": referrers} if referrers else {})}
+    options |= {"max_memory_bytes": max_memory_bytes} if max_memory_bytes else {}
     attached = client.attach(
         target,
         [SessionSpec("census", options)],
         timeout_ms=ATTACH_TIMEOUT_MS,
         name="",
-        on_wait=Waiting(target, ATTACH_TIMEOUT_MS).tell,
+        on_wait=Waiting(target, ATTACH_TIMEOUT_MS, "counted").tell,
     )
     ended = [session for session in end(client, attached) if session.spec.collector == "census"]
     for session in ended:

@@ -101,7 +101,9 @@ class Client:
         request = targets_pb2.InspectRequest(target=target, every_check=True, allow_seccomp=allow_seccomp)
         return self._ask(self._targets.Inspect, request, LOOK_TIMEOUT_S)
 
-    def ask_memory(self, target: str, action: str, *, where: str, limit: int) -> targets_pb2.MemoryResponse:
+    def ask_memory(
+        self, target: str, action: str, *, where: str = "", limit: int = 0, confirmed: bool = False
+    ) -> targets_pb2.MemoryResponse:
         """Return what a running memory session answers; it may have to look at every object of its target.
 
         Args:
@@ -109,9 +111,10 @@ class Client:
             action: "figures", "reset_peak", "clear" or "where".
             where: of that last one: a type, or "module:attribute".
             limit: of that too: how many objects.
+            confirmed: of that too: also where it takes more than half a second of the target.
         """
         chosen = targets_pb2.MemoryAction.Value(f"MEMORY_ACTION_{action.upper()}")
-        request = targets_pb2.MemoryRequest(target=target, action=chosen, where=where, limit=limit)
+        request = targets_pb2.MemoryRequest(target=target, action=chosen, where=where, limit=limit, confirmed=confirmed)
         return self._ask(self._targets.Memory, request)
 
     def attach(
@@ -175,10 +178,15 @@ class Client:
         request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit)
         return self._ask(self._sessions.List, request, LOOK_TIMEOUT_S).sessions
 
-    def stop(self, session: str) -> Sequence[sessions_pb2.Session]:
-        """End sessions and return them as they are now; "" is the only running one."""
+    def stop(self, session: str, on_wait: Callable[[], None] = lambda: None) -> Sequence[sessions_pb2.Session]:
+        """End sessions and return them as they are now; "" is the only running one.
+
+        Args:
+            session: as the user named it.
+            on_wait: called each second that it takes and the daemon is well.
+        """
         request = sessions_pb2.StopRequest(session=session)
-        return self._ask(self._sessions.Stop, request).sessions
+        return self._ask(self._sessions.Stop, request, on_wait=on_wait).sessions
 
     def snapshot(self, session: str, name: str, *, confirmed: bool) -> Sequence[profiles_pb2.Profile]:
         """Store a profile of sessions that go on, and return these profiles.
@@ -260,10 +268,13 @@ class Client:
         method: grpc.UnaryUnaryMultiCallable[Request, Response],
         request: Request,
         timeout_s: float = CALL_TIMEOUT_S,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> Response:
         with self._translated():
             return answer(
-                lambda: method.future(request, timeout=timeout_s), patience_s=PATIENCE_S, on_wait=self._is_heard
+                lambda: method.future(request, timeout=timeout_s),
+                patience_s=PATIENCE_S,
+                on_wait=lambda: on_wait() if self._is_heard() else None,
             )
 
     def _is_heard(self) -> bool:

@@ -13,6 +13,7 @@ from execctl.exits import ExitCode, code_of_ends
 from execctl.following import Following
 from execctl.records import state_name
 from execctl.suggestions import after_profile, cut, summary
+from execctl.waiting import Ending
 
 if TYPE_CHECKING:
     from execd_api.v1.sessions_pb2 import Session
@@ -88,7 +89,7 @@ def end(client: Client, attached: AttachResponse) -> list[Session]:
     sessions: list[Session] = []
     try:
         for session in attached.sessions:
-            sessions += client.stop(session.id)
+            sessions += client.stop(session.id, Ending(session.id, session.spec.collector).tell)
     finally:
         gone = any(state_name(session) == "target_gone" for session in sessions)
         if not attached.joined and not gone:
@@ -115,6 +116,8 @@ def _show(client: Client, session: Session) -> None:
         output.note(f"{session.id}: nothing was recorded")
         return
     collector = session.spec.collector
+    for caveat in session.caveats if collector == "trace" else ():
+        output.note(f"{session.id}: {caveat}")
     if query := summary(session.latest_profile, collector):
         rendering = client.render(query)
         data = rendering.data if collector == "calls" else cut(rendering.data, rendering.profile)

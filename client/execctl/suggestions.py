@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from execctl.query import ReportQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Reports that have no limit of their own are cut after so many lines.
 SUMMARY_LINES = 40
@@ -25,6 +30,11 @@ def after_profile(profile: str, collector: str) -> tuple[str, ...]:
         case "memory":
             return report, f"{report} --by traceback"
     return (report,)
+
+
+def after_end(profiles: Sequence[str]) -> tuple[str, ...]:
+    """Return the command that shows what was recorded by sessions that have just ended; their table has the others."""
+    return tuple(f"execctl report {profile}" for profile in [one for one in profiles if one][:1])
 
 
 def after_snapshot(profile: str, collector: str, pid: int) -> tuple[str, ...]:

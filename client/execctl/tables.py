@@ -54,7 +54,7 @@ def session_row(session: sessions_pb2.Session) -> tuple[str, ...]:
     return (
         session.id,
         session.name,
-        str(session.pid),
+        _pid(session),
         session.spec.collector,
         session.form,
         _state(session),
@@ -70,7 +70,7 @@ def ended_row(session: sessions_pb2.Session) -> tuple[str, ...]:
     """Return a session as `stop` and `detach` show it."""
     return (
         session.id,
-        str(session.pid),
+        _pid(session),
         session.spec.collector,
         _state(session),
         _lasted(session),
@@ -85,7 +85,7 @@ def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
         profile.id,
         profile.name,
         profile.session,
-        str(profile.pid) if profile.pid else "-",
+        _pid(profile),
         profile.collector,
         profile.reason,
         _time(profile.ended_at),
@@ -95,8 +95,14 @@ def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
     )
 
 
+def _pid(of: sessions_pb2.Session | profiles_pb2.Profile) -> str:
+    # What was imported is of no process.
+    return str(of.pid) if of.pid else "-"
+
+
 def _state(session: sessions_pb2.Session) -> str:
-    return state_name(session).replace("_", " ")
+    name = state_name(session)
+    return "imported" if session.form == "imported" and name == "stopped" else name.replace("_", " ")
 
 
 def _time(seconds: float) -> str:
@@ -104,7 +110,7 @@ def _time(seconds: float) -> str:
 
 
 def _lasted(session: sessions_pb2.Session) -> str:
-    return _span(session.started_at, session.ended_at) if session.ended_at else ""
+    return _span(session.started_at, session.ended_at) if session.ended_at and session.form != "imported" else ""
 
 
 def _span(started_at: float, ended_at: float) -> str:

@@ -65,24 +65,40 @@ def original(module: ModuleType, name: str) -> Any:
     return saved.get(name) or own.get("_original_" + name) or own.get(name)
 
 
-def closer(posix: Any, failed: Any, files: Any) -> Any:
-    """Return a function that closes files of ours, one or all, and none of the target's under the same number.
+def caller(posix: Any, failed: Any, files: Any, marker: int) -> Any:
+    """Return a function that calls another with a file of ours, and with none of the target's under the same number.
 
-    It may be given what is to be written there before.
+    It raises OSError or KeyError where there is another one. port.py says why the number is looked at twice; the
+    marker alone is a file. It needs no global name: it outlives this namespace.
+    """
+    identities = {number: (device, inode) for number, device, inode in files}
 
-    It needs no global name: it outlives this namespace.
+    def call(function: Any, number: int, *arguments: Any) -> Any:
+        facts = posix.fstat(number)
+        if (facts.st_dev, facts.st_ino) != identities[number]:
+            raise failed
+        answers = map(posix.fpathconf, (number,), ("PC_ASYNC_IO",))
+        numbers = map({1 if number == marker else -1: number}.__getitem__, answers)
+        (result,) = map(function, numbers, *zip(arguments))
+        return result
+
+    return call
+
+
+def closer(posix: Any, failed: Any, files: Any, call: Any) -> Any:
+    """Return a function that closes files of ours, one or all; what `call` refuses stays open.
+
+    It may be given what is to be written there before. It outlives this namespace, too.
     """
 
     def close(only: int | None = None, last_word: bytes = b"") -> None:
-        for number, device, inode in files:
+        for number, _, _ in files:
             if only is None or number == only:
                 try:
-                    facts = posix.fstat(number)
-                    if (facts.st_dev, facts.st_ino) == (device, inode):
-                        if last_word:
-                            posix.write(number, last_word)
-                        posix.close(number)
-                except failed:  # the target has closed it
+                    if last_word:
+                        call(posix.write, number, last_word)
+                    call(posix.close, number)
+                except (failed, KeyError):  # the target has closed it
                     continue
 
     return close
@@ -326,7 +342,8 @@ def refuse(reason: str) -> None:
 def launch() -> None:
     """Start the agent's thread, be it in a second attempt."""
     sys, posix, handlers = frozen["sys"], frozen["_bootstrap_external"]._os, None
-    settings["close"] = closer(posix, OSError, settings["files"])
+    settings["call"] = caller(posix, OSError, settings["files"], settings["marker"])
+    settings["close"] = closer(posix, OSError, settings["files"], settings["call"])
     if posix.getpid() != settings["pid"]:
         # A child that was forked while the text was queued has it in its own queue.
         settings["close"]()

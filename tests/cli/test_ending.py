@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.fake_daemon import STOPPED, make_session, make_target
+from execctl.waiting import Ending
 from execd_api.v1 import sessions_pb2, targets_pb2
 
 if TYPE_CHECKING:
@@ -57,6 +58,28 @@ def test_detach_lists_what_it_ended_and_what_stays(run: Run, daemon: FakeDaemon)
     result = run("detach", "4711")
     assert result.stdout.splitlines()[1].startswith("s1 ")
     assert "left in it: the mapping of _core\nnext: execctl report p9\n" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["stop", "detach"])
+def test_the_end_of_several_sessions_names_one_report(run: Run, daemon: FakeDaemon, command: str) -> None:
+    ended = [make_session(id=f"s{n}", state=STOPPED, latest_profile=f"p{n}" if n > 1 else "") for n in range(1, 4)]
+    daemon.script.answers["Sessions.Stop"] = sessions_pb2.StopResponse(sessions=ended)
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(
+        target=make_target(), sessions=ended, was_attached=True
+    )
+    told = run(command, "4711").stderr.splitlines()
+    assert [line for line in told if "execctl report" in line] == ["next: execctl report p2"]
+
+
+@pytest.mark.parametrize(("collector", "what"), [("cover", "asking the target which lines"), ("calls", "storing it")])
+def test_an_end_that_takes_long_says_once_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str], collector: str, what: str
+) -> None:
+    ending = Ending("s1", collector)
+    ending.tell()
+    ending.tell()
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"s1: has ended; {what}")
 
 
 def test_detaching_from_a_process_without_agent_is_no_error(run: Run, daemon: FakeDaemon) -> None:

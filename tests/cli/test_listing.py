@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.fake_daemon import make_profile, make_session, make_target
+from cli.fake_daemon import STOPPED, make_profile, make_session, make_target
 from execctl.records import STATES, state_name
 from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
 
@@ -74,6 +74,14 @@ def test_sessions_json_gives_options_as_values_and_no_end_as_null(run: Run) -> N
     assert record["options"] == {"builtins": True}
     assert record["ended_at"] is None
     assert record["state"] == "running"
+
+
+def test_what_was_imported_is_called_so_and_is_of_no_process(run: Run, daemon: FakeDaemon) -> None:
+    imported = make_session(pid=0, form="imported", state=STOPPED, ended_at=1_700_000_000.0, latest_profile="p1")
+    daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(sessions=[imported])
+    row = run("sessions", "--all").stdout.splitlines()[1].split()
+    assert row[:5] == ["s1", "-", "calls", "imported", "imported"]
+    assert "0.0" not in row
 
 
 def test_sessions_says_when_none_goes_on(run: Run, daemon: FakeDaemon) -> None:

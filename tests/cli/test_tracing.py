@@ -152,6 +152,14 @@ def test_who_takes_nothing_is_sent_no_more_than_fits(start: Start, daemon: FakeD
     process.wait(WAIT_S)
 
 
+def test_an_empty_trace_says_why(run: Run, daemon: FakeDaemon) -> None:
+    traced(daemon)
+    ended = daemon.script.answers["Sessions.Stop"].sessions[0]
+    ended.caveats.append("nothing ran in a function called like 'no*'")
+    told = run("attach", "4711", "--trace", "--function", "no*").stderr
+    assert "s1: nothing ran in a function called like 'no*'\n" in told
+
+
 def test_follow_shows_what_comes_from_now_on_and_leaves_the_trace_alone(run: Run, daemon: FakeDaemon) -> None:
     result = run("follow", "s1", "--timing")
     assert (result.exit_code, result.stdout) == (0, SHOWN)

@@ -5,7 +5,7 @@ import sys
 import tracemalloc
 
 import measuring
-from execd_agent.collectors import NeedsConsent
+from execd_agent.collectors import NeedsConsent, Refused
 from execd_agent.collectors.census import Census
 from execd_agent.collectors.objects import Objects, Sizes
 
@@ -60,15 +60,48 @@ def garbage():
     return found
 
 
-def repeated():
-    """How often the same object came twice."""
-    found = Objects(32 << 20)
-    seen, twice = set(), 0
-    for step in found.steps():
-        numbers = list(map(id, step))
-        twice += len(numbers) - len(set(numbers)) + len(seen.intersection(numbers))
-        seen.update(numbers)
-    return twice
+def repeated(plain):
+    """How many of known objects, and of the numbers that they alone refer to, did not come just once."""
+    came = {number: 0 for one in plain for number in (id(one), id(one.number))}
+    for step in Objects(32 << 20).steps():
+        for number in came.keys() & map(id, step):
+            came[number] += list(map(id, step)).count(number)
+    return len(came) - list(came.values()).count(1)
+
+
+def loose(count):
+    """How many texts are found that one list alone refers to, those that two do, and what was not followed.
+
+    There is room for no number of a text: it takes none to tell the former apart.
+    """
+    single = [f"single {number}" for number in range(count)]
+    double = [f"double {number}" for number in range(count)]
+    kept = [single, double, list(double)]
+    counted = {"single": 0, "double": 0}
+    for name, limit in (("single", 0), ("double", 32 << 20)):
+        found = Objects(limit, [str])
+        for step in found.steps():
+            counted[name] += sum(one.startswith(name) and one[-1:].isdigit() for one in step)
+        counted[name + " unfollowed"] = found.unfollowed
+    return [len(kept), counted["single"], counted["double"], counted["single unfollowed"] >= count]
+
+
+def over_the_limit():
+    """What a census says that may not take the memory for a list of all objects."""
+    try:
+        Census({"confirmed": True, "max_memory_bytes": 1 << 10}).start()
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def referring():
+    """How many lists refer to one of a type, as a census finds them among all."""
+    wanted = OfStrange()
+    kept = [[wanted] for _ in range(7)]
+    taken = Census({"confirmed": True, "referrers": "OfStrange"})
+    taken.start()
+    return [row[0] for kind, row in taken._referring.values() if kind is list], len(kept)
 
 
 def consent(blocks_ms):
@@ -103,9 +136,12 @@ def known():
         "one": Sizes().of(plain[0]),
         "asked": Item.asked,
         "garbage": garbage(),
-        "twice": repeated(),
-        "consent": consent(50_000)[0],
+        "twice": repeated(plain[:100]),
+        "consent": consent(200_000)[0],
         "kept": len(items),
+        "loose": loose(3_000),
+        "over_the_limit": over_the_limit(),
+        "referring": referring(),
     }
 
 

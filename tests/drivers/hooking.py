@@ -12,6 +12,7 @@ import measuring
 import tracked
 import tracking
 from execd_agent.collectors import slothooks
+from execd_agent.collectors.threadstates import ThreadStates
 
 MONITORING = getattr(sys, "monitoring", None)
 
@@ -193,6 +194,37 @@ def forced_and_ended():
     return agent.result(counts=counts, left=hooks())
 
 
+def forced_and_switched_off():
+    """CProfile is disabled just when the collector looks at what the threads have."""
+    profiler = cProfile.Profile()
+    enabled, due, disabled = threading.Event(), threading.Event(), threading.Event()
+    look = ThreadStates.objects
+
+    def profiled():
+        profiler.enable()
+        enabled.set()
+        due.wait()
+        profiler.disable()
+        disabled.set()
+
+    def look_late(states, seen):
+        ThreadStates.objects = look
+        due.set()
+        disabled.wait()
+        return look(states, seen)
+
+    threading.Thread(target=profiled).start()
+    enabled.wait()
+    ThreadStates.objects = look_late
+    agent = measuring.Agent(force=True)
+    agent.start()
+    if agent.refused:
+        return agent.refusal()
+    branch()
+    agent.stop()
+    return agent.result(later_caveats=list(agent.collector._hooks.caveats))
+
+
 def forced_coverage():
     """What coverage.py's tracer in C notes of known work, alone and beside the collector."""
     sys.path.append(os.environ["PACKAGES"])
@@ -264,6 +296,7 @@ if __name__ == "__main__":
             "beside_cprofile": beside_cprofile,
             "forced": forced,
             "forced_and_ended": forced_and_ended,
+            "forced_and_switched_off": forced_and_switched_off,
             "forced_coverage": forced_coverage,
             "taken": taken,
             "stolen": stolen,

@@ -39,7 +39,9 @@ def main():
     ours, theirs = socket.socketpair()
     numbers = [os.dup(theirs.fileno()), os.memfd_create("marker"), theirs.detach()]
     files = tuple((number, os.fstat(number).st_dev, os.fstat(number).st_ino) for number in numbers)
-    settings = {"descriptor": numbers[-1], "peer": numbers[0], "files": files, "pid": os.getpid(), "nonce": "00"}
+    peer, marker, descriptor = numbers
+    settings = {"descriptor": descriptor, "peer": peer, "marker": marker, "pid": os.getpid(), "nonce": "00"}
+    settings["files"] = files
     text = text.replace(word, repr(settings).encode())
     for name in sys.argv[2:]:
         replace(name)

@@ -1,4 +1,4 @@
-"""The agent's end of the channel, where a file takes its number just after it was looked at."""
+"""The agent's descriptors, where a file of the program's takes the number of one just after it was looked at."""
 
 import os
 import posix
@@ -7,6 +7,7 @@ import tempfile
 
 import measuring
 from execd_agent import port
+from launching import definitions
 
 CONTENT = b"x" * 4096
 
@@ -74,5 +75,34 @@ def send():
     return swapped(lambda end: end.send(b"after"))
 
 
+def launched(act, *, is_swapped=True):
+    """What became of the file, or of the socket, that the functions of launch.py were to close or to read from."""
+    ours, theirs = socket.socketpair()
+    number = ours.detach()
+    swap, facts, names = Swap(number), os.fstat(number), definitions()
+    files = [(number, facts.st_dev, facts.st_ino)]
+    call = names["caller"](swap, OSError, files, -1)
+    swap.is_due, closed = is_swapped, False
+    try:
+        act(number, call, names["closer"](swap, OSError, files, call))
+    except KeyError:
+        closed = True
+    return theirs, swap, closed
+
+
+def bootstrap():
+    """While the agent's modules are read."""
+    _, swap, closed = launched(lambda number, call, _: call(posix.read, number, len(CONTENT)))
+    return {"closed": closed, "untouched": swap.is_untouched()}
+
+
+def close():
+    """While it is closed with a last word; where there is no such file the word is heard, and then the end."""
+    (theirs, _, _) = launched(lambda number, _, close: close(number, b"last"), is_swapped=False)
+    heard = [theirs.recv(len(CONTENT)).decode(), theirs.recv(len(CONTENT)).decode()]
+    _, swap, _ = launched(lambda number, _, close: close(number, b"last"))
+    return {"heard": heard, "untouched": swap.is_untouched()}
+
+
 if __name__ == "__main__":
-    measuring.serve({"receive": receive, "send": send})
+    measuring.serve({"receive": receive, "send": send, "bootstrap": bootstrap, "close": close})

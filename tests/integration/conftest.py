@@ -21,8 +21,8 @@ def attacher() -> Iterator[Attacher]:
     warm.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    """A daemon of the test's own."""
+    """One daemon for all tests of a file, for a start takes longer than most; those that end it have their own."""
     with Daemon() as running:
         yield running

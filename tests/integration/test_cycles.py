@@ -29,8 +29,8 @@ pytestmark = pytest.mark.alone
 
 LEAST_PER_S = 200
 CYCLES = 50
-PROFILE_S = 0.05
-PAUSE_S = 0.02
+PROFILE_S = 0.03
+PAUSE_S = 0.01
 # The cycle from which memory counts. Until then allocators come to their working size: malloc
 # gives the agent's thread whichever arena is free, so that one after the other grows, once, to what an attach needs.
 FIRST_COUNTED = 20
@@ -39,6 +39,7 @@ LOADED_BEFORE_S = 0.5
 # The main thread, and the one that answers commands.
 THREADS_AT_REST = 2
 REST_TIMEOUT_S = 5.0
+FOUND = ("threads", "tools", "profile", "trace", "switch_interval_s", "modules", "filters", "main_names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +154,9 @@ def test_threads_and_signals_and_descriptors_and_pages_are_as_before(cycles: Cyc
     assert cycles.afterwards == cycles.before
 
 
-@pytest.mark.parametrize(
-    "what", ["threads", "tools", "profile", "trace", "switch_interval_s", "modules", "filters", "main_names"]
-)
-def test_the_server_finds_everything_as_before_the_first_cycle(cycles: Cycles, what: str) -> None:
-    assert cycles.state_after[what] == cycles.state_before[what]
+def test_the_server_finds_everything_as_before_the_first_cycle(cycles: Cycles) -> None:
+    before, after = ({what: state[what] for what in FOUND} for state in (cycles.state_before, cycles.state_after))
+    assert after == before
 
 
 def test_memory_does_not_grow(cycles: Cycles) -> None:

@@ -35,6 +35,13 @@ SLACK = 3
 _, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """One of the test's own, which may end it."""
+    with Daemon() as running:
+        yield running
+
+
 @contextmanager
 def soft_limit(count: int) -> Iterator[None]:
     """Lets this process, and what it starts, open so many files."""

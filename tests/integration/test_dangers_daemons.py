@@ -19,6 +19,8 @@ from execd_api.v1 import sessions_pb2
 from footprint import becomes, footprint, settled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Spawn
     from interpreters import Interpreter
 
@@ -35,6 +37,13 @@ from execd.attach import attacher
 attacher.Attacher = functools.partial(attacher.Attacher, dead_man_s={DEAD_MAN_S})
 __main__.main()
 """
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """One of the test's own, which may end it."""
+    with Daemon() as running:
+        yield running
 
 
 class ImpatientDaemon(Daemon):

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attachments import attached, record_calls
+from daemons import Daemon
 from execd.attach.attacher import Attacher
 from execd.store.store import Store
 from execd_api.v1 import sessions_pb2
 from footprint import Footprint, becomes, footprint, settled, status_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Spawn
-    from daemons import Daemon
     from interpreters import Interpreter
     from programs import Program
 
@@ -27,6 +29,13 @@ DISARM_S = 1.0
 TARGET_GONE_S = 2.0
 DAEMON_END_S = 5.0
 CHECKPOINTED_S = 15.0
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """One of the test's own, which may end it."""
+    with Daemon() as running:
+        yield running
 
 
 def hooks(program: Program) -> dict[str, Any]:

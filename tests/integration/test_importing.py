@@ -15,20 +15,12 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from daemons import Daemon
 from execd_api.v1 import daemon_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from daemons import Daemon
 
 TIMEOUT_S = 60
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """One daemon for all of these tests."""
-    with Daemon() as running:
-        yield running
 
 
 def deep(n: int) -> int:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemons import Daemon
 from judged import OWN_FILES, WORK_TIMEOUT_S, packages, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Spawn
+    from daemons import Daemon
     from interpreters import Interpreter
 
 PROGRAM = "nqueens"
@@ -60,13 +60,6 @@ class CoveragePy:
         report = json.loads(path.read_text())
         files = {one: (row["summary"]["num_statements"], row["missing_lines"]) for one, row in report["files"].items()}
         return report["totals"], files
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """One daemon for all of them, for a start takes longer than most."""
-    with Daemon() as running:
-        yield running
 
 
 @pytest.fixture

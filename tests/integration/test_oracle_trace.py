@@ -10,14 +10,14 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemons import Daemon
 from judged import OWN_FILES, PROGRAMS, WORK_TIMEOUT_S, is_own, packages, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from conftest import Spawn
+    from daemons import Daemon
     from interpreters import Interpreter
 
 SOME = ("float",)
@@ -27,13 +27,6 @@ QUALIFIED = (3, 11)
 MADE_OF_TEXT = "<string>"
 
 Named = tuple[str, str, str]
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """One daemon for all of them, for a start takes longer than most."""
-    with Daemon() as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", SOME)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Programs that do the known workload on command, in what they do besides: each is attached to in another state.
 PROGRAMS = ("reading", "asyncio_idle")
+VERSIONS = ("3.9", "3.12", "3.15")
 PASSES = 3
 WORKERS = 4
 CALLS_OF_FIRST = 4_000
@@ -69,6 +70,8 @@ def test_each_threads_calls_are_exact_and_its_time_is_its_own(
         assert loop_ns / 1e9 == pytest.approx(row["wall_s"], rel=TOLERANCE)
 
 
+# The names of code are text to all that comes after it; 3.11 is the first with qualified ones.
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_hostile_names_survive_and_disturb_nothing(daemon: Daemon, interpreter: Interpreter, spawn: Spawn) -> None:
     program = spawn(interpreter, "names")
     session = daemon.record_calls(program.pid)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import Daemon
 from judged import WORK_TIMEOUT_S, problems, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Spawn
+    from daemons import Daemon
     from interpreters import Interpreter
 
 PLAIN = b"def work():\n    kept = 1\n    return kept\n"
@@ -34,13 +34,6 @@ LATER = {
 }
 LINES_OF_A_LARGE_FILE = 100_000
 FORMATS = {"report": ("cover",), "export": ("lcov", "coverage")}
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """One daemon for all of them, for a start takes longer than most."""
-    with Daemon() as running:
-        yield running
 
 
 @pytest.fixture

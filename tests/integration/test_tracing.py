@@ -11,7 +11,6 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import Daemon
 from execd.model.codec import decode
 from execd.model.collector import TraceKind
 from execd_api.v1 import sessions_pb2
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Spawn
+    from daemons import Daemon
     from interpreters import Interpreter
     from programs import Program
 
@@ -42,13 +42,6 @@ STEP = [
     "traced_work.py(23):     return b - n",
 ]
 TRACED = sessions_pb2.SessionSpec(collector="trace", options_json='{"function": "step"}')
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """One daemon for all of them, for a start takes longer than most."""
-    with Daemon() as running:
-        yield running
 
 
 @contextmanager

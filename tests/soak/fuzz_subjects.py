@@ -17,6 +17,7 @@ from execd_agent import wire
 from fake_agents import table
 from hypothesis import strategies as st
 from soak.filters import executed, programs
+from soak.fuzz_imports import files, look_at_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,6 +198,7 @@ SUBJECTS: dict[str, Subject] = {
     "frames": (st.tuples(st.lists(frames, max_size=6), cuts), look_at_frames),
     "tables": (edits, look_at_table),
     "facts": (facts, look_at_facts),
+    "files to import": (files, look_at_file),
     "filters": (
         st.tuples(programs, st.binary(min_size=64, max_size=64), st.integers(0, 0xFFFF)),
         look_at_filter,

@@ -35,6 +35,20 @@ def test_a_type_that_is_no_key_is_counted_and_nothing_of_it_called(answer: Any) 
     assert answer["strange"] == [10, 10, 0]
 
 
+def test_objects_that_one_container_refers_to_are_told_apart_without_memory(answer: Any) -> None:
+    assert answer["loose"] == [3, 3_000, 3_000, True]
+
+
+def test_who_refers_to_a_type_is_counted_among_all(answer: Any) -> None:
+    (lists,), kept = answer["referring"]
+    # The list of the ten that live all the time refers to them too.
+    assert lists == kept + 1
+
+
+def test_a_census_that_would_take_more_memory_than_it_may_is_refused_and_says_what_would_do(answer: Any) -> None:
+    assert "allow it by --max-memory" in answer["over_the_limit"]
+
+
 def test_nothing_is_left_to_the_garbage_collector(answer: Any) -> None:
     assert answer["garbage"] == 0
 

@@ -122,6 +122,14 @@ def test_a_cprofile_that_ends_while_it_is_forced_does_not_come_back(
     assert counted(result["table"]) == {"branch": Counts(2, 2), "leaf": Counts(4, 4)}
 
 
+def test_a_cprofile_that_ends_while_it_is_looked_at_is_none_in_the_way(
+    drivers: Drivers, with_profile_functions: Interpreter
+) -> None:
+    result = drivers.run(with_profile_functions, "hooking", "forced_and_switched_off")
+    assert (result["refused"], result["later_caveats"]) == ("", [])
+    assert counted(result["table"])["branch"] == Counts(1, 1)
+
+
 def test_when_forced_coverage_finds_what_it_finds_alone_and_lines_are_counted(
     drivers: Drivers, with_profile_functions: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent_hosts import Host
     from interpreters import Interpreter
 
+VERSIONS = ("3.9", "3.12", "3.15")
 # A second is promised; a busy machine gets more.
 DISARM_S = 5.0
 # A fork that waits for a thread in vain does so for a second.
@@ -85,6 +86,7 @@ def test_after_a_detach_nothing_is_left_but_what_the_agent_names(drivers: Driver
         assert host.close() == ""
 
 
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_forks_wait_once_for_a_thread_that_seems_to_leave_for_ever(drivers: Drivers, interpreter: Interpreter) -> None:
     """Its number has become that of another thread of the target's."""
     with hosting(drivers, interpreter) as host:

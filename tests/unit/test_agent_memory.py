@@ -111,7 +111,9 @@ def test_snapshots_leave_no_peak_of_their_own(answers: Any) -> None:
 def test_where_objects_lie(answers: Any) -> None:
     result = answers["where"]
     largest, one = result["largest"], result["one"]
-    assert largest["count"] == 6
+    # What was there before the tracing is larger, and tells nothing of where.
+    assert (largest["count"], largest["untraced"], largest["unseen"]) == (7, 1, 0)
+    assert largest["bytes"] > result["early"] + result["size"]
     first, second = largest["objects"]
     assert first["bytes"] > 70_000
     assert (first["type"], second["type"]) == ("builtins.bytearray", "builtins.bytearray")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compiling_agents import CompilingAgent
+from execd.errors import NotFound
 from execd.rpc.reports import ReportsServicer
 from execd.sessions import recorder
 from execd_api.v1.reports_pb2 import RenderRequest
@@ -82,3 +83,30 @@ def test_what_was_not_there_in_time_is_named(service: Service, monkeypatch: pyte
     monkeypatch.setattr(recorder.Recorder.store_checkpoint, "__defaults__", (0.0,))
     (note,) = [note for note in service.rendered("lcov")[0].notes if "app.py" in note]
     assert note.endswith(" before the profile was stored")
+
+
+def test_who_waits_for_sources_keeps_nobody_waiting(service: Service, daemon: Daemon) -> None:
+    """A snapshot waits for the compiler; another operator's session of the same target ends meanwhile."""
+    refused: list[str] = []
+
+    def snapshot() -> None:
+        try:
+            daemon.registry.snapshot(service.session, "")
+        except NotFound as error:
+            refused.append(error.message)
+
+    asking = threading.Thread(target=snapshot, daemon=True)
+    asking.start()
+    assert service.is_asked.wait(30.0)
+    (live,) = daemon.registry.live_targets()
+    assert live.lock.acquire(timeout=3.0)
+    try:
+        running = live.running[service.session]
+        live.forget(running)
+    finally:
+        live.lock.release()
+    assert asking.is_alive()
+    service.go_on.set()
+    asking.join(30.0)
+    assert refused == [f"session {service.session} has ended (running)"]
+    assert daemon.store.stored_profiles() == []

@@ -1,4 +1,4 @@
-"""Snapshots that would hold a process up for long: refused with the estimate, taken where that is confirmed."""
+"""What would hold a process up for long, snapshots and searches: refused with the estimate, done where confirmed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import fake_agents
 import pytest
 from execd.attach.channel import Reply
-from execd.errors import UsageError
+from execd.errors import AgentSilent, UsageError
 from execd.model.session import SessionSpec
+from execd.sessions.memory import ask_memory
 from fake_agents import FakeAgent
 from fake_daemons import CALLS
 from lies import rows
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LONG_NS, SHORT_NS = 600_000_000, 400_000_000
 FIGURE = ("i8", array("q", (1,)).tobytes())
+SEARCH: dict[str, object] = {"what": "where", "name": "Kept", "most": 3}
+FOUND: dict[str, object] = {"count": 5, "bytes": 80, "untraced": 2, "objects": []}
 BLOCKS = rows(1, blocks=FIGURE, bytes=FIGURE, frames=FIGURE)
 MEMORY = SessionSpec("memory", {})
 
@@ -83,3 +86,29 @@ def test_short_ones_and_those_without_an_estimate_are_taken(
     agent.facts = facts
     daemon.registry.snapshot(process(daemon), "")
     assert sorted(stored(daemon)) == ["calls", "memory"]
+
+
+def test_a_long_search_is_refused_before_it_begins_and_told(daemon: Daemon, agent: Tracing) -> None:
+    agent.facts = {"expected_search_ns": LONG_NS, "allocated_blocks": 400_000}
+    with pytest.raises(UsageError, match=r"among 400000 takes up to 0\.6 s") as caught:
+        ask_memory(daemon.registry, process(daemon), SEARCH)
+    assert "--yes" in caught.value.remedy
+    assert [arguments["question"]["what"] for operation, arguments in agent.asked if operation == "ask"] == ["figures"]
+
+
+@pytest.mark.parametrize(
+    "question", [{**SEARCH, "confirmed": True}, {**SEARCH, "name": "app:kept"}], ids=["confirmed", "one object"]
+)
+def test_a_search_that_is_confirmed_or_needs_none_is_made_at_once(
+    daemon: Daemon, agent: Tracing, question: dict[str, object]
+) -> None:
+    agent.facts = {**FOUND, "expected_search_ns": LONG_NS, "allocated_blocks": 400_000}
+    found = ask_memory(daemon.registry, process(daemon), question)
+    assert (found.count, found.figures) == (5, {"untraced": 2})
+    assert [arguments["question"]["what"] for operation, arguments in agent.asked if operation == "ask"] == ["where"]
+
+
+def test_a_search_that_does_not_end_in_time_says_what_goes_on(daemon: Daemon, agent: Tracing) -> None:
+    agent.errors["ask"] = AgentSilent("the agent did not answer in time", pid=1)
+    with pytest.raises(AgentSilent, match="goes on to look for the objects, and its answer is dropped"):
+        ask_memory(daemon.registry, process(daemon), {**SEARCH, "confirmed": True})

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from processes import left_over, living_pids, started_since, stopped
+from processes import left_over, living_pids, stopped
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -45,6 +45,6 @@ def test_a_stopped_process_is_named(spawn: Spawn, local_interpreter: Interpreter
     program = spawn(local_interpreter, "busy")
     os.kill(program.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
-    (description,) = stopped(started_since(before))
+    (description,) = stopped(before)
     os.kill(program.pid, signal.SIGCONT)
     assert f"PID {program.pid} " in description

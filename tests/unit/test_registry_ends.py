@@ -1,15 +1,16 @@
-"""Who takes an agent out when its sessions have ended: its client, another operator, or the daemon; once."""
+"""Who takes an agent out when its sessions have ended, once; and sessions that do not begin, or run no more."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+from execd.errors import NotFound, StoreFull
 from execd.sessions import live as lives
 from fake_daemons import CALLS
 
 if TYPE_CHECKING:
-    import pytest
     from execd.model.attachment import Detachment
     from fake_daemons import Daemon
 
@@ -72,3 +73,25 @@ def test_of_two_who_detach_at_once_one_leaves_and_neither_fails(daemon: Daemon) 
     for operator in operators:
         operator.join(WAIT_S)
     assert sorted(one.was_attached for one in done) == [False, True]
+
+
+def test_an_attach_that_could_store_nothing_does_not_begin(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise StoreFull("no space")
+
+    monkeypatch.setattr(daemon.store, "check_room", full)
+    pid = daemon.target()
+    with pytest.raises(StoreFull):
+        daemon.attach(pid)
+    assert daemon.registry.attached_targets == 0
+    assert daemon.store.sessions() == []
+
+
+def test_where_nothing_runs_the_latest_end_is_told(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0].id
+    daemon.registry.stop(session)
+    for selector in ("", str(pid)):
+        with pytest.raises(NotFound, match=rf"; the latest, {session}, has ended \(stopped\)") as caught:
+            daemon.registry.snapshot(selector, "")
+        assert f"execctl report {session}" in caught.value.remedy

@@ -255,6 +255,29 @@ def test_what_a_target_could_not_do_once_is_asked_for_again_by_who_waits(
     assert len(reader.agent.asked) == 2
 
 
+def test_a_text_that_took_too_long_goes_on_where_it_ended(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many functions in a target that answers for a while, and then does not."""
+    monkeypatch.setattr(compiling, "_SILENCE_S", 0.0)
+    monkeypatch.setattr(compiling, "_TRIES", 1)
+    monkeypatch.setattr(compiling, "SHARE", 1.0)
+    path.write_text("".join(f"def f{number}():\n    return {number}\n" for number in range(3000)))
+    asked: list[str] = []
+
+    def before(operation: str) -> None:
+        asked.append(operation)
+        if len(asked) == 3:
+            raise AgentSilent("busy")
+
+    reader.agent.before = before
+    assert "did not let its compiler run" in reader.file(path).problem
+    found = reader.file(path)
+    assert (found.problem, len(found.lines)) == ("", 6000)
+    pieces = [arguments["first_line"] for operation, arguments in reader.agent.asked if operation == "executable_lines"]
+    assert len(pieces) == len(set(pieces)) + 1 > 4
+
+
 def test_a_target_that_ended_is_asked_no_more(reader: Reader, path: Path) -> None:
     reader.agent.replies = [TargetGone("gone")]
     assert "was not compiled" in reader.file(path).problem

@@ -139,6 +139,8 @@ def test_a_profile_that_would_use_the_reserve_is_refused(tmp_path: Path) -> None
     session = add_session(store)
     with pytest.raises(StoreFull, match="reserved"):
         store.add_profile(a_profile(), session=session.id, reason="snapshot")
+    with pytest.raises(StoreFull, match=f"disk of {tmp_path} takes no more: [0-9]+ bytes are free, 65536 are needed"):
+        store.check_room()
     assert list((tmp_path / "profiles").iterdir()) == []
     store.close()
 

@@ -163,3 +163,20 @@ def test_many_followers_each_have_their_own_speed(feed: Feed) -> None:
     rest = log.after(2, 100, AT_ONCE)
     assert rest is not None
     assert len(rest) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "caveats"),
+    [
+        ({}, ()),
+        ({"function": "no*"}, ("nothing ran in a function called like 'no*'",)),
+        (
+            {"function": "f", "thread": "w-1"},
+            ("nothing ran in a function called like 'f' in a thread of the name or number 'w-1'",),
+        ),
+    ],
+)
+def test_an_empty_trace_says_what_it_was_of(options: dict[str, object], caveats: tuple[str, ...]) -> None:
+    made = Feed(options, PID)
+    made.open("s1", 0.0)
+    assert made.profile("s1", header()).header.caveats == (*header().caveats, *caveats)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import marshal
+import pickle
+import threading
+import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from execd.errors import StoreFull, UsageError
+from execd.imports.allowance import Allowance
 from execd.imports.files import FORMATS, profiles_of, told_format
 from execd.imports.pickle_reader import MAX_BYTES
 from execd.model.profile import IMPORTED, Header
 from execd.model.session import State
 from execd.model.stored import StoredProfile
+from execd.reports import ReportOptions, render
 from execd.rpc.profiles import ProfilesServicer
 from execd.rpc.uploads import MAX_BYTES_IN_ALL, uploads
 from execd.sessions import imported
@@ -26,7 +33,19 @@ if TYPE_CHECKING:
     from execd.model.profile import Profile
 
 
+FRAMES = tuple((f"/srv/{line}.py", line) for line in range(2000))
+# A traceback that blocks of many sizes share, 40 million steps in 300 KB; much of the same; many functions.
+ENDLESS = {
+    "tracemalloc": pickle.dumps(tracemalloc.Snapshot([(0, size, FRAMES, 2000) for size in range(20_000)], 1), 4),
+    "trace-counts": b"}" + b"(K\x01K\x01u" * 300_000,
+    "pstats": marshal.dumps({("f", line, "f"): (1, 1, 0.0, 0.0, {}) for line in range(60_000)}),
+}
 STATS = marshal.dumps({("a", 1, "f"): (1, 1, 0.5, 0.5, {})})
+
+
+def never() -> None:
+    """A client that is not given up."""
+    raise AssertionError
 
 
 def test_files_come_in_their_order() -> None:
@@ -36,7 +55,7 @@ def test_files_come_in_their_order() -> None:
         ImportChunk(file="empty"),
         ImportChunk(file="b", size=1, data=b"z"),
     ]
-    found = [(one.file, one.format, one.data) for one in uploads(iter(pieces))]
+    found = [(one.file, one.format, one.data) for one in uploads(iter(pieces), never)]
     assert found == [("a", "pstats", b"abcde"), ("empty", "", b""), ("b", "", b"z")]
 
 
@@ -61,7 +80,7 @@ def cut_off() -> Iterator[ImportChunk]:
 )
 def test_what_is_not_whole_or_too_large_is_refused(pieces: Iterator[ImportChunk], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        list(uploads(pieces))
+        list(uploads(pieces, never))
 
 
 def test_many_files_are_refused_before_the_last_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +93,7 @@ def test_many_files_are_refused_before_the_last_comes(monkeypatch: pytest.Monkey
             yield ImportChunk(file=name, size=4, data=b"1234")
 
     with pytest.raises(UsageError, match="with c the files have over 10 bytes"):
-        list(uploads(pieces()))
+        list(uploads(pieces(), never))
     assert taken == ["a", "b", "c"]
     assert MAX_BYTES_IN_ALL > MAX_BYTES
 
@@ -137,6 +156,42 @@ class Gone:
     def is_active(self) -> bool:
         return False
 
+    def cancel(self) -> bool:
+        return True
+
+
+def test_a_client_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait for their turn; one that was suspended in the midst would keep them waiting."""
+    monkeypatch.setattr("execd.rpc.uploads.MAX_SILENCE_S", 0.01)
+    given_up = threading.Event()
+
+    def pieces() -> Iterator[ImportChunk]:
+        yield ImportChunk(file="a", size=9, data=b"ab")
+        assert given_up.wait(30)
+        raise grpc.RpcError
+
+    with pytest.raises(UsageError, match="went away"):
+        list(uploads(pieces(), given_up.set))
+
+
+def test_a_client_that_went_away_does_not_wait_for_its_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("execd.rpc.profiles._LOOK_S", 0.01)
+    servicer, pieces = ProfilesServicer(store), iter([ImportChunk(file="x.prof", size=len(STATS), data=STATS)])
+    with servicer._importing, pytest.raises(UsageError, match="went away"):  # noqa: SLF001 - somebody's turn
+        servicer.Import(pieces, Gone())  # type: ignore[arg-type]
+    assert next(pieces).file == "x.prof"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_that_takes_long_ends_with_its_time_and_with_its_client(form: str) -> None:
+    data = ENDLESS[form]
+    for abandoned, message in ((False, "more than the 0 s"), (True, "went away")):
+        allowance = Allowance(0.1, functools.partial(bool, abandoned))
+        began = time.thread_time()
+        with pytest.raises(UsageError, match=message):
+            profiles_of(data, form, a_header(), allowance.spend)
+        assert time.thread_time() - began < 3
+
 
 def test_nothing_is_kept_for_a_client_that_went_away(store: Store) -> None:
     pieces = iter([ImportChunk(file="x.prof", size=len(STATS), data=STATS)])
@@ -145,6 +200,30 @@ def test_nothing_is_kept_for_a_client_that_went_away(store: Store) -> None:
     assert (store.stored_profiles(), store.sessions()) == ([], [])
     with pytest.raises(UsageError, match="no file"):
         ProfilesServicer(store).Import(iter([]), Gone())  # type: ignore[arg-type]
+
+
+def test_texts_of_imported_lines_are_those_that_lie_there_now(store: Store, tmp_path: Path) -> None:
+    here, other = tmp_path / "here.py", tmp_path / "other.py"
+    here.write_text("a = 1\nb = 2\n")
+    other.write_text("a = 1\n")
+    counts = {(str(here), 2): 3, (str(other), 70): 1, (str(tmp_path / "gone.py"), 1): 1, ("folder/a.py", 1): 1}
+    made = profiles_of(pickle.dumps((counts, {}, {}), 1), "", a_header())
+    (stored,) = imported.keep(store, made)
+    profile = store.load(stored.id)
+    shown = render(profile, "source", ReportOptions(settings={"file": str(here)}, source=store.source)).decode()
+    assert "Lines: 1 ran; how many can run is not known\nProblem: was read now" in shown
+    assert shown.splitlines()[-1].split() == ["3", "2", "b", "=", "2"]
+    problems = {file.path: file.problem for file in profile.files}
+    assert problems[str(other)] == "is another text now: it has 1 lines, and line 70 ran"
+    assert problems[str(tmp_path / "gone.py")] == "could not be read: No such file or directory"
+    assert "in which folder" in problems["folder/a.py"]
+    assert [file.path for file in profile.files if file.digest] == [str(here)]
+
+
+def test_one_thread_of_a_file_is_not_called_by_numbers_that_it_has_not() -> None:
+    text = render(profiles("x.prof")[0], "text", ReportOptions(per_thread=True)).decode()
+    assert "All threads: the file that was imported does not tell them apart" in text
+    assert "(0)" not in text
 
 
 def test_imports_of_files_of_one_name_are_different_things(store: Store) -> None:

@@ -8,7 +8,9 @@ import click
 
 from execctl import output
 from execctl.census import take_census
+from execctl.quantities import quantity
 from execctl.query import ReportQuery
+from execctl.sizes import parse_size_bytes
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -18,11 +20,24 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="PID|NAME")
 @click.option("--referrers", default="", metavar="TYPE", help="Count too what refers to objects of this type.")
 @click.option("--limit", multiple=True, metavar="N|FRACTION|REGEX", help="Show only some; in the given order.")
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=quantity(parse_size_bytes),
+    help="Memory that it may take in the process: 32MB; never over a quarter of what its limits leave.",
+)
 @click.option("--yes", "confirmed", is_flag=True, help="Also where it takes more than half a second of the process.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
-    connection: Connection, *, target: str, referrers: str, limit: tuple[str, ...], confirmed: bool, as_json: bool
+    connection: Connection,
+    *,
+    target: str,
+    referrers: str,
+    limit: tuple[str, ...],
+    max_memory: int | None,
+    confirmed: bool,
+    as_json: bool,
 ) -> None:
     """Count the live objects of a process by type.
 
@@ -31,7 +46,9 @@ def command(
     """
     form = "json" if as_json else "text"
     with connection.open() as client:
-        profile = take_census(client, target, referrers=referrers, confirmed=confirmed)
+        profile = take_census(
+            client, target, referrers=referrers, confirmed=confirmed, max_memory_bytes=max_memory or 0
+        )
         rendering = client.render(ReportQuery(profile, form, limit=limit))
     output.write_bytes(output.printable(rendering.data, form))
     output.suggest(f"execctl report {profile}")

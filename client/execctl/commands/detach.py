@@ -9,6 +9,7 @@ import click
 from execctl import output
 from execctl.exits import code_of_ends
 from execctl.records import state_name
+from execctl.suggestions import after_end
 from execctl.tables import ENDED_HEAD, ended_row
 
 if TYPE_CHECKING:
@@ -35,7 +36,5 @@ def command(ctx: click.Context, *, target: str) -> None:
     output.note(f"detached from process {left.target.pid}")
     for sentence in left.residue:
         output.note(f"left in it: {sentence}")
-    for session in left.sessions:
-        if session.latest_profile:
-            output.suggest(f"execctl report {session.latest_profile}")
+    output.suggest(*after_end([one.latest_profile for one in left.sessions]))
     ctx.exit(code_of_ends(map(state_name, left.sessions)))

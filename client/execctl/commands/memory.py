@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _HEAD = ("FIGURE", "VALUE")
 _NS_A_MS = 1_000_000
+# What the daemon does not ask for.
+_UNASKED_NS = 500_000_000
 _NAMES = {
     "traced_bytes": "traced now",
     "peak_bytes": "traced at the peak",
@@ -25,6 +27,7 @@ _NAMES = {
     "traceback_limit": "frames of a traceback",
     "listed_blocks": "blocks, about",
     "expected_pause_ns": "how long a snapshot holds it up, about",
+    "expected_search_ns": "how long --where TYPE slows it, at most",
     "rss_bytes": "resident (RSS)",
     "pss_bytes": "resident, its share (PSS)",
     "swap_bytes": "swapped out",
@@ -40,21 +43,35 @@ _NAMES = {
 @click.option("--clear", is_flag=True, help="Forget all traces: snapshots then hold what is allocated from now on.")
 @click.option("--where", default="", metavar="TYPE|MODULE:ATTRIBUTE", help="Where the largest objects were allocated.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of --where: how many.")
+@click.option(
+    "--yes", "confirmed", is_flag=True, help="Of --where: also where it takes more than half a second of the process."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
-    connection: Connection, *, target: str, reset_peak: bool, clear: bool, where: str, limit: int, as_json: bool
+    connection: Connection,
+    *,
+    target: str,
+    reset_peak: bool,
+    clear: bool,
+    where: str,
+    limit: int,
+    confirmed: bool,
+    as_json: bool,
 ) -> None:
     """Show how much memory a traced process takes, and where its objects lie.
 
     A session of `execctl attach PID --memory` must be running; nothing means the only one. --reset-peak and
-    --clear are refused where the program started tracemalloc itself.
+    --clear are refused where the program started tracemalloc itself. --where looks at every object that the
+    garbage collector knows; where that would take more than half a second, --yes is asked for.
     """
     if reset_peak + clear + bool(where) > 1:
         raise click.UsageError("--reset-peak, --clear and --where exclude each other")
     action = "reset_peak" if reset_peak else "clear" if clear else "where" if where else "figures"
     with connection.open() as client:
-        found = client.ask_memory(target, action, where=where, limit=limit)
+        if where and confirmed:
+            _announce(client.ask_memory(target, "figures").figures["expected_search_ns"])
+        found = client.ask_memory(target, action, where=where, limit=limit, confirmed=confirmed)
     if as_json:
         output.write_json(_record(found))
     elif where:
@@ -63,6 +80,11 @@ def command(
         output.write_table(_HEAD, _rows(found))
         if found.figures["joined"]:
             output.note("the program traces itself: its tracemalloc was joined")
+
+
+def _announce(search_ns: int) -> None:
+    if search_ns > _UNASKED_NS:
+        output.note(f"this takes up to {search_ns / _NS_A_MS / 1000:.1f} s of the interpreter's time from the process")
 
 
 def _rows(found: MemoryResponse) -> Iterator[tuple[str, str]]:
@@ -78,10 +100,17 @@ def _value(name: str, value: int) -> str:
 
 
 def _whereabouts(found: MemoryResponse) -> Iterator[str]:
-    yield f"{found.count} objects, {format_size_bytes(found.size_bytes)} without what they refer to; the largest:"
+    at_least = "at least " if found.figures["unseen"] or found.figures["unfollowed"] else ""
+    size = format_size_bytes(found.size_bytes)
+    yield f"{at_least}{found.count} objects, {size} without what they refer to; the largest:"
     for rank, one in enumerate(found.objects, 1):
         yield f"#{rank}: {one.type}, {format_size_bytes(one.size_bytes)}{'' if one.is_traced else ', not traced'}"
         yield from _frames(one)
+    if found.figures["untraced"]:
+        which = "larger ones" if found.objects else "of them"
+        yield f"{found.figures['untraced']} {which} have no traceback: they were allocated before tracing began"
+    if found.figures["unseen"]:
+        yield f"{found.figures['unseen']} containers were not looked at: the process let the search run too little"
 
 
 def _frames(one: LiveObject) -> Iterator[str]:

@@ -9,6 +9,7 @@ import click
 from execctl import output
 from execctl.exits import code_of_ends
 from execctl.records import state_name
+from execctl.suggestions import after_end
 from execctl.tables import ENDED_HEAD, ended_row
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def command(ctx: click.Context, *, session: str) -> None:
     with connection.open() as client:
         stopped = client.stop(session)
     output.write_table(ENDED_HEAD, map(ended_row, stopped), prose=1)
-    for one in stopped:
-        if one.latest_profile:
-            output.suggest(f"execctl report {one.latest_profile}")
+    output.suggest(*after_end([one.latest_profile for one in stopped]))
     for pid in sorted({one.pid for one in stopped if state_name(one) == "stopped"}):
         output.suggest(f"execctl detach {pid}")
     ctx.exit(code_of_ends(map(state_name, stopped)))

@@ -1,13 +1,19 @@
-"""One helper process as the daemon sees it: given an order it answers with facts and descriptors, or is ended."""
+"""One helper process as the daemon sees it: given an order it answers with facts and descriptors, or is ended.
+
+It may be given the next one while it still tidies up after its answer: the time of that counts from when it is read.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import resource
 import select
 import socket
 import subprocess
 import sys
+import termios
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +29,8 @@ _POLL_S = 0.05
 # Beyond its own limit the helper gets this long to take back what it queued; then it is killed, which is safe always.
 _GRACE_S = 2.0
 _STOP_S = 1.0
+# What it may still be at from the order before: the last files of a link, in children that do not stop (children.py).
+_TIDYING_S = 10.0
 
 
 class Unread(AttachTimeout):
@@ -66,7 +74,7 @@ class HelperProcess:
 
         Args:
             order: names the process as "pid".
-            timeout_s: the limit that the order gives it.
+            timeout_s: the limit that the order gives it, from when it has read it.
             cancelled: asked from time to time whether the operator has given up.
 
         Raises:
@@ -76,20 +84,7 @@ class HelperProcess:
         control = self._control
         if not _tell(control, order):
             raise self._ended(order, unread=True)
-        deadline = time.monotonic() + timeout_s + _GRACE_S
-        told = False
-        while not self._answers.poll(_POLL_S * 1000):
-            if cancelled() and not told:
-                told = True
-                _tell(control, {"op": "cancel"})
-                deadline = min(deadline, time.monotonic() + _GRACE_S)
-            if time.monotonic() > deadline:
-                self.end()
-                raise AttachTimeout(
-                    f"the attach to process {order['pid']} did not come to an end; it was cut off",
-                    remedy="the process goes on as before; try again",
-                    pid=order["pid"],
-                )
+        told = self._await_answer(order, timeout_s, cancelled)
         data, descriptors, unread = _answer(control)
         if not data:
             # What it has not read may be the cancellation alone.
@@ -98,6 +93,34 @@ class HelperProcess:
         if "error" in facts:
             raise _error(facts)
         return facts, descriptors
+
+    def _await_answer(self, order: dict[str, object], timeout_s: float, cancelled: Callable[[], bool]) -> bool:
+        """Wait until there is something to receive. Returns whether the order was cancelled. Raises AttachTimeout."""
+        deadline, latest = math.inf, time.monotonic() + _TIDYING_S
+        read = told = False
+        while not self._answers.poll(_POLL_S * 1000):
+            now = time.monotonic()
+            if not read and not _has_unread(self._control):
+                read, deadline = True, now + timeout_s + _GRACE_S
+            if not told and cancelled():
+                if not read:
+                    # Told now it would look like a helper that has left its order unread.
+                    self.end()
+                    message = f"the attach to process {order['pid']} was cancelled before it began"
+                    raise AttachTimeout(message, remedy="try again", pid=order["pid"])
+                told = True
+                _tell(self._control, {"op": "cancel"})
+                deadline = min(deadline, now + _GRACE_S)
+            if not read and now > latest:
+                raise self._ended(order, unread=True)
+            if now > deadline:
+                self.end()
+                raise AttachTimeout(
+                    f"the attach to process {order['pid']} did not come to an end; it was cut off",
+                    remedy="the process goes on as before; try again",
+                    pid=order["pid"],
+                )
+        return told
 
     def _ended(self, order: dict[str, object], *, unread: bool) -> AttachTimeout:
         """Bury it, and return the error that says so."""
@@ -125,6 +148,11 @@ def _tell(control: socket.socket, message: dict[str, object]) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+def _has_unread(control: socket.socket) -> bool:
+    """Tell whether a helper has left something unread of what was sent to it (unix(7): SIOCOUTQ, the same number)."""
+    return any(fcntl.ioctl(control, termios.TIOCOUTQ, bytes(4)))
 
 
 def _answer(control: socket.socket) -> tuple[bytes, list[int], bool]:

@@ -51,7 +51,7 @@ def open_executable(pid: int) -> int:
     except FileNotFoundError:
         raise TargetGone(f"process {pid} has ended or has no executable", pid=pid) from None
     except PermissionError:
-        raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
+        raise _forbidden(pid) from None
     return _checked(descriptor, f"/proc/{pid}/exe")
 
 
@@ -62,7 +62,7 @@ def executable_path(pid: int) -> str:
     except FileNotFoundError:
         return ""
     except PermissionError:
-        raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
+        raise _forbidden(pid) from None
 
 
 def in_other_root(pid: int) -> bool:
@@ -72,7 +72,7 @@ def in_other_root(pid: int) -> bool:
     except FileNotFoundError:
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
-        raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
+        raise _forbidden(pid) from None
     return _identity(theirs) != _identity(ours)
 
 
@@ -121,7 +121,7 @@ def _open_root(pid: int) -> int:
     except FileNotFoundError:
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
-        raise NotPermitted(f"this user may not look into process {pid}", pid=pid) from None
+        raise _forbidden(pid) from None
 
 
 def _openat2(root: int, path: str, flags: int = _READING) -> int:
@@ -142,3 +142,11 @@ def _checked(descriptor: int, path: str) -> int:
         return descriptor
     os.close(descriptor)
     raise FileNotFoundError(2, "not a regular file of at most 512 MiB", path)
+
+
+def _forbidden(pid: int) -> NotPermitted:
+    return NotPermitted(
+        f"this user may not look into process {pid}",
+        remedy="run execd as the user that the process runs as, or as root of the machine",
+        pid=pid,
+    )

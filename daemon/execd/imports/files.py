@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from execd.errors import UsageError
 from execd.imports import pstats_file, trace_counts, tracemalloc_file
+from execd.imports.allowance import freely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from execd.model.profile import Header, Profile
 
-FORMATS: Mapping[str, Callable[[bytes, Header], list[Profile]]] = {
-    "pstats": lambda data, header: [pstats_file.profile_of(pstats_file.read(data), header)],
-    "trace-counts": lambda data, header: trace_counts.profiles(trace_counts.read(data), header),
-    "tracemalloc": lambda data, header: [tracemalloc_file.profile_of(tracemalloc_file.read(data), header)],
+_Spend: TypeAlias = "Callable[[int], None]"
+FORMATS: Mapping[str, Callable[[bytes, Header, _Spend], list[Profile]]] = {
+    "pstats": lambda data, header, spend: [pstats_file.profile_of(pstats_file.read(data, spend), header)],
+    "trace-counts": lambda data, header, spend: trace_counts.profiles(trace_counts.read(data, spend), header),
+    "tracemalloc": lambda data, header, spend: [
+        tracemalloc_file.profile_of(tracemalloc_file.read(data, spend), header, spend)
+    ],
 }
 # A marshalled dictionary, with or without a reference to it; a JSON object begins with the first of them too.
 _DICTIONARIES = (b"{", b"\xfb")
@@ -27,13 +31,14 @@ _PICKLE, _OLD_PICKLE = b"\x80", b"("
 _BEGINNING = 200
 
 
-def profiles_of(data: bytes, format_name: str, header: Header) -> list[Profile]:
+def profiles_of(data: bytes, format_name: str, header: Header, spend: Callable[[int], None] = freely) -> list[Profile]:
     """Return what a file holds, a profile for each collector; one at least.
 
     Args:
         data: the file.
         format_name: a key of FORMATS; "" to tell it from the content.
         header: where it comes from; its collector is replaced.
+        spend: is told of steps before they are made, and may raise.
 
     Raises:
         UsageError: there is no such format, or the file is not of it, is damaged, over the limits, or empty.
@@ -43,7 +48,7 @@ def profiles_of(data: bytes, format_name: str, header: Header) -> list[Profile]:
         raise UsageError(
             f"no format {name!r} is imported", remedy=f"choose from: {', '.join(FORMATS)}", format=ascii(name)
         )
-    found = FORMATS[name](data, header)
+    found = FORMATS[name](data, header, spend)
     if not found:
         raise UsageError("the file holds no counts, functions or callers", remedy="choose a file in which something is")
     return found

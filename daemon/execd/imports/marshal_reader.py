@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # A value with this bit is one that later ones refer to by its number.
 _FLAG_REF = 0x80
-_NULL = ord("0")
+_NULL, _REFERENCE = ord("0"), ord("r")
+# Values from one look at the clock to the next.
+_BATCH = 1000
 # A file of statistics has four.
 _MOST_DEPTH = 8
 # UTF-8 has so many bytes a character at most.
@@ -28,22 +30,26 @@ _INT32, _INT64 = struct.Struct("<i"), struct.Struct("<q")
 _DOUBLE, _DIGIT = struct.Struct("<d"), struct.Struct("<H")
 
 
-class _Unfinished:
-    """What stands for a tuple or dictionary until all of it is read: nothing may refer to it so long."""
+# What stands for a tuple or dictionary until all of it is read: nothing may refer to it so long.
+_UNFINISHED = object()
 
 
-def read_marshal(data: bytes, most_values: int) -> object:
+def read_marshal(data: bytes, most_values: int, spend: Callable[[int], None]) -> object:
     """Return a value; its dictionaries are Pairs.
 
     Args:
         data: all of it.
         most_values: that it holds, of any kind.
+        spend: is told of steps before they are made, and may raise.
 
     Raises:
         ValueError: it is cut off, has another type, is over the limits, or does not end where the data do.
     """
-    reader = _Reader(data, most_values)
-    value = reader.value(0)
+    reader = _Reader(data, most_values, spend)
+    try:
+        value = reader.value(0)
+    except (IndexError, struct.error):
+        raise ValueError("it is cut off") from None
     if reader.at != len(data):
         raise ValueError("it does not end where its value does")
     return value
@@ -52,17 +58,18 @@ def read_marshal(data: bytes, most_values: int) -> object:
 class _Reader:
     """The data, how far they are read, and what can be referred to."""
 
-    def __init__(self, data: bytes, most_values: int) -> None:
+    def __init__(self, data: bytes, most_values: int, spend: Callable[[int], None]) -> None:
         self.at = 0
-        self._data = data
+        self._data, self._spend = data, spend
         self._room = most_values
         self._kept: list[object] = []
-        self._forms: Mapping[str, Callable[[int], object]] = {
+        forms: Mapping[str, Callable[[int], object]] = {
             "N": lambda _: None,
+            "r": lambda _: self._referred(self._number(_INT32)),
             "i": lambda _: self._number(_INT32),
             "I": lambda _: self._number(_INT64),
             "l": lambda _: self._long(),
-            "g": lambda _: _DOUBLE.unpack(self._taken(_DOUBLE.size))[0],
+            "g": lambda _: self._double(),
             "f": lambda _: float(self._text(self._byte())),
             "(": lambda depth: self._tuple(self._number(_INT32), depth),
             ")": lambda depth: self._tuple(self._byte(), depth),
@@ -70,40 +77,42 @@ class _Reader:
             **dict.fromkeys("utaA", lambda _: self._text(self._number(_INT32))),
             **dict.fromkeys("zZ", lambda _: self._text(self._byte())),
         }
+        self._forms = {ord(kind): form for kind, form in forms.items()}
 
     def value(self, depth: int) -> object:
         """Return the next value, at a depth of containers."""
         self._room -= 1
         if self._room < 0 or depth > _MOST_DEPTH:
             raise ValueError("it holds more than such a file does")
+        if not self._room % _BATCH:
+            self._spend(_BATCH)
         code = self._byte()
-        kind = chr(code & ~_FLAG_REF)
-        if kind == "r":
-            return self._referred(self._number(_INT32))
-        if kind not in self._forms:
-            raise ValueError(f"it has the type {kind!a}")
-        if not code & _FLAG_REF:
-            return self._forms[kind](depth)
+        form = self._forms.get(code & ~_FLAG_REF)
+        if form is None:
+            raise ValueError(f"it has the type {chr(code & ~_FLAG_REF)!a}")
+        # A reference is none that others could mean.
+        if not code & _FLAG_REF or code & ~_FLAG_REF == _REFERENCE:
+            return form(depth)
         place = len(self._kept)
-        self._kept.append(_Unfinished())
-        self._kept[place] = value = self._forms[kind](depth)
+        self._kept.append(_UNFINISHED)
+        self._kept[place] = value = form(depth)
         return value
 
     def _referred(self, place: int) -> object:
-        value = self._kept[place] if 0 <= place < len(self._kept) else _Unfinished()
-        if isinstance(value, _Unfinished):
-            raise ValueError("it refers to what is not there")  # noqa: TRY004 - the file's value is wrong, not a type
+        value = self._kept[place] if 0 <= place < len(self._kept) else _UNFINISHED
+        if value is _UNFINISHED:
+            raise ValueError("it refers to what is not there")
         return value
 
     def _tuple(self, size: int, depth: int) -> tuple[object, ...]:
         # Each value takes a byte at least: no memory is set aside for what is not there.
         if not 0 <= size <= len(self._data) - self.at:
             raise ValueError("it is cut off")
-        return tuple(self.value(depth + 1) for _ in range(size))
+        return tuple([self.value(depth + 1) for _ in range(size)])
 
     def _pairs(self, depth: int) -> Pairs:
         items: list[tuple[object, object]] = []
-        while self._data[self.at : self.at + 1] != bytes([_NULL]):
+        while self._data[self.at] != _NULL:
             key = self.value(depth + 1)
             items.append((key, self.value(depth + 1)))
         self.at += 1
@@ -113,7 +122,7 @@ class _Reader:
         size = self._number(_INT32)
         if abs(size) > _MOST_DIGITS:
             raise ValueError("a number is out of range")
-        digits = [_DIGIT.unpack(self._taken(_DIGIT.size))[0] for _ in range(abs(size))]
+        digits = [self._number(_DIGIT) for _ in range(abs(size))]
         number: int = sum(digit << place * _DIGIT_BITS for place, digit in enumerate(digits))
         return number if size >= 0 else -number
 
@@ -123,11 +132,19 @@ class _Reader:
         return self._taken(size).decode("utf-8", "surrogatepass")
 
     def _number(self, form: struct.Struct) -> int:
-        number: int = form.unpack(self._taken(form.size))[0]
+        number: int = form.unpack_from(self._data, self.at)[0]
+        self.at += form.size
+        return number
+
+    def _double(self) -> float:
+        number: float = _DOUBLE.unpack_from(self._data, self.at)[0]
+        self.at += _DOUBLE.size
         return number
 
     def _byte(self) -> int:
-        return self._taken(1)[0]
+        byte = self._data[self.at]
+        self.at += 1
+        return byte
 
     def _taken(self, size: int) -> bytes:
         taken = self._data[self.at : self.at + size]

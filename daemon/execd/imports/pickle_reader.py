@@ -6,8 +6,11 @@ a memo. This reads the few opcodes that a grammar has; the importers check each 
 
 from __future__ import annotations
 
+import io
 import pickletools
+import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
@@ -22,12 +25,18 @@ _MOST_STEPS = 20_000_000
 _MOST_CONTAINERS = 1000
 _PROTO, _NEWEST_PROTOCOL = b"\x80", 5
 _CONSTANTS: Mapping[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_VALUES = frozenset(
-    {"BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1"}
-)
+_VALUES = frozenset({"UNICODE", "INT", "LONG", "LONG1"})
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED = frozenset({"PROTO", "FRAME"})
-_WRONG = (ValueError, IndexError, KeyError, TypeError, UnicodeError, MemoryError, OverflowError)
+# The numbers that stand in a pickle, by the opcodes that they stand behind.
+_INT, _BYTE, _SHORT, _LONG = (struct.Struct(form) for form in ("<i", "<B", "<H", "<I"))
+_INTEGERS = {"INT": _INT, "INT1": _BYTE, "INT2": _SHORT}
+_PLACES = {"BIN": _BYTE, "LONG_BIN": _LONG}
+_SIZES = {"": _LONG, "SHORT_": _BYTE}
+_STOP = ord(".")
+# Steps from one look at the limits to the next.
+_BATCH = 1000
+_WRONG = (ValueError, IndexError, KeyError, TypeError, UnicodeError, MemoryError, OverflowError, struct.error)
 # Texts, numbers, tuples and dictionaries as the protocols from 1 on have them.
 PLAIN = _IGNORED.union(
     ("NONE", "BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE"),
@@ -80,12 +89,17 @@ class Pairs:
     items: list[tuple[object, object]]
 
 
-class _Mark:
-    """What MARK puts on the stack."""
+# What MARK puts on the stack.
+_MARK = object()
 
 
-def read_pickle(data: bytes, grammar: Grammar) -> object:
+def read_pickle(data: bytes, grammar: Grammar, spend: Callable[[int], None]) -> object:
     """Return the value of a pickle; its dictionaries are Pairs, its objects Object.
+
+    Args:
+        data: all of it.
+        grammar: what it may hold.
+        spend: is told of steps before they are made, and may raise.
 
     Raises:
         UsageError: it is none of the grammar, or is over the limits.
@@ -96,30 +110,53 @@ def read_pickle(data: bytes, grammar: Grammar) -> object:
         raise grammar.refusal(
             f"it is of pickle's protocol {data[1]}, and {_NEWEST_PROTOCOL} is the newest that is read"
         )
-    machine = _Machine(grammar)
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "STOP":
-                return machine.result()
-            machine.step(opcode.name, argument)
+        return _Machine(data, grammar, spend).result()
     except _WRONG as error:
         raise grammar.refusal(str(error)[:200]) from None
-    raise grammar.refusal("it has no end")
 
 
 class _Machine:
-    """The stack and the memo of one pickle."""
+    """The stack and the memo of one pickle, and how far it is read."""
 
-    def __init__(self, grammar: Grammar) -> None:
-        self._grammar = grammar
+    def __init__(self, data: bytes, grammar: Grammar, spend: Callable[[int], None]) -> None:
+        self._data, self._grammar, self._spend = data, grammar, spend
+        self._file = io.BytesIO(data)
+        self._at = 0
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
         self._steps = self._tuples = self._containers = 0
-        self._actions: Mapping[str, Callable[[], None]] = {
-            "MARK": lambda: self._stack.append(_Mark()),
+        named = self._named_actions()
+        self._actions: list[Callable[[], None]] = [partial(self._refuse, f"{code:#04x}") for code in range(256)]
+        for opcode in pickletools.opcodes:
+            is_known = opcode.name in grammar.opcodes
+            action = named.get(opcode.name) or partial(self._act, opcode)
+            self._actions[ord(opcode.code)] = action if is_known else partial(self._refuse, opcode.name)
+
+    def result(self) -> object:
+        """Return the value that is left at its end."""
+        data, size, actions = self._data, len(self._data), self._actions
+        while True:
+            self._check()
+            for _ in range(_BATCH):
+                if self._at >= size:
+                    raise ValueError("it has no end")
+                code = data[self._at]
+                self._at += 1
+                if code == _STOP:
+                    (value,) = self._stack
+                    return value
+                actions[code]()
+
+    def _named_actions(self) -> Mapping[str, Callable[[], None]]:
+        push = self._stack.append
+        return {
+            "MARK": lambda: push(_MARK),
             "EMPTY_DICT": lambda: self._contain(Pairs([])),
             "EMPTY_LIST": lambda: self._contain([]),
             "TUPLE": lambda: self._tuple(self._since_mark()),
+            **{name: partial(self._tuple_of, size) for name, size in _TUPLES.items()},
+            **{name: partial(push, value) for name, value in _CONSTANTS.items()},
             "DICT": self._dict,
             "APPEND": lambda: self._append(self._popped(1)),
             "APPENDS": lambda: self._append(self._since_mark()),
@@ -129,44 +166,76 @@ class _Machine:
             "STACK_GLOBAL": lambda: self._name(*self._popped(2)),
             "NEWOBJ": self._new,
             "BUILD": self._build,
+            **{f"BIN{name}": partial(self._push_number, form) for name, form in _INTEGERS.items()},
+            **{f"{name}GET": partial(self._get, form) for name, form in _PLACES.items()},
+            **{f"{name}PUT": partial(self._put, form) for name, form in _PLACES.items()},
+            **{f"{name}BINUNICODE": partial(self._push_text, form) for name, form in _SIZES.items()},
         }
 
-    def step(self, name: str, argument: object) -> None:
-        """Do what one opcode says."""
-        self._steps += 1
+    def _check(self) -> None:
+        self._spend(_BATCH)
+        self._steps += _BATCH
         built = max(len(self._stack), len(self._memo), self._tuples)
         if built > self._grammar.most_values or self._containers > _MOST_CONTAINERS or self._steps > _MOST_STEPS:
             raise ValueError("it builds more than such a file has")
-        if name not in self._grammar.opcodes:
-            raise ValueError(f"it has the opcode {name}")
-        if name in _VALUES:
-            self._stack.append(argument)
-        elif name in _CONSTANTS:
-            self._stack.append(_CONSTANTS[name])
-        elif name in _TUPLES:
-            self._tuple(self._popped(_TUPLES[name]))
-        elif name.endswith("PUT") and isinstance(argument, int):
-            self._memo[argument] = self._stack[-1]
-        elif name.endswith("GET") and isinstance(argument, int):
-            self._stack.append(self._memo[argument])
-        elif name == "GLOBAL" and isinstance(argument, str):
-            self._name(*argument.split(" ", 1))
-        elif name not in _IGNORED:
-            self._actions[name]()
 
-    def result(self) -> object:
-        """Return the value that is left."""
-        (value,) = self._stack
-        return value
+    def _refuse(self, name: str) -> None:
+        raise ValueError(f"it has the opcode {name}")
+
+    def _act(self, opcode: pickletools.OpcodeInfo) -> None:
+        """Do what an opcode says that is seldom, its argument read as pickletools reads it."""
+        argument: object = None
+        if opcode.arg is not None:
+            self._file.seek(self._at)
+            argument = opcode.arg.reader(self._file)
+            self._at = self._file.tell()
+        if opcode.name in _VALUES:
+            self._stack.append(argument)
+        elif opcode.name == "PUT" and isinstance(argument, int):
+            self._memo[argument] = self._stack[-1]
+        elif opcode.name == "GET" and isinstance(argument, int):
+            self._stack.append(self._memo[argument])
+        elif opcode.name == "GLOBAL" and isinstance(argument, str):
+            self._name(*argument.split(" ", 1))
+        elif opcode.name not in _IGNORED:
+            self._refuse(opcode.name)
+
+    def _number(self, form: struct.Struct) -> int:
+        number: int = form.unpack_from(self._data, self._at)[0]
+        self._at += form.size
+        return number
+
+    def _push_number(self, form: struct.Struct) -> None:
+        self._stack.append(self._number(form))
+
+    def _push_text(self, form: struct.Struct) -> None:
+        size = self._number(form)
+        text = self._data[self._at : self._at + size]
+        if len(text) != size:
+            raise ValueError("it is cut off")
+        self._at += size
+        self._stack.append(text.decode("utf-8", "surrogatepass"))
+
+    def _get(self, form: struct.Struct) -> None:
+        self._stack.append(self._memo[self._number(form)])
+
+    def _put(self, form: struct.Struct) -> None:
+        self._memo[self._number(form)] = self._stack[-1]
 
     def _popped(self, count: int) -> list[object]:
         return [self._stack.pop() for _ in range(count)][::-1]
 
     def _since_mark(self) -> list[object]:
         values: list[object] = []
-        while not isinstance(value := self._stack.pop(), _Mark):
+        while (value := self._stack.pop()) is not _MARK:
             values.append(value)
         return values[::-1]
+
+    def _tuple_of(self, size: int) -> None:
+        if len(self._stack) < size:
+            raise IndexError("its stack is empty")
+        self._tuples += 1
+        self._stack[-size:] = [tuple(self._stack[-size:])]
 
     def _tuple(self, values: Sequence[object]) -> None:
         self._tuples += 1
@@ -208,4 +277,6 @@ class _Machine:
         state, target = self._stack.pop(), self._stack[-1]
         if not isinstance(state, Pairs) or not isinstance(target, Object):
             raise TypeError("it builds something else than an object")
+        # One state may be built of as often as a file likes.
+        self._spend(len(state.items))
         target.state = {key: value for key, value in state.items if isinstance(key, str)}

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
+from execd.imports.allowance import freely
 from execd.imports.marshal_reader import read_marshal
 from execd.imports.pickle_reader import MAX_TEXT, Pairs
 from execd.model.collector import CALLS, SUMMED
@@ -22,7 +23,7 @@ from execd.model.fold import Figures, FunctionRow
 from execd.model.profile import ROOT, Column, Function, Header, Label, Location, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from execd.model.fold import FunctionKey
 
@@ -38,15 +39,19 @@ _NS = 1_000_000_000
 _WITHOUT_TIMES = "its callers have no times: it was written by profile, and not by cProfile"
 
 
-def read(data: bytes) -> dict[FunctionKey, FunctionRow]:
+def read(data: bytes, spend: Callable[[int], None] = freely) -> dict[FunctionKey, FunctionRow]:
     """Return the functions that a file holds, in its order; where callers have no times these are 0.
+
+    Args:
+        data: the file.
+        spend: is told of steps before they are made, and may raise.
 
     Raises:
         UsageError: it is no such file, or is over the limits.
     """
     try:
-        value = read_marshal(data, MAX_ROWS * _VALUES_A_ROW)
-        rows = _rows(value)
+        value = read_marshal(data, MAX_ROWS * _VALUES_A_ROW, spend)
+        rows = _rows(value, spend)
     except ValueError as error:
         raise UsageError(
             f"this is no file of pstats: {str(error)[:200]}",
@@ -88,7 +93,7 @@ def _profile(header: Header, nodes: Sequence[tuple[int, FunctionKey, Figures]]) 
     )
 
 
-def _rows(value: object) -> dict[FunctionKey, FunctionRow]:
+def _rows(value: object, spend: Callable[[int], None]) -> dict[FunctionKey, FunctionRow]:
     if not isinstance(value, Pairs):
         raise ValueError("it is no dictionary")  # noqa: TRY004 - the file's value is wrong, not a type of ours
     if not value.items:
@@ -100,6 +105,7 @@ def _rows(value: object) -> dict[FunctionKey, FunctionRow]:
         match row:
             case (primitive_calls, calls, self_s, total_s, Pairs() as callers) if len(callers.items) <= room:
                 room -= len(callers.items)
+                spend(_VALUES_A_ROW * (1 + len(callers.items)))
                 figures = _figures(calls, primitive_calls, self_s, total_s)
                 rows[_function(key)] = FunctionRow(
                     figures, {_function(one): _part(part) for one, part in callers.items}

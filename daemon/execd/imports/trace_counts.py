@@ -6,12 +6,13 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from execd.imports.allowance import freely
 from execd.imports.pickle_reader import MAX_TEXT, PLAIN, Grammar, Pairs, read_pickle
 from execd.model.collector import collector_of
 from execd.model.profile import ROOT, Column, Function, Header, Label, Location, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # A million lines of long paths, which a pickle holds once each.
 MAX_ENTRIES = 1_000_000
@@ -51,13 +52,17 @@ class TraceCounts:
     callers: frozenset[tuple[Named, Named]]
 
 
-def read(data: bytes) -> TraceCounts:
+def read(data: bytes, spend: Callable[[int], None] = freely) -> TraceCounts:
     """Return what a counts file holds.
+
+    Args:
+        data: the file.
+        spend: is told of steps before they are made, and may raise.
 
     Raises:
         UsageError: it is no such file, or is over the limits.
     """
-    match read_pickle(data, _GRAMMAR):
+    match read_pickle(data, _GRAMMAR, spend):
         case (Pairs() as counts, Pairs() as functions, Pairs() as callers):
             if sum(len(one.items) for one in (counts, functions, callers)) > MAX_ENTRIES:
                 raise _GRAMMAR.refusal(f"there are over {MAX_ENTRIES} entries")

@@ -6,12 +6,13 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from execd.imports.allowance import freely
 from execd.imports.pickle_reader import MAX_TEXT, PLAIN, Grammar, Object, read_pickle
 from execd.model.collector import MEMORY
 from execd.model.profile import MAX_NODES, ROOT, Column, Function, Header, Label, Location, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _MOST_FRAMES = 65_535
 _MOST_FRAMES_IN_ALL = 16_000_000
@@ -47,44 +48,53 @@ class Snapshot:
     traceback_limit: int
 
 
-def read(data: bytes) -> Snapshot:
+def read(data: bytes, spend: Callable[[int], None] = freely) -> Snapshot:
     """Return what a file holds.
+
+    Args:
+        data: the file.
+        spend: is told of steps before they are made, and may raise.
 
     Raises:
         UsageError: it is no such file, or is over the limits.
     """
-    match read_pickle(data, _GRAMMAR):
+    match read_pickle(data, _GRAMMAR, spend):
         case Object("Snapshot", {"traces": Object("_Traces", {"_traces": list() | tuple() as rows}), **others}):
-            return Snapshot(tuple(_traces(rows)), _GRAMMAR.number(others.get("traceback_limit"), _MOST_FRAMES + 1))
+            limit = _GRAMMAR.number(others.get("traceback_limit"), _MOST_FRAMES + 1)
+            return Snapshot(tuple(_traces(rows, spend)), limit)
     raise _GRAMMAR.refusal("it holds something else")
 
 
-def profile_of(snapshot: Snapshot, header: Header) -> Profile:
+def profile_of(snapshot: Snapshot, header: Header, spend: Callable[[int], None] = freely) -> Profile:
     """Return a file's blocks as a profile of the memory collector.
 
     Args:
         snapshot: as read.
         header: where it comes from; its collector is replaced.
+        spend: as of `read`: one traceback may be that of blocks of many sizes.
 
     Raises:
         UsageError: its tracebacks have more frames in all than a profile may hold.
     """
     tree = _Tree()
     for trace in snapshot.traces:
+        spend(len(trace.frames))
         tree.add(trace)
     extra = {**header.extra, "traceback_limit": snapshot.traceback_limit}
     return tree.profile(replace(header, collector=MEMORY.name, extra=extra))
 
 
-def _traces(rows: Sequence[object]) -> list[Trace]:
+def _traces(rows: Sequence[object], spend: Callable[[int], None]) -> list[Trace]:
     counts: dict[tuple[int, int, int, int], int] = {}
     tracebacks: dict[int, _Frames] = {}
     room = _MOST_FRAMES_IN_ALL
     for row in rows:
+        spend(1)
         match row:
             # Before 3.9 there was no number of frames.
             case (domain, size, tuple(frames), *total) if len(total) < 2:  # noqa: PLR2004
                 if id(frames) not in tracebacks:
+                    spend(len(frames))
                     room -= len(frames)
                     tracebacks[id(frames)] = _frames(frames, room)
                 number = _GRAMMAR.number(total[0], _MAX_LINE) if total else len(frames)

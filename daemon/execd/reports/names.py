@@ -32,6 +32,9 @@ def visible_function(function: FunctionKey) -> FunctionKey:
 
 def thread_title(label: Label) -> str:
     """Return how a thread is called, safe to show: its name where it has one, and its identifier."""
+    if not label.pid:
+        # Out of a file of another tool: they tell no threads apart.
+        return "All threads: the file that was imported does not tell them apart"
     name = f"{visible(label.thread_name)} " if label.thread_name else ""
     return f"Thread {name}({label.thread_id}) of process {label.pid}"
 

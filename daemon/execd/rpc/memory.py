@@ -30,7 +30,8 @@ def question(request: pb.MemoryRequest) -> dict[str, object]:
     what = _QUESTIONS.get(request.action, "figures")
     if what != "where":
         return {"what": what}
-    return {"what": what, "name": request.where, "most": min(request.limit or _DEFAULT_LIMIT, _MOST_OBJECTS)}
+    most = min(request.limit or _DEFAULT_LIMIT, _MOST_OBJECTS)
+    return {"what": what, "confirmed": request.confirmed, "name": request.where, "most": most}
 
 
 def answer(found: MemoryFigures) -> pb.MemoryResponse:

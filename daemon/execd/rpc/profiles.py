@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from execd_api.v1 import profiles_pb2 as pb
 from execd_api.v1 import profiles_pb2_grpc
 
 from execd.errors import UsageError
+from execd.imports.allowance import MAX_CPU_S, Allowance, gone
 from execd.imports.files import profiles_of
 from execd.model.profile import IMPORTED, Header
 from execd.rpc import convert
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # What limit = 0 stands for; the contract names it.
 DEFAULT_LIMIT = 100
+# How often one that waits for its turn looks whether its client still does.
+_LOOK_S = 1.0
 
 
 class ProfilesServicer(profiles_pb2_grpc.ProfilesServicer):
@@ -56,18 +60,31 @@ class ProfilesServicer(profiles_pb2_grpc.ProfilesServicer):
 
     def Import(self, request_iterator: Iterator[pb.ImportChunk], context: grpc.ServicerContext) -> pb.ImportResponse:
         """Store what files hold, of one call after the other: what is read of a file takes far more memory than it."""
-        with self._importing:
-            profiles = [profile for upload in uploads(request_iterator) for profile in _profiles(upload, time.time())]
+        with self._turn(context):
+            allowance = Allowance(MAX_CPU_S, lambda: not context.is_active())
+            files = uploads(request_iterator, context.cancel)
+            profiles = [profile for upload in files for profile in _profiles(upload, time.time(), allowance)]
             if not profiles:
                 raise UsageError("there is no file to import")
             if not context.is_active():
-                raise UsageError("the client went away while its files were read", remedy="import them again")
+                raise gone()
             return pb.ImportResponse(profiles=map(convert.stored_profile, imported.keep(self._store, profiles)))
 
+    @contextmanager
+    def _turn(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Wait until no other files are imported, as long as the client does."""
+        while not self._importing.acquire(timeout=_LOOK_S):
+            if not context.is_active():
+                raise gone()
+        try:
+            yield
+        finally:
+            self._importing.release()
 
-def _profiles(upload: Upload, at: float) -> list[Profile]:
+
+def _profiles(upload: Upload, at: float, allowance: Allowance) -> list[Profile]:
     header = Header("", IMPORTED, "", 0, (upload.file,), "", at, at)
     try:
-        return profiles_of(upload.data, upload.format, header)
+        return profiles_of(upload.data, upload.format, header, allowance.spend)
     except UsageError as error:
         raise UsageError(f"{upload.file}: {error.message}", remedy=error.remedy, file=upload.file) from None

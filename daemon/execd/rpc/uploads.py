@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from execd.errors import UsageError
 from execd.imports.pickle_reader import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from execd_api.v1 import profiles_pb2
 
 # Of all files of one call; the contract names both limits.
 MAX_BYTES_IN_ALL = 256 << 20
+# From one piece of a file to the next.
+MAX_SILENCE_S = 30.0
 # What Linux has for a path.
 _MAX_NAME = 4096
 
@@ -30,14 +33,18 @@ class Upload:
     data: bytes
 
 
-def uploads(pieces: Iterator[profiles_pb2.ImportChunk]) -> Iterator[Upload]:
+def uploads(pieces: Iterator[profiles_pb2.ImportChunk], give_up: Callable[[], object]) -> Iterator[Upload]:
     """Yield each file when it is there.
+
+    Args:
+        pieces: as they come.
+        give_up: called where none has come for a time; it ends `pieces`.
 
     Raises:
         UsageError: a file is over the limits, which is told before it comes, or does not come whole.
     """
     room = MAX_BYTES_IN_ALL
-    received = _received(pieces)
+    received = _received(pieces, give_up)
     for first in received:
         room -= first.size
         _check(first, room)
@@ -52,9 +59,22 @@ def uploads(pieces: Iterator[profiles_pb2.ImportChunk]) -> Iterator[Upload]:
         yield Upload(first.file, first.format, bytes(data))
 
 
-def _received(pieces: Iterator[profiles_pb2.ImportChunk]) -> Iterator[profiles_pb2.ImportChunk]:
+def _received(
+    pieces: Iterator[profiles_pb2.ImportChunk], give_up: Callable[[], object]
+) -> Iterator[profiles_pb2.ImportChunk]:
     try:
-        yield from pieces
+        while True:
+            # A client that was suspended would keep all others' files waiting.
+            patience = threading.Timer(MAX_SILENCE_S, give_up)
+            patience.daemon = True
+            patience.start()
+            try:
+                piece = next(pieces, None)
+            finally:
+                patience.cancel()
+            if piece is None:
+                return
+            yield piece
     except grpc.RpcError:
         raise UsageError("the client went away in the midst of a file", remedy="import it again") from None
 

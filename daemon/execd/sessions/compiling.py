@@ -31,7 +31,11 @@ _MAX_REQUEST = 900 << 10
 _MAX_LINE = 1 << 31
 # Words; a thousand modules are a million.
 _MAX_WEIGHT = 4_000_000
+# Texts that the target had no time to compile to their end.
+_MOST_BEGUN = 8
 _Version = tuple[int, int]
+# Of a piece: its lines, and the names and first lines of its functions.
+_Answer = tuple[list[int], list[tuple[str, int]]]
 
 
 class KnownLines:
@@ -78,6 +82,8 @@ class Compiler:
         self._said = KnownLines()
         # Why a text is without an answer: the target had no time, or no memory. Next time it may have.
         self._unsaid: dict[str, ExecutableLines] = {}
+        # What was told of the first pieces of such a text: the next time it goes on from there.
+        self._begun: OrderedDict[str, list[_Answer]] = OrderedDict()
 
     def known(self, digest: str) -> ExecutableLines | None:
         """Return what is known of a text, or why nothing is known of it yet."""
@@ -108,7 +114,7 @@ class Compiler:
             TargetGone: the link closed.
         """
         try:
-            found = self._compiled(path, data)
+            found = self._compiled(path, data, digest)
         except UsageError as error:
             found = nothing_known(error.message)
         except CollectorRefused as error:
@@ -117,26 +123,33 @@ class Compiler:
             self._unsaid[digest] = nothing_known(f"was not compiled: {error.message}")
             return
         self._unsaid.pop(digest, None)
+        self._begun.pop(digest, None)
         self._said.put(digest, found)
 
-    def _compiled(self, path: str, data: bytes) -> ExecutableLines:
+    def _compiled(self, path: str, data: bytes, digest: str) -> ExecutableLines:
         lines = read_text(data).lines
         plan = outline(lines, self._version)
         try:
-            answers = self._ask_all(path, plan.pieces, len(lines))
+            answers = self._ask_rest(path, plan.pieces, len(lines), digest)
         except CollectorRefused:
             # The tokenizer of our version may have found borders that are none.
-            answers = self._ask_all(path, whole(lines), len(lines))
+            answers = [self._ask(path, piece, len(lines)) for piece in whole(lines)]
         return executable_lines(
             (line for found, _ in answers for line in found),
             plan.strings,
             (function for _, found in answers for function in found),
         )
 
-    def _ask_all(self, path: str, pieces: Sequence[Piece], count: int) -> list[tuple[list[int], list[tuple[str, int]]]]:
-        return [self._ask(path, piece, count) for piece in pieces]
+    def _ask_rest(self, path: str, pieces: Sequence[Piece], count: int, digest: str) -> list[_Answer]:
+        """Return what is told of all pieces; what was told of some before stays told."""
+        answers = self._begun.setdefault(digest, [])
+        while len(self._begun) > _MOST_BEGUN:
+            self._begun.popitem(last=False)
+        for piece in pieces[len(answers) :]:
+            answers.append(self._ask(path, piece, count))
+        return answers
 
-    def _ask(self, path: str, piece: Piece, count: int) -> tuple[list[int], list[tuple[str, int]]]:
+    def _ask(self, path: str, piece: Piece, count: int) -> _Answer:
         if len(json.dumps(piece.source, ensure_ascii=False).encode("utf-8", "backslashreplace")) > _MAX_REQUEST:
             raise UsageError("has a statement that is too long to be compiled in the target")
         facts = self._answer(path, piece)

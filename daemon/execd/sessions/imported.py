@@ -7,10 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, UsageError
+from execd.model.collector import LINES
+from execd.model.lines.listing import counts_by_file, is_file
+from execd.model.lines.text import read_text
 from execd.model.profile import IMPORTED
 from execd.model.session import Session, SessionSpec, State
+from execd.model.source import SourceFile
 from execd.model.target import Target, TargetKey
 from execd.sessions.recorder import KEEP_BYTES, KEEP_S
+from execd.sessions.sourcefiles import Unreadable, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +23,10 @@ if TYPE_CHECKING:
     from execd.model.profile import Header, Profile
     from execd.model.stored import StoredProfile
     from execd.store.store import Store
+
+# A program has some hundreds.
+_MOST_FILES = 2000
+_READ_NOW = "was read now, when the counts were imported: it may not be the text that ran"
 
 
 def keep(store: Store, profiles: Sequence[Profile]) -> list[StoredProfile]:
@@ -32,6 +41,7 @@ def keep(store: Store, profiles: Sequence[Profile]) -> list[StoredProfile]:
         StoreFull: the disk takes no more.
         ProfileCorrupt: the format cannot hold one.
     """
+    profiles = [_with_sources(store, profile) for profile in profiles]
     group = store.new_group()
     files = tuple(dict.fromkeys(profile.header.command_line[0] for profile in profiles))
     sessions: dict[str, Session] = {}
@@ -50,6 +60,29 @@ def keep(store: Store, profiles: Sequence[Profile]) -> list[StoredProfile]:
         raise
     store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
     return [store.stored(one.id) for one in stored]
+
+
+def _with_sources(store: Store, profile: Profile) -> Profile:
+    """Return a profile of lines with the texts of its files, where this machine has them and they have its lines."""
+    if profile.header.collector != LINES.name:
+        return profile
+    lines = {path: max(hits) for path, hits in counts_by_file(profile).items() if is_file(path)}
+    sources = [_source(store, path, last) for path, last in sorted(lines.items())[:_MOST_FILES]]
+    return replace(profile, files=tuple(sources))
+
+
+def _source(store: Store, path: str, last: int) -> SourceFile:
+    """Return the text that a file has now: `trace` itself shows that beside counts."""
+    if not path.startswith("/"):
+        return SourceFile(path, "", (), "was not read: its name does not tell in which folder it lay")
+    try:
+        data = read_source(os.getpid(), path)
+        count = len(read_text(data).lines)
+    except (Unreadable, UsageError) as error:
+        return SourceFile(path, "", (), error.message)
+    if last > count:
+        return SourceFile(path, "", (), f"is another text now: it has {count} lines, and line {last} ran")
+    return SourceFile(path, store.add_source(data), (), _READ_NOW)
 
 
 def _begun(store: Store, header: Header, files: tuple[str, ...], group: str) -> Session:

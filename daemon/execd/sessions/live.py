@@ -310,6 +310,7 @@ class LiveTarget:
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
         max_memory_bytes, notes = self._memory_budget(spec)
+        asked_at = self._clock()
         try:
             reply = self.request(
                 "start",
@@ -327,7 +328,9 @@ class LiveTarget:
         caveats = notes + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
         feed = Feed(spec.options, self.target.key.pid) if spec.collector == TRACE.name else None
-        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), self._clock(), feed=feed)
+        # A census is over when it has begun.
+        since = asked_at if spec.collector == CENSUS.name else self._clock()
+        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed)
 
     def _fetch(
         self, feed: Feed, armed: Armed, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from execd.attach.process_memory import process_memory
-from execd.errors import AgentFailed, NotFound, UsageError
+from execd.errors import AgentFailed, AgentSilent, NotFound, UsageError
 from execd.model.collector import MEMORY
 from execd.model.memory.figures import LiveObject, MemoryFigures
 from execd.sessions import selection
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from execd.sessions.registry import Registry
 
 _MOST_FIGURES, _MOST_OBJECTS, _MOST_FRAMES, _TEXT_LIMIT = 100, 1000, 100, 4096
+# What an agent says of objects beside those that it tells of.
+_OTHERS = ("untraced", "unseen", "unfollowed")
 _COUNT_LIMIT = 1 << 62
 # What a snapshot may hold a process up for unasked; a census may as long.
 _UNASKED_NS = 500_000_000
@@ -30,17 +32,21 @@ def ask_memory(registry: Registry, selector: str, question: dict[str, object]) -
     Args:
         registry: of the daemon.
         selector: a PID, a session, a name; "" the only memory session that runs.
-        question: {"what": "figures", "reset_peak" or "clear"}, or {"what": "where", "name", "most"}.
+        question: {"what": "figures", "reset_peak" or "clear"}, or {"what": "where", "name", "most", "confirmed"}.
 
     Raises:
         NotFound, Ambiguous: no such session runs, or several do.
+        UsageError: it takes long to find that out; says how long, and how to have it all the same.
         CollectorRefused: the traces are the program's own, or there is nothing of the name.
         AgentFailed, TargetGone: it cannot be asked.
     """
     live, running = _running(registry, selector)
-    reply = _asked(live, running, question)
     pid = live.target.key.pid
-    if question["what"] == "where":
+    is_search = question["what"] == "where"
+    if is_search and not question.get("confirmed") and ":" not in str(question["name"]):
+        _refuse_long_search(live, running)
+    reply = _asked(live, running, question)
+    if is_search:
         return whereabouts(pid, running.session.id, reply)
     figures = {
         str(name)[:_TEXT_LIMIT]: value for name, value in islice(reply.items(), _MOST_FIGURES) if _is_count(value)
@@ -72,9 +78,32 @@ def refuse_long_pauses(chosen: Sequence[tuple[LiveTarget, Running]]) -> None:
             )
 
 
+def _refuse_long_search(live: LiveTarget, running: Running) -> None:
+    facts = _asked(live, running, {"what": "figures"})
+    search_ns, blocks = facts.get("expected_search_ns"), facts.get("allocated_blocks")
+    if _is_count(search_ns) and _is_count(blocks) and search_ns > _UNASKED_NS:
+        pid = live.target.key.pid
+        raise UsageError(
+            f"to look for objects among {blocks} takes up to {search_ns / 1e9:.1f} s of the interpreter's time from "
+            f"process {pid}",
+            remedy="do it all the same: --yes",
+            pid=pid,
+        )
+
+
 def _asked(live: LiveTarget, running: Running, question: dict[str, object]) -> dict[str, Any]:
     with live.lock:
-        return live.request("ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question).facts
+        try:
+            return live.request("ask", timeout_s=SLOW_TIMEOUT_S, session=running.armed.key, question=question).facts
+        except AgentSilent as silence:
+            if question["what"] != "where":
+                raise
+            # It gives up by itself before; this one was not let run.
+            raise AgentSilent(
+                f"{silence.message}; it goes on to look for the objects, and its answer is dropped",
+                remedy="try again when its threads are less busy",
+                **silence.facts,
+            ) from None
 
 
 def _running(registry: Registry, selector: str) -> tuple[LiveTarget, Running]:
@@ -104,7 +133,8 @@ def whereabouts(pid: int, session: str, reply: dict[str, Any]) -> MemoryFigures:
     match reply:
         case {"count": count, "bytes": size, "objects": list(objects)} if _is_count(count) and _is_count(size):
             found = tuple(_live_object(one, pid) for one in objects[:_MOST_OBJECTS])
-            return MemoryFigures(pid, session, {}, count, size, found)
+            figures = {name: reply[name] for name in _OTHERS if _is_count(reply.get(name))}
+            return MemoryFigures(pid, session, figures, count, size, found)
         case _:
             raise _wrong(pid)
 

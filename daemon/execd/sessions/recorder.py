@@ -38,7 +38,7 @@ KEEP_BYTES = 2 << 30
 
 
 class Recorder:
-    """The sessions of all targets, as they are stored. Callers hold the lock of the target, but for a checkpoint."""
+    """The sessions of all targets, as they are stored. Callers hold the lock of the target where one ends or begins."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
@@ -84,6 +84,9 @@ class Recorder:
             profile = self._sourced(live, live.stop(running), patience_s)
             self._store.add_profile(profile, session=running.session.id, reason="final")
             session = stopped(running.session, self._clock(), running.breach)
+            if running.armed.feed is not None:
+                # A trace is shown as it comes: what its end alone tells is told with that.
+                session = replace(session, caveats=profile.header.caveats)
             self._store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
         except ExecdError as error:
             self._keep_events(live, running)
@@ -99,20 +102,26 @@ class Recorder:
             live.forget(running)
             self._end(failed(running.session, error, self._clock()))
 
-    def store_profile(
-        self, live: LiveTarget, running: Running, reason: Reason, name: str = "", patience_s: float = SOURCES_S
-    ) -> StoredProfile:
-        """Store what a session has recorded until now; wait so long for sources, which somebody means to see."""
-        profile = self._sourced(live, live.profile(running), patience_s)
-        return self._store.add_profile(profile, session=running.session.id, reason=reason, name=name)
-
     def store_checkpoint(
         self, live: LiveTarget, running: Running, patience_s: float = SOURCES_S
     ) -> StoredProfile | None:
-        """Store what a session has recorded until now in place of its last checkpoint; None where it has ended.
+        """Store what a session has recorded until now in place of its last checkpoint; None where it has ended."""
+        return self.store_profile(live, running, "checkpoint", "", patience_s)
+
+    def store_profile(
+        self, live: LiveTarget, running: Running, reason: Reason, name: str = "", patience_s: float = SOURCES_S
+    ) -> StoredProfile | None:
+        """Store what a session has recorded until now; None where it has ended.
 
         The target's lock is held while the target is asked, and while it is stored: not for the work in between, which
-        takes a second for a full trace.
+        takes a second for a full trace, nor while sources are waited for. Others stop their sessions meanwhile.
+
+        Args:
+            live: its target.
+            running: the session.
+            reason: why it is stored.
+            name: what to call the profile, or "".
+            patience_s: how long to wait for sources, which somebody means to see.
         """
         with live.lock:
             if running.session.id not in live.running:
@@ -123,7 +132,8 @@ class Recorder:
         with live.lock:
             if running.session.id not in live.running:
                 return None
-            return self._store.add_profile(profile, session=running.session.id, reason="checkpoint", encoded=encoded)
+            session = running.session.id
+            return self._store.add_profile(profile, session=session, reason=reason, name=name, encoded=encoded)
 
     def checkpoint(self, live: LiveTarget, running: Running) -> None:
         """Store a checkpoint where one is due. A session whose profile cannot be stored ends."""

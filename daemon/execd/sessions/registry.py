@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("execd.sessions")
 _WATCH_S = 1.0
+# Among so many sessions the last one of a process is looked for.
+_LATEST = 100
 # An end of the daemon must be over within 5 s, the store's and the server's share included.
 _CLOSE_S = 3.0
 
@@ -102,6 +104,8 @@ class Registry:
         """
         began = time.perf_counter_ns()
         self._store.check_session_name(name)
+        if specs:
+            self._store.check_room()
         target = self._processes.find(selector)
         with self._attach_lock(target.key):
             live = self._answering(target.key)
@@ -192,8 +196,10 @@ class Registry:
         stored = []
         for live, running in chosen:
             own_name = name if len(chosen) == 1 or not name else f"{name}-{running.armed.collector}"
-            with live.lock:
-                stored.append(self._recorder.store_profile(live, running, "snapshot", own_name))
+            taken = self._recorder.store_profile(live, running, "snapshot", own_name)
+            if taken is None:
+                raise _has_ended(self.session(running.session.id))
+            stored.append(taken)
         return stored
 
     def session(self, selector: str) -> Session:
@@ -201,7 +207,10 @@ class Registry:
         if selector:
             self._recorder.store_ends()
             return self._recorder.as_it_is(self._store.session(selector))
-        return selection.only([running.session for _, running in self._running()], "running session")
+        running = [running.session for _, running in self._running()]
+        if not running:
+            raise selection.none_runs("", self.sessions(running_only=False, limit=1))
+        return selection.only(running, "running session")
 
     def sessions(self, *, running_only: bool, limit: int) -> list[Session]:
         """Return sessions, newest first."""
@@ -342,13 +351,12 @@ class Registry:
         if selection.is_pid(selector):
             fitting = [(live, running) for live, running in rows if live.target.key.pid == int(selector)]
             if not fitting:
-                raise NotFound(f"no session runs on process {selector}", remedy="list them: execctl sessions")
+                raise selection.none_runs(selector, self.sessions(running_only=False, limit=_LATEST))
             return fitting
         session = self.session(selector)
         fitting = [(live, running) for live, running in rows if running.session.id == session.id]
         if not fitting:
-            ended = f"session {session.id} has ended ({session.state.value})"
-            raise NotFound(ended, remedy=f"see what it recorded: execctl report {session.id}")
+            raise _has_ended(session)
         return fitting
 
     def _attached(self, selector: str) -> LiveTarget | None:
@@ -382,3 +390,8 @@ class Registry:
             for running in list(live.running.values()):
                 self._recorder.stop(live, running, patience_s=0.0)
             self._leave(live)
+
+
+def _has_ended(session: Session) -> NotFound:
+    ended = f"session {session.id} has ended ({session.state.value})"
+    return NotFound(ended, remedy=f"see what it recorded: execctl report {session.id}")

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from execd.errors import Ambiguous, NotFound
+from execd.model.profile import IMPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -139,6 +140,24 @@ def only(sessions: Sequence[Session], what: str) -> Session:
             f"there are {len(names)} {what}s: {_listed(names)}", remedy=f"name one of them, {names[0]} for example"
         )
     return sessions[0]
+
+
+def none_runs(pid: str, sessions: Iterable[Session]) -> NotFound:
+    """Return the error where no session runs, with how the latest one ended.
+
+    Args:
+        pid: of one process, "" for all.
+        sessions: the newest first.
+    """
+    what = f"no session runs on process {pid}" if pid else "there is no running session"
+    last = next((one for one in sessions if one.ended and pid in ("", str(one.target.key.pid))), None)
+    if last is None or last.form == IMPORTED:
+        return NotFound(what, remedy="list them: execctl sessions --all")
+    reason = f": {last.reason}" if last.reason else ""
+    return NotFound(
+        f"{what}; the latest, {last.id}, has ended ({last.state.value}{reason})",
+        remedy=f"see what it recorded: execctl report {last.id}, or list them: execctl sessions --all",
+    )
 
 
 def only_attached(lives: Sequence[LiveTarget]) -> LiveTarget:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # What stays free for the programs on the same disk, and for the rows that say how sessions ended.
 _RESERVE_BYTES = 16 * 1024 * 1024
+# What a recording that is not bare takes.
+_LEAST_PROFILE_BYTES = 64 << 10
 
 
 class Store:
@@ -194,6 +196,11 @@ class Store:
         with disk_may_be_full(self._place.path):
             check_free_bytes(self._place.path, len(data), self._reserve_bytes)
             return self._publish(new, stage(self._place.profiles, data))
+
+    def check_room(self) -> None:
+        """Raise StoreFull where the disk has no room for the profile of a session that is to begin."""
+        with disk_may_be_full(self._place.path):
+            check_free_bytes(self._place.path, _LEAST_PROFILE_BYTES, self._reserve_bytes)
 
     def stored(self, reference: str) -> StoredProfile:
         """Return what is known of a profile, by its id, or of the newest of a name.

@@ -7,11 +7,9 @@ resumption is a call by whoever resumes it.
 from __future__ import annotations
 
 import sys
-from time import perf_counter_ns
 
-from execd_agent.collectors.places import DEFAULT_MAX_BYTES, Counter, Places, counted, prepare_table
-from execd_agent.collectors.selection import Selection
-from execd_agent.collectors.subscription import Subscription
+from execd_agent.collectors.places import Counter, counted
+from execd_agent.collectors.recording import Recording
 from execd_agent.collectors.table import Table
 
 TYPE_CHECKING = False
@@ -23,54 +21,29 @@ if TYPE_CHECKING:
 _PAIR_BYTES = 350
 
 
-class Callers:
-    """One session. options: ignore_modules, ignore_dirs (lists of str; of what is called), max_memory_bytes."""
+class Callers(Recording):
+    """One session; for its options see `Recording`: what they leave out is so as what is called."""
+
+    LOST = "calls over the memory limit"
 
     def __init__(self, options: dict[str, Any]) -> None:
-        selection = Selection(options, files_only=False)
-        self._places = Places(selection, int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES))
         # By the ids of two code objects, the caller's first, 0 where there is none: what counts their calls.
         self._pairs: dict[tuple[int, int], Any] = {}
         # Those that are known as callers alone.
         self._callers: dict[int, CodeType] = {}
-        self._hooks = Subscription(self._handlers, disabled=self._places.codes, force=bool(options.get("force")))
-        self._started_ns = self._ended_ns = 0
-
-    def start(self) -> list[str]:
-        """Arm every thread but the calling one. Returns caveats. Raises Refused."""
-        prepare_table()
-        self._places.ignore_this_thread()
-        self._started_ns = perf_counter_ns()
-        return self._hooks.install()
-
-    @property
-    def memory_bytes(self) -> int:
-        """About how much memory the counters take."""
-        return self._places.used_bytes
-
-    def poll(self) -> None:
-        """Look for threads that nothing told us of; called from time to time while armed."""
-        self._hooks.poll()
+        super().__init__(options, files_only=False)
 
     def snapshot(self) -> bytes:
         """Return the table of everything counted until now."""
-        span_ns = (self._ended_ns or perf_counter_ns()) - self._started_ns
-        table = self._table()
-        return table.encode(self._places.header(span_ns, "calls over the memory limit", self._hooks.caveats))
+        return self._encode(self._table())
 
     mark = snapshot
-
-    def stop(self) -> None:
-        """Disarm. What was counted stays until `free`."""
-        if not self._ended_ns:
-            self._hooks.remove()
-            self._ended_ns = perf_counter_ns()
 
     def free(self) -> None:
         """Let go of what was counted; after `stop`."""
         self._pairs.clear()
         self._callers.clear()
-        self._places.free()
+        super().free()
 
     def _table(self) -> Table:
         """Return a node a caller, with the calls that it had without one, and below it those that it called."""

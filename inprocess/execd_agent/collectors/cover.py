@@ -29,7 +29,7 @@ class Cover(Marks):
         # By the id of a code object: the number that each line was seen after, and the lines to come (below 3.12).
         self._marks: dict[int, dict[int, int]] = {}
         self._left: dict[int, set[int]] = {}
-        super().__init__(options, files_only=True)
+        super().__init__(options, wants=self._wants)
 
     def free(self) -> None:
         """Let go of what was seen; after `stop`."""
@@ -71,7 +71,7 @@ class Cover(Marks):
         return None if left else disable
 
     def _wants(self, code: CodeType, frame: FrameType) -> bool:
-        return super()._wants(code, frame) and (id(code) not in self._places.known or bool(self._left_of(code)))
+        return self._places.wants(code, frame) and (id(code) not in self._places.known or bool(self._left_of(code)))
 
     def _left_of(self, code: CodeType) -> set[int]:
         """Return the lines that have not run under the present number; below 3.12."""

@@ -421,6 +421,7 @@ class MemoryRequest(google.protobuf.message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     WHERE_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
+    CONFIRMED_FIELD_NUMBER: builtins.int
     target: builtins.str
     """A PID, a session, a name; empty: the only memory session that runs."""
     action: Global___MemoryAction.ValueType
@@ -429,6 +430,8 @@ class MemoryRequest(google.protobuf.message.Message):
     """Of MEMORY_ACTION_WHERE: a type, "Name" or "module.Name", or "module:attribute" for one object."""
     limit: builtins.int
     """Of MEMORY_ACTION_WHERE: how many objects; 0 for 10."""
+    confirmed: builtins.bool
+    """Of MEMORY_ACTION_WHERE: also where that takes more than half a second of the process."""
     def __init__(
         self,
         *,
@@ -436,8 +439,9 @@ class MemoryRequest(google.protobuf.message.Message):
         action: Global___MemoryAction.ValueType = ...,
         where: builtins.str = ...,
         limit: builtins.int = ...,
+        confirmed: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "limit", b"limit", "target", b"target", "where", b"where"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "confirmed", b"confirmed", "limit", b"limit", "target", b"target", "where", b"where"]) -> None: ...
 
 Global___MemoryRequest: typing_extensions.TypeAlias = MemoryRequest
 
@@ -480,7 +484,9 @@ class MemoryResponse(google.protobuf.message.Message):
     @property
     def figures(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
         """By name: traced_bytes, peak_bytes, tracemalloc_bytes, traceback_limit, joined (1: the program traces itself),
-        rss_bytes, pss_bytes, swap_bytes, and the garbage collector's counts.
+        rss_bytes, pss_bytes, swap_bytes, and the garbage collector's counts. Of MEMORY_ACTION_WHERE: untraced (larger
+        objects than those told of that have no traceback), unseen (containers that the time did not suffice for) and
+        unfollowed (references that the memory did not suffice for).
         """
 
     @property

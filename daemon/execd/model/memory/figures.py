@@ -35,7 +35,8 @@ class MemoryFigures:
     Attributes:
         pid: of the process.
         session: that traces it.
-        figures: by name, bytes where the name says so, as in the header of a memory profile.
+        figures: by name, bytes where the name says so, as in the header of a memory profile; with objects how many
+            there are beside them: untraced, unseen, unfollowed.
         count, size: of all live objects of the type that was asked for.
         objects: the largest of them.
     """

@@ -13,6 +13,7 @@ from execd.reports.text import origin
 if TYPE_CHECKING:
     from execd.model.lines.listing import ListedLine
     from execd.model.profile import Profile
+    from execd.reports.lines.files import ReportedFile
     from execd.reports.options import ReportOptions
 
 _TAB = 8
@@ -29,11 +30,10 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     file = next(iter(reported(profile, options)))
     if file.text is None:
         raise without_text(file)
-    tally = file.tally()
     lines = [
         *origin(profile.header),
         f"File: {visible(file.path)} ({visible(file.module)})",
-        f"Lines: {tally.hit} of {tally.lines} ran, {tally.percent}%",
+        f"Lines: {_share(file)}",
         *([f"Problem: {visible(file.problem)}"] if file.problem else []),
         "",
         *map(_shown, file.listing()),
@@ -44,6 +44,13 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
 def source_line(text: str) -> str:
     """Return a line of source, safe to show."""
     return visible(text.rstrip("\r\n").replace("\f", " ").expandtabs(_TAB))
+
+
+def _share(file: ReportedFile) -> str:
+    tally = file.tally()
+    if not file.runnable:
+        return f"{tally.hit} ran; how many can run is not known"
+    return f"{tally.hit} of {tally.lines} ran, {tally.percent}%"
 
 
 def _shown(line: ListedLine) -> str:

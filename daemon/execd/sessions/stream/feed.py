@@ -43,6 +43,7 @@ class Feed:
         self._caveats: tuple[str, ...] = ()
         self._sources = TracedTexts(pid)
         self._limit = options.get("limit_events")
+        self._where = _where(options)
 
     @property
     def end(self) -> str:
@@ -97,8 +98,16 @@ class Feed:
 
     def taken(self, session: str, header: Header) -> Callable[[], Profile]:
         """Take what a session has heard of, and return what makes a profile of it, without the target's lock."""
-        caveats = tuple(dict.fromkeys((*header.caveats, *self._caveats)))
-        return self.logs[session].taken(replace(header, started_at=self._opened[session], caveats=caveats))
+        log = self.logs[session]
+        nothing = [f"nothing ran {self._where}"] if self._where and not log.produced else []
+        caveats = tuple(dict.fromkeys((*header.caveats, *self._caveats, *nothing)))
+        return log.taken(replace(header, started_at=self._opened[session], caveats=caveats))
+
+
+def _where(options: Mapping[str, object]) -> str:
+    """Return what a trace is of alone, "" where it is of all: who misspelt it would see nothing."""
+    words = {"function": "in a function called like", "thread": "in a thread of the name or number"}
+    return " ".join(f"{word} {options[key]!a}" for key, word in words.items() if options.get(key))
 
 
 def _figure(batch: Profile, name: str) -> int:
