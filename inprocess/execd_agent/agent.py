@@ -111,10 +111,11 @@ class Agent:
     def _answer(self, frame: wire.Frame) -> list[bytes]:
         began_ns = thread_time_ns()
         try:
-            # The daemon sent this; reading JSON with eval spares the target the json package's 33 modules.
-            # Under a name of ours, by which what it allocates is known.
-            request = compile(frame.payload, "<execd_agent.request>", "eval", dont_inherit=True)
-            message = eval(request, {"true": True, "false": False, "null": None, "__builtins__": {}})  # noqa: S307
+            # The daemon sent this; reading JSON with eval spares the target the json package's 33 modules. Not compiled
+            # by `compile` first, which makes the interpreter's types of syntax trees: 1.5 ms and 200 KB, for good.
+            names: dict[str, Any] = {"true": True, "false": False, "null": None, "__builtins__": {}}
+            # Made anew here: what was made by the text counts as allocated by one that has no name of ours.
+            message = dict(eval(frame.payload, names))  # noqa: S307
             reply, bulk = self._handle(message)
             reply["cpu_ns"] = self._count(message, thread_time_ns() - began_ns)
         except Exception as error:  # noqa: BLE001 - the daemon is told, the target goes on
@@ -176,7 +177,9 @@ class Agent:
             raise ValueError("session " + session + " runs already")
         if name not in _COLLECTORS:
             raise Refused("this agent has no collector " + name)
-        collector = self._collector(name)(options)
+        # As in `_answer`.
+        own = {key: list(value) if type(value) is list else value for key, value in options.items()}
+        collector = self._collector(name)(own)
         # Before it starts: a child forked meanwhile stops what has been armed.
         self._collectors[session] = collector
         try:
