@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -68,7 +68,8 @@ class Drivers:
         if not interpreter.root:
             return PROJECT
         if interpreter.root not in self._copies:
-            copy = Path(interpreter.root) / f"tmp/execd-drivers-{os.getpid()}"
+            copy = Path(tempfile.mkdtemp(prefix="execd-drivers-", dir=Path(interpreter.root) / "tmp"))
+            copy.chmod(0o755)
             for folder in NEEDED:
                 shutil.copytree(PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
             self._copies[interpreter.root] = copy

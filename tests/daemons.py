@@ -154,11 +154,16 @@ class Daemon:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start_execctl(self, *words: str) -> subprocess.Popen[str]:
-        """An execctl that goes on; the caller waits for its end."""
+    def execctl_command(self) -> list[str]:
+        """What a command line of execctl begins with that speaks to this daemon."""
+        return [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket)]
+
+    def start_execctl(self, *words: str, **given: Any) -> subprocess.Popen[str]:
+        """An execctl that goes on, with other arguments of Popen where they are given; the caller waits for its end."""
         command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        environment = {**self._environment, **given.pop("env", {})}
+        return subprocess.Popen(command, env=environment, text=True, **(streams | given))
 
     def follow(
         self, session: str, *, from_now: bool = False, timing: bool = False, after: int = 0

@@ -7,6 +7,7 @@ of its target's command line; of another word it tells none.
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import socket
 import sys
@@ -44,7 +45,8 @@ def be_agent(connection: socket.socket, name: str) -> None:
         greet(connection, lie)
         while head := connection.recv(HEADER_SIZE, socket.MSG_WAITALL):
             number = int.from_bytes(head[6:8], "little")
-            operation = json.loads(connection.recv(int.from_bytes(head[:4], "little"), socket.MSG_WAITALL))["op"]
+            request = connection.recv(int.from_bytes(head[:4], "little"), socket.MSG_WAITALL)
+            operation = marshal.loads(request)["op"]  # noqa: S302 - the daemon under test sent it
             if lie is not None and lie.operation == operation:
                 for piece in lie.answer(number):
                     connection.sendall(piece)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from execd.errors import NotFound, TargetGone
 from execd.model.attachment import Attachment, Detachment
 from execd.model.profile import Header, Profile
+from execd.model.retention import Retention
 from execd.model.session import Session, SessionSpec, State
-from execd.model.stored import StoredProfile, Totals
+from execd.model.stored import StoredProfile, Totals, Wanted
 from execd.model.target import Candidate, Check, Outcome, Target, TargetKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 Answer = TypeVar("Answer")
 WAIT_S = 10.0
@@ -96,7 +97,8 @@ class FakeRegistry:
     def session(self, selector: str) -> Session:
         return self._answer(selector, SESSION)
 
-    def sessions(self, *, running_only: bool, limit: int) -> list[Session]:
+    def sessions(self, *, running_only: bool, limit: int, wanted: Mapping[str, str]) -> list[Session]:
+        assert not wanted
         return self._answer((running_only, limit), [SESSION])
 
     def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
@@ -125,7 +127,10 @@ class FakeStore:
     def totals(self) -> Totals:
         return Totals(profiles=5, bytes=6000)
 
-    def stored_profiles(self, *, session: str, limit: int) -> list[StoredProfile]:
+    retention: Retention = field(default_factory=Retention)
+
+    def stored_profiles(self, *, session: str, limit: int, wanted: Wanted) -> list[StoredProfile]:
+        assert wanted == Wanted()
         return [STORED] * min(limit, 2) if session in {"", "s1"} else []
 
     def session(self, reference: str) -> Session:
@@ -149,7 +154,8 @@ class FakeStore:
     def source(self, digest: str) -> bytes | None:
         return self.data if digest else None
 
-    def delete(self, reference: str) -> StoredProfile:
+    def delete(self, reference: str, *, also_running: bool) -> StoredProfile:
+        assert not also_running
         return self.stored(reference)
 
 

@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.descriptors": (),
     "execd.endings": (),
     "execd.instance": ("execd.errors", "execd.config"),
+    "execd.keeping": ("execd.errors", "execd.config", "execd.model"),
     "execd.launcher": ("execd.errors", "execd.config", "execd.instance", "execd.logs"),
     "execd.imports": ("execd.model", "execd.errors"),
     "execd.reports": ("execd.model", "execd.errors", "execd_api.pprof"),
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.store"),
     "execd.rpc": (*EXECD_WITHOUT_MAIN, "execd_api", *GRPC),
     "execd.cli": (
-        *(f"execd.{name}" for name in ("__version__", "config", "errors", "instance", "launcher", "rpc")),
+        *(f"execd.{name}" for name in ("__version__", "config", "errors", "instance", "keeping", "launcher", "rpc")),
         "click",
     ),
     "execd.__main__": ("execd",),

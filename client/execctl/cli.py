@@ -23,6 +23,7 @@ COMMANDS = {
     "ps": "List the CPython processes that this user can see.",
     "doctor": "Say whether a process can be attached to, check by check, without attaching.",
     "attach": "Attach to a process and start measuring.",
+    "run": "Run a program, measured from its first line to its last.",
     "sessions": "List the sessions that go on.",
     "memory": "Show how much memory a traced process takes, and where its objects lie.",
     "census": "Count the live objects of a process by type.",
@@ -32,10 +33,12 @@ COMMANDS = {
     "detach": "End all sessions on a process and leave it.",
     "profiles": "List the stored profiles.",
     "report": "Show a profile.",
+    "merge": "Store the sum of several profiles as one.",
     "diff": "Compare two profiles: what B has over A.",
     "growth": "List what grew in every one of the latest snapshots.",
+    "browse": "Look at statistics by the verbs of `python -m pstats`.",
     "export": "Write a profile in another tool's format.",
-    "import": "Store what files of pstats, trace and tracemalloc hold.",
+    "import": "Store what files of other tools hold.",
     "completion": "Print the completion script of a shell.",
 }
 

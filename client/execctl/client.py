@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import grpc
-from execd_api.v1 import daemon_pb2, profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
+from execd_api.v1 import daemon_pb2, profiles_pb2, reports_pb2, runs_pb2, sessions_pb2, targets_pb2
 from execd_api.v1.daemon_pb2_grpc import DaemonStub
 from execd_api.v1.profiles_pb2_grpc import ProfilesStub
 from execd_api.v1.reports_pb2_grpc import ReportsStub
+from execd_api.v1.runs_pb2_grpc import RunsStub
 from execd_api.v1.sessions_pb2_grpc import SessionsStub
 from execd_api.v1.targets_pb2_grpc import TargetsStub
 
 from execctl.answers import answer, stream
 from execctl.failure import client_error
 from execctl.interrupts import held
+from execctl.library import Library
+from execctl.query import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from execctl.query import GrowthQuery, ReportQuery, SessionSpec
 
@@ -36,10 +39,6 @@ LOOK_TIMEOUT_S = 30.0
 # After so long without an answer the daemon is asked something that it answers at once, or not at all, and after as
 # long again the user is told; what an attach waits for is told too.
 PATIENCE_S = 1.0
-# Reading a file in the daemon takes up to some seconds a MiB.
-IMPORT_TIMEOUT_S = 900.0
-# A piece of a file on its way to the daemon.
-PIECE_BYTES = 256 * 1024
 # Beyond what the daemon waits for a safe point: looking at the target before it, arming collectors after.
 ATTACH_MARGIN_S = 30.0
 # Lists carry command lines, of 128 KiB each at worst; grpc's own limit is 4 MiB.
@@ -51,12 +50,21 @@ CONNECT_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What the daemon rendered: the bytes, the profile that they are of ("p34"), what to know about it, or files."""
+    """What the daemon rendered.
+
+    Attributes:
+        data: the bytes.
+        profile: what they are of, "p34".
+        notes: what to know about it.
+        files: name and content of each, where it is several.
+        added: the profiles that were added to the first.
+    """
 
     data: bytes
     profile: str
     notes: tuple[str, ...]
     files: tuple[tuple[str, bytes], ...] = ()
+    added: tuple[str, ...] = ()
 
 
 class Client:
@@ -82,8 +90,9 @@ class Client:
             self._daemon = DaemonStub(self._channel)
             self._targets = TargetsStub(self._channel)
             self._sessions = SessionsStub(self._channel)
-            self._profiles = ProfilesStub(self._channel)
+            self.library = Library(ProfilesStub(self._channel), self._ask)
             self._reports = ReportsStub(self._channel)
+            self._runs = RunsStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -140,12 +149,9 @@ class Client:
             on_wait: called each second that it takes and the daemon is well, with where the target is, "" where
                 that is not known.
         """
-        asked = [
-            sessions_pb2.SessionSpec(collector=spec.collector, options_json=json.dumps(spec.options)) for spec in specs
-        ]
         request = targets_pb2.AttachRequest(
             target=target,
-            sessions=asked,
+            sessions=_asked(specs),
             timeout_ms=timeout_ms,
             name=name,
             allow_seccomp=allow_seccomp,
@@ -157,6 +163,39 @@ class Client:
                 patience_s=PATIENCE_S,
                 on_wait=lambda: on_wait(self._place(target)) if self._is_heard() else None,
             )
+
+    def prepare_run(
+        self,
+        specs: Sequence[SessionSpec],
+        name: str,
+        python_version: str,
+        channel: int,
+        archive: int,
+        python_path: bytes | None,
+    ) -> runs_pb2.PrepareResponse:
+        """Return what is needed to start a program that is recorded from its first line on.
+
+        Args:
+            specs: what to measure.
+            name: as in `attach`.
+            python_version: of its interpreter, "3.11.7".
+            channel: the number under which it inherits its connection.
+            archive: the number under which it inherits the archive.
+            python_path: PYTHONPATH as it is, None where it is not set.
+        """
+        request = runs_pb2.PrepareRequest(
+            sessions=_asked(specs),
+            name=name,
+            python_version=python_version,
+            channel_descriptor=channel,
+            archive_descriptor=archive,
+            python_path=python_path,
+        )
+        return self._ask(self._runs.Prepare, request, LOOK_TIMEOUT_S)
+
+    def run_outcome(self, token: str) -> runs_pb2.OutcomeResponse:
+        """Return what came of a program that was started, and has ended."""
+        return self._ask(self._runs.Outcome, runs_pb2.OutcomeRequest(token=token), LOOK_TIMEOUT_S)
 
     def _place(self, target: str) -> str:
         request = targets_pb2.InspectRequest(target=target)
@@ -173,9 +212,11 @@ class Client:
         request = targets_pb2.DetachRequest(target=target, unless_used=unless_used)
         return self._ask(self._targets.Detach, request)
 
-    def list_sessions(self, *, running_only: bool, limit: int) -> Sequence[sessions_pb2.Session]:
-        """Return at most `limit` sessions, newest first."""
-        request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit)
+    def list_sessions(
+        self, *, running_only: bool, limit: int, labels: Mapping[str, str] | None = None
+    ) -> Sequence[sessions_pb2.Session]:
+        """Return at most `limit` sessions that have all of the labels, newest first."""
+        request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit, labels=labels)
         return self._ask(self._sessions.List, request, LOOK_TIMEOUT_S).sessions
 
     def stop(self, session: str, on_wait: Callable[[], None] = lambda: None) -> Sequence[sessions_pb2.Session]:
@@ -225,22 +266,11 @@ class Client:
 
     def list_profiles(self, session: str, limit: int) -> Sequence[profiles_pb2.Profile]:
         """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
-        request = profiles_pb2.ListProfilesRequest(session=session, limit=limit)
-        return self._ask(self._profiles.List, request, LOOK_TIMEOUT_S).profiles
+        return self.library.profiles(Wanted(session), limit)
 
     def import_files(self, files: Sequence[tuple[str, bytes]], form: str) -> Sequence[profiles_pb2.Profile]:
-        """Store what files hold, all or none, and return these profiles.
-
-        Args:
-            files: name and content of each.
-            form: the format of all of them, "" where their content tells.
-        """
-        with self._translated():
-            return answer(
-                lambda: self._profiles.Import.future(_import_pieces(files, form), timeout=IMPORT_TIMEOUT_S),
-                patience_s=PATIENCE_S,
-                on_wait=self._is_heard,
-            ).profiles
+        """Store what files hold, as Library.import_files does, and return these profiles."""
+        return self.library.import_files(files, form)
 
     def render(self, query: ReportQuery) -> Rendering:
         """Return a rendering of a profile, all its pieces put together."""
@@ -295,20 +325,22 @@ class Client:
             raise client_error(error, self._socket) from error
 
 
-def _import_pieces(files: Sequence[tuple[str, bytes]], form: str) -> Iterator[profiles_pb2.ImportChunk]:
-    for name, content in files:
-        yield profiles_pb2.ImportChunk(file=name, size=len(content), format=form, data=content[:PIECE_BYTES])
-        for start in range(PIECE_BYTES, len(content), PIECE_BYTES):
-            yield profiles_pb2.ImportChunk(data=content[start : start + PIECE_BYTES])
+def _asked(specs: Sequence[SessionSpec]) -> list[sessions_pb2.SessionSpec]:
+    return [
+        sessions_pb2.SessionSpec(
+            collector=spec.collector, options_json=json.dumps(spec.options), labels=spec.labels, into=spec.into
+        )
+        for spec in specs
+    ]
 
 
 def _rendering(chunks: Sequence[reports_pb2.RenderChunk], *, has_files: bool) -> Rendering:
     if not chunks:
         return Rendering(b"", "", ())
-    profile, notes = chunks[0].profile, tuple(chunks[0].notes)
+    profile, notes, added = chunks[0].profile, tuple(chunks[0].notes), tuple(chunks[0].added)
     if has_files:
-        return Rendering(b"", profile, notes, tuple(_files(chunks)))
-    return Rendering(b"".join(chunk.data for chunk in chunks), profile, notes)
+        return Rendering(b"", profile, notes, tuple(_files(chunks)), added)
+    return Rendering(b"".join(chunk.data for chunk in chunks), profile, notes, added=added)
 
 
 def _files(chunks: Sequence[reports_pb2.RenderChunk]) -> Iterator[tuple[str, bytes]]:
@@ -338,4 +370,5 @@ def _render_request(query: ReportQuery) -> reports_pb2.RenderRequest:
         compare=query.compare,
         settings_json=json.dumps(dict(query.settings)) if query.settings else "",
         files=query.files,
+        added=query.added,
     )

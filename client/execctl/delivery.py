@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from execctl.client import Rendering
 
 # What people read is made harmless wherever it goes.
-_READ = frozenset({"text", "summary", "source", "collapsed"})
+_READ = frozenset({"text", "pstats-text", "summary", "source", "collapsed"})
 # What programs read too, byte by byte, is made harmless on a terminal alone.
 _LINES = frozenset({"cover", "lcov", "cobertura"})
 # The directory that stands for that of each source.
@@ -55,7 +55,7 @@ def deliver(rendering: Rendering, form: str, file: str | None) -> None:
         output.write_bytes(data)
     else:
         save(file, data)
-        output.note(f"wrote {rendering.profile} to {file}: {len(data)} bytes")
+        output.note(f"wrote {', '.join((rendering.profile, *rendering.added))} to {file}: {len(data)} bytes")
     _tell_notes(rendering)
 
 

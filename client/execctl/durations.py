@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_DAY_S = 86_400
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 # They travel as uint32 milliseconds: 49 days.
 MAX_MS = 2**32 - 1
+
+
+def parse_age_s(text: str) -> float:
+    """Return how long ago something was, in seconds; days may be given too: 7d.
+
+    Raises:
+        ValueError: the text is no such time, or is zero.
+    """
+    days = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)d", text.strip())
+    if days is None:
+        match = _PATTERN.fullmatch(text.strip())
+        age_s = float(match[1]) * _UNIT_MS[match[2]] / 1000 if match else 0.0
+    else:
+        age_s = float(days[1]) * _DAY_S
+    if not 0 < age_s < math.inf:
+        raise ValueError(f"{text!r} is no age: write a number with its unit, 30m, 12h or 7d")
+    return age_s
 
 
 def parse_duration_ms(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def quantity(parse: Callable[[str], int]) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+Number = TypeVar("Number", int, float)
+
+
+def quantity(
+    parse: Callable[[str], Number],
+) -> Callable[[click.Context, click.Parameter, str | None], Number | None]:
     """Return a click callback that parses the value of an option, where it has one.
 
     Args:
         parse: returns the value; a ValueError of its becomes a usage error.
     """
 
-    def parsed(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    def parsed(ctx: click.Context, param: click.Parameter, value: str | None) -> Number | None:
         try:
             return None if value is None else parse(value)
         except ValueError as error:

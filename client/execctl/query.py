@@ -20,10 +20,19 @@ class View(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """What to measure: a collector, "calls", and its own options as JSON values."""
+    """What to measure, and what becomes of it.
+
+    Attributes:
+        collector: "calls".
+        options: its own, as JSON values.
+        labels: of the session, by key.
+        into: the name of the stored profile that the session's last one is added to, or "".
+    """
 
     collector: str
     options: Mapping[str, object] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    into: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ class ReportQuery:
         compare: an earlier profile, "prev" or "first"; "" for no comparison.
         settings: what is asked of one collector's reports alone, JSON values.
         files: several files, as a report of one file for each source file has them.
+        added: further subjects; what is rendered is the sum of all.
     """
 
     subject: str
@@ -57,6 +67,7 @@ class ReportQuery:
     compare: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
     files: bool = False
+    added: tuple[str, ...] = ()
 
     def of_files(self, *, beside: bool) -> ReportQuery:
         """Return the query for a listing of each source, named by where it goes below a directory.
@@ -67,9 +78,9 @@ class ReportQuery:
         settings = {**self.settings, **({"beside": True} if beside else {})}
         return replace(self, form="cover", files=True, settings=settings)
 
-    def of_profile(self, profile: str) -> ReportQuery:
-        """Return the query for this profile."""
-        return replace(self, subject=profile)
+    def of_profile(self, profile: str, added: tuple[str, ...] = ()) -> ReportQuery:
+        """Return the query for this profile, and those that are added to it."""
+        return replace(self, subject=profile, added=added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +100,22 @@ class GrowthQuery:
     last: int
     limit: int
     settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which stored profiles.
+
+    Attributes:
+        session: only those of this one; "" for all.
+        collector: only those of this one; "" for all.
+        labels: that they have all, by key.
+        max_age_s: stored at most so long ago; 0.0 for all.
+        min_age_s: stored at least so long ago.
+    """
+
+    session: str = ""
+    collector: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    max_age_s: float = 0.0
+    min_age_s: float = 0.0

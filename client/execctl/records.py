@@ -79,13 +79,16 @@ def session_record(session: sessions_pb2.Session) -> dict[str, object]:
         "reason": session.reason,
         "caveats": list(session.caveats),
         "latest_profile": session.latest_profile,
+        "labels": dict(sorted(session.spec.labels.items())),
+        "into": session.spec.into,
     }
 
 
 def profile_record(profile: profiles_pb2.Profile) -> dict[str, object]:
     """Return a stored profile as `profiles --json` shows it."""
     span = ("started_at", "ended_at", "nodes", "stored_bytes")
-    return _picked(profile, "id", "name", "session", "collector", "reason", "pid", *span)
+    facts = _picked(profile, "id", "name", "session", "collector", "reason", "pid", *span, "running")
+    return {**facts, "labels": dict(sorted(profile.labels.items()))}
 
 
 def _picked(message: targets_pb2.Check | profiles_pb2.Profile, *names: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from execctl.durations import format_duration
+from execctl.labels import format_labels
 from execctl.records import outcome_name, state_name
 
 if TYPE_CHECKING:
@@ -24,11 +25,16 @@ SESSION_HEAD = (
     "STARTED",
     "LASTED",
     "PROFILE",
+    "LABELS",
     "COMMAND",
     "REASON",
 )
 ENDED_HEAD = ("SESSION", "PID", "COLLECTOR", "STATE", "LASTED", "PROFILE", "REASON")
-PROFILE_HEAD = ("PROFILE", "NAME", "SESSION", "PID", "COLLECTOR", "REASON", "ENDED", "SPAN", "NODES", "BYTES")
+PROFILE_HEAD = ("PROFILE", "NAME", "SESSION", "PID", "COLLECTOR", "REASON", "ENDED", "SPAN", "NODES", "BYTES", "LABELS")
+
+
+# The forms of sessions that recorded nothing themselves.
+_UNRECORDED = frozenset({"imported", "merged"})
 
 
 def candidate_row(candidate: targets_pb2.Candidate) -> tuple[str, ...]:
@@ -61,6 +67,7 @@ def session_row(session: sessions_pb2.Session) -> tuple[str, ...]:
         _time(session.started_at),
         _lasted(session),
         session.latest_profile,
+        format_labels(session.spec.labels),
         shlex.join(session.command_line),
         session.reason,
     )
@@ -92,17 +99,18 @@ def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
         _span(profile.started_at, profile.ended_at),
         str(profile.nodes),
         str(profile.stored_bytes),
+        format_labels(profile.labels),
     )
 
 
 def _pid(of: sessions_pb2.Session | profiles_pb2.Profile) -> str:
-    # What was imported is of no process.
+    # What was imported, or added up, is of no process.
     return str(of.pid) if of.pid else "-"
 
 
 def _state(session: sessions_pb2.Session) -> str:
     name = state_name(session)
-    return "imported" if session.form == "imported" and name == "stopped" else name.replace("_", " ")
+    return session.form if session.form in _UNRECORDED and name == "stopped" else name.replace("_", " ")
 
 
 def _time(seconds: float) -> str:
@@ -110,7 +118,7 @@ def _time(seconds: float) -> str:
 
 
 def _lasted(session: sessions_pb2.Session) -> str:
-    return _span(session.started_at, session.ended_at) if session.ended_at and session.form != "imported" else ""
+    return _span(session.started_at, session.ended_at) if session.ended_at and session.form not in _UNRECORDED else ""
 
 
 def _span(started_at: float, ended_at: float) -> str:

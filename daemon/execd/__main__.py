@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from execd import cli, descriptors, logs
+from execd import cli, descriptors, keeping, logs
 from execd.endings import Endings
 from execd.errors import AlreadyRunning, DataDirectoryInUse, ExecdError
 from execd.instance import Instance
@@ -19,7 +19,6 @@ from execd.instance import Instance
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
-    from pathlib import Path
 
     from execd.config import Config
     from execd.rpc.server import Server
@@ -96,9 +95,11 @@ def build(config: Config, log: logging.Logger, shut_down: Callable[[], None], cl
         The server, bound and not started.
     """
     from execd.attach.attacher import Attacher  # noqa: PLC0415 - not for help, stop and status
+    from execd.sessions.housekeeping import Housekeeper  # noqa: PLC0415 - the same
     from execd.sessions.registry import Registry  # noqa: PLC0415 - the same
+    from execd.sessions.runs import Runs  # noqa: PLC0415 - the same
 
-    store = _open_store(config.data_dir)
+    store = _open_store(config)
     closing.callback(store.close)
     allowance = descriptors.raise_limit()
     log.info("files that may be open", extra={"facts": {"now": allowance.now, "before": allowance.before}})
@@ -111,17 +112,27 @@ def build(config: Config, log: logging.Logger, shut_down: Callable[[], None], cl
     server = Server(config, registry, store, started_at=time.time(), shut_down=shut_down, log=log)
     closing.callback(server.close)
     closing.callback(registry.close)
+    runs = Runs(registry, store, config.agents_socket, attacher.dead_man_s, time.time)
+    server.add_runs(runs)
+    closing.callback(runs.close)
+    housekeeper = Housekeeper(store)
+    closing.callback(housekeeper.close)
+    housekeeper.start()
     return server
 
 
-def _open_store(data_dir: Path) -> Store:
+def _open_store(config: Config) -> Store:
     from execd.store.store import Store  # noqa: PLC0415 - not for help, stop and status
 
+    retention = keeping.decided(config)
     try:
-        return Store.open(data_dir)
+        store = Store.open(config.data_dir, retention=retention)
     except AlreadyRunning as error:
         # To a start "runs already" is good news; a daemon on another socket is not what was asked for.
         raise DataDirectoryInUse(error.message, remedy=error.remedy, **error.facts) from error
+    if (config.keep_days, config.keep_bytes) != (None, None):
+        keeping.remember(config.data_dir, retention)
+    return store
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import json
 import os
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from execd import __version__, instance, launcher
+from execd import __version__, instance, keeping, launcher
 from execd.config import Config, resolve
 from execd.errors import UsageError
 
@@ -47,17 +47,53 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
     return data_dir(socket(command))
 
 
+def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a callback of click's that reads a value and says what is wrong with it."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> object:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+
+    return read
+
+
 @execd.command()
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C ends it.")
+@click.option(
+    "--keep-days",
+    metavar="N",
+    callback=_parsed(keeping.parse_days),
+    help="Profiles that are older go [as at the last start with it; 30].",
+)
+@click.option(
+    "--keep-bytes",
+    metavar="SIZE",
+    callback=_parsed(keeping.parse_size),
+    help="The oldest profiles go where all are bigger together, 500MB [as at the last start with it; 2GB].",
+)
 @_places
 @click.pass_obj
-def start(serve: Callable[[Config], None], *, foreground: bool, data_dir: str | None, socket: str | None) -> None:
+def start(
+    serve: Callable[[Config], None],
+    /,
+    *,
+    foreground: bool,
+    keep_days: float | None,
+    keep_bytes: int | None,
+    data_dir: str | None,
+    socket: str | None,
+) -> None:
     """Start the daemon, and return when it serves."""
-    places = resolve(os.environ, data_dir=data_dir, socket=socket)
+    found = resolve(os.environ, data_dir=data_dir, socket=socket)
+    places = dataclasses.replace(found, keep_days=keep_days, keep_bytes=keep_bytes)
     if foreground:
         serve(places)
         return
     launched = launcher.start(places, _serving)
+    if not launched.is_new:
+        _refuse_other_keeping(places, launched.pid)
     verb = "runs" if launched.is_new else "already runs"
     _say(f"execd {verb}: PID {launched.pid}, socket {places.socket}")
     if launched.quarantined:
@@ -92,6 +128,20 @@ def status(context: click.Context, *, as_json: bool, data_dir: str | None, socke
         context.exit(NO_DAEMON)
 
 
+def _refuse_other_keeping(places: Config, pid: int) -> None:
+    """Refuse what a daemon that runs already does not do: it was told at its own start how long to keep profiles."""
+    info = _info(places.socket)
+    asked = (places.keep_days, places.keep_bytes)
+    kept = (info.keep_days, info.keep_bytes) if info else asked
+    if all(one in (None, other) for one, other in zip(asked, kept, strict=True)):
+        return
+    raise UsageError(
+        f"execd runs already, PID {pid}, and keeps profiles for {kept[0]:g} days and up to {kept[1]} bytes",
+        remedy="stop it first: execd stop",
+        pid=pid,
+    )
+
+
 def _facts(places: Config, pid: int | None, info: DaemonInfo | None) -> dict[str, object]:
     facts: dict[str, object] = {"running": pid is not None, "serving": info is not None, "pid": pid}
     facts |= {"socket": os.fspath(places.socket), "data_dir": os.fspath(places.data_dir)}
@@ -103,6 +153,8 @@ def _lines(facts: dict[str, object]) -> str:
     shown = {name: value for name, value in facts.items() if name not in {"running", "serving"}}
     if isinstance(started_at := shown.get("started_at"), float):
         shown["started_at"] = datetime.fromtimestamp(started_at).astimezone().isoformat(timespec="seconds")
+    if isinstance(days := shown.get("keep_days"), float):
+        shown["keep_days"] = f"{days:g}"
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in shown.items() if value is not None]
     return "\n".join([f"execd {'serves' if facts['serving'] else silent}", *lines])
 

@@ -1,4 +1,4 @@
-"""Config: where this daemon keeps its data and listens, decided once from flags and environment."""
+"""Config: where this daemon keeps its data and listens, and for how long; decided once from flags and environment."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ SOCKET_PATH_MAX_BYTES = 107
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The places of one daemon.
+    """The places of one daemon, and how long it is told to keep profiles.
 
     Attributes:
         data_dir: absolute path of the directory with the store and the log.
         socket: absolute path of the unix socket.
+        keep_days: profiles that are older go; None: as it was last.
+        keep_bytes: the oldest profiles go where all are bigger together; None: as it was last.
     """
 
     data_dir: Path
     socket: Path
+    keep_days: float | None = None
+    keep_bytes: int | None = None
 
     @property
     def log(self) -> Path:
@@ -37,6 +41,11 @@ class Config:
     def quarantine(self) -> Path:
         """Where the store puts what it finds damaged when it is opened."""
         return self.data_dir / "quarantine"
+
+    @property
+    def agents_socket(self) -> Path:
+        """The socket on which agents come in whose programs were started for them."""
+        return self.socket.with_name(f"{self.socket.name}.in")
 
     @property
     def socket_lock(self) -> Path:

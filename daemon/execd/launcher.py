@@ -135,6 +135,8 @@ def _spawn(config: Config) -> subprocess.Popen[bytes]:
     # -P: `-m` alone would let the modules of the current directory come first.
     command = [sys.executable, "-P", "-m", "execd", "start", "--foreground"]
     command += ["--data-dir", os.fspath(config.data_dir), "--socket", os.fspath(config.socket)]
+    command += [] if config.keep_days is None else ["--keep-days", repr(config.keep_days)]
+    command += [] if config.keep_bytes is None else ["--keep-bytes", f"{config.keep_bytes / 1024!r}KB"]
     log = os.open(config.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(

@@ -5,8 +5,8 @@ the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 call (calls a function with one of them, where that is ours still); close (closes one of them, or all), stub and forget
 (what a forked child calls); silence (of os.fork's warning, here and at each fork); hurry (shortens the switch interval,
-see haste.py); turn (empty where another thread of the same launch is the agent's); sizes (of the bytecode, 0 where
-there is none, and of the sources).
+see haste.py); turn (empty where another thread of the same launch is the agent's); let_go (of a program that waits for
+us, see startup.py; an attach has none); sizes (of the bytecode, 0 where there is none, and of the sources).
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def main() -> None:
         pass
     finally:
         settings["hurry"](on=False)
+        if "let_go" in settings:
+            settings["let_go"]()
         if importer:
             importer.forget()
         namespace.clear()

@@ -337,6 +337,8 @@ def refuse(reason: str) -> None:
                 if (settings["pid"], action) in listed:
                     listed.remove((settings["pid"], action))
         forget()
+    if "let_go" in settings:
+        settings["let_go"]()
 
 
 def launch() -> None:

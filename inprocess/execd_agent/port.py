@@ -9,6 +9,8 @@ a function that keeps the GIL. What is left is another socket or a pipe that com
 from __future__ import annotations
 
 import posix
+import sys
+from time import monotonic
 
 from execd_agent import originals, wire
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # What fpathconf says of it: 1 for regular files and block devices, -1 for all others.
 _FILES_HAVE = "PC_ASYNC_IO"
 _IS_NO_FILE = -1
+# Between two looks at whether a socket that was full takes something.
+_PAUSE_S = 0.01
 
 
 class ChannelClosed(Exception):
@@ -29,7 +33,7 @@ class ChannelClosed(Exception):
 
 
 class Port:
-    """Frames over one descriptor. `receive` belongs to the agent's thread; `send` may be called by any.
+    """Frames over one descriptor. `receive` belongs to the agent's thread; `send` too; `tell` is for another thread.
 
     Args:
         descriptor: the agent's end of the channel.
@@ -44,6 +48,8 @@ class Port:
         self._decoder = wire.Decoder()
         self._frames: list[wire.Frame] = []
         self._sending = originals.new_lock()
+        # Whether `tell` was called: for a while no read waits then.
+        self._told = False
 
     def receive(self) -> wire.Frame:
         """Return the next frame. The socket's receive time limit, set by the daemon, is the dead-man switch.
@@ -57,6 +63,10 @@ class Port:
                 with self._haste:
                     data = self._call(posix.read, 65536)
             except (OSError, KeyError) as error:
+                if self._told and isinstance(error, BlockingIOError):
+                    # Not the dead-man switch; what comes after it waits no longer than the program's end.
+                    with self._sending:
+                        continue
                 raise ChannelClosed(str(error)) from None
             if not data:
                 raise ChannelClosed("the daemon closed the channel")
@@ -75,6 +85,58 @@ class Port:
                             view = view[self._call(posix.write, view) :]
                     except (OSError, KeyError) as error:
                         raise ChannelClosed(str(error)) from None
+
+    def tell(self, frame: bytes, deadline: float) -> None:
+        """Write a frame in a thread of the program's: no signal comes of it, and it waits for nobody for long.
+
+        Args:
+            frame: a small one.
+            deadline: until when it may wait for the agent's thread and for the daemon, on time.monotonic().
+
+        Raises:
+            ChannelClosed: it could not be written.
+        """
+        if not self._sending.acquire(True, max(deadline - monotonic(), 0.0)):
+            raise ChannelClosed("the daemon does not read")
+        try:
+            self._told = True
+            self._check()
+            # The socket's own time limit is that of the dead-man switch.
+            self._call(posix.set_blocking, False)
+            try:
+                self._write_unharmed(frame, deadline)
+            finally:
+                self._call(posix.set_blocking, True)
+        except (OSError, KeyError) as error:
+            raise ChannelClosed(str(error)) from None
+        finally:
+            self._sending.release()
+
+    def _write_unharmed(self, frame: bytes, deadline: float) -> None:
+        """Write without SIGPIPE, which ends a program that has it as it was before Python."""
+        signal = sys.modules["_signal"]
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
+            self._write_until(frame, deadline)
+        except BrokenPipeError:
+            # That of a program which has blocked it itself stays where it is.
+            if signal.SIGPIPE not in mask:
+                signal.sigtimedwait((signal.SIGPIPE,), 0)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _write_until(self, frame: bytes, deadline: float) -> None:
+        view = memoryview(frame)
+        while view:
+            try:
+                view = view[self._call(posix.write, view) :]
+            except BlockingIOError:
+                if monotonic() >= deadline:
+                    raise
+                # We hold it: a pause, of which gevent knows nothing.
+                self._sending.acquire(True, _PAUSE_S)
 
     def _call(self, function: Callable[..., Any], argument: Any) -> Any:
         """Make a call on the descriptor. Raises KeyError where a file is under the number.

@@ -202,6 +202,24 @@ class Profiles(ProfilesServicer):
         default = profiles_pb2.ListProfilesResponse(profiles=[make_profile()])
         return self._script.answer("Profiles.List", request, context, default)
 
+    def Merge(self, request: Any, context: Any) -> Any:
+        parts = [make_profile(id=f"p{number}") for number, _ in enumerate(request.subjects, 1)]
+        merged = make_profile(id="p9", name=request.name, reason="merged", pid=0)
+        default = profiles_pb2.MergeResponse(profile=merged, parts=parts)
+        return self._script.answer("Profiles.Merge", request, context, default)
+
+    def Rename(self, request: Any, context: Any) -> Any:
+        default = profiles_pb2.RenameResponse(id="p7", name=request.name)
+        return self._script.answer("Profiles.Rename", request, context, default)
+
+    def Label(self, request: Any, context: Any) -> Any:
+        default = profiles_pb2.LabelResponse(id="s1", labels=request.labels)
+        return self._script.answer("Profiles.Label", request, context, default)
+
+    def Delete(self, request: Any, context: Any) -> Any:
+        default = profiles_pb2.DeleteProfileResponse(profile=make_profile(id=request.profile))
+        return self._script.answer("Profiles.Delete", request, context, default)
+
     def Import(self, request_iterator: Any, context: Any) -> Any:
         # As one chunk a file, which is what a test looks at.
         files: list[profiles_pb2.ImportChunk] = []

@@ -66,7 +66,7 @@ def test_the_daemon_knows_every_setting_that_the_commands_have() -> None:
 
 def test_every_format_of_the_daemon_can_be_asked_for_by_a_command() -> None:
     formats = set().union(*FORMATS.values())
-    assert formats - {"text", "json", "summary", "cover", "source"} <= set(EXPORTED)
+    assert formats - {"text", "pstats-text", "json", "summary", "cover", "source"} <= set(EXPORTED)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ def test_a_start_returns_when_the_daemon_serves(place: Place) -> None:
         "running_sessions": 0,
         "stored_profiles": 0,
         "store_bytes": 0,
+        "keep_days": 30.0,
+        "keep_bytes": 2 << 30,
         "quarantined": [],
     }
 

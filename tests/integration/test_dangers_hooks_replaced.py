@@ -65,7 +65,8 @@ ACTIONS: dict[str, tuple[Refusal, ...]] = {
         Refusal(AgentFailed, "sys.monitoring.register_callback", versions=((3, 12), (3, 15))),
     ),
     "audit-code.__new__": (),
-    "audit-compile": (Refusal(AgentFailed, "compile"),),
+    # Alone it hinders nothing.
+    "audit-compile": (Refusal(AgentFailed, "compile", ()),),
     "audit-marshal.loads": (
         Refusal(AgentFailed, "closed the link before the agent had answered", ("before",)),
         Refusal(AgentFailed, "marshal.loads", ("during",)),

@@ -71,6 +71,15 @@ def test_each_threads_calls_are_exact_and_its_time_is_its_own(
 
 
 # The names of code are text to all that comes after it; 3.11 is the first with qualified ones.
+@pytest.mark.parametrize("interpreter", ["3.9", "3.11"], indirect=True)
+def test_threads_of_a_module_that_is_imported_later_are_counted_from_their_first_call(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+) -> None:
+    answer, profile = recorded(daemon, spawn(interpreter, "beginning"), f"threads {WORKERS}")
+    calls = {key[2]: value.calls for key, value in counts(profile).items() if key[0] == "beginning.py"}
+    assert (calls["work"], calls["leaf"]) == (WORKERS, int(answer))
+
+
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_hostile_names_survive_and_disturb_nothing(daemon: Daemon, interpreter: Interpreter, spawn: Spawn) -> None:
     program = spawn(interpreter, "names")

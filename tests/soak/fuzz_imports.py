@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import marshal
 import pickle
 import tracemalloc
@@ -12,6 +13,7 @@ from execd.errors import UsageError
 from execd.imports.allowance import Allowance
 from execd.imports.files import FORMATS, profiles_of
 from execd.model.profile import check
+from execd_api.pprof import profile_pb2
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -22,11 +24,27 @@ MOST_BYTES = 64 << 20
 NAMED = ("/a.py", "a", "f")
 FUNCTION = ("/a.py", 3, "f")
 TRACES = [(0, 100, (("/a.py", 3), ("/b.py", 9)), 2), (7, 1 << 40, (("/\u00e9.py", 1),), 1)]
+PPROF = profile_pb2.Profile(
+    sample_type=[profile_pb2.ValueType(type=1, unit=2), profile_pb2.ValueType(type=3, unit=4)],
+    sample=[
+        profile_pb2.Sample(location_id=[1, 2, 1], value=[3, 4], label=[profile_pb2.Label(key=6, num=1 << 40)]),
+        profile_pb2.Sample(location_id=[2], value=[5, 1 << 60]),
+    ],
+    location=[
+        profile_pb2.Location(id=1, line=[profile_pb2.Line(function_id=1, line=7)]),
+        profile_pb2.Location(id=2, line=[profile_pb2.Line(function_id=2), profile_pb2.Line(function_id=1, line=9)]),
+    ],
+    function=[profile_pb2.Function(id=1, name=5, filename=7, start_line=3), profile_pb2.Function(id=2, name=5)],
+    string_table=["", "samples", "count", "cpu", "nanoseconds", "{f}", "thread_id", "/\u00e9.py"],
+).SerializeToString()
 WHOLE = [
     pickle.dumps(({("/a.py", 1): 2, ("/\u00e9.py", 7): 1 << 40}, {NAMED: 1}, {(NAMED, NAMED): 1}), 1),
     *(pickle.dumps(tracemalloc.Snapshot(TRACES, 4), protocol) for protocol in (2, 5)),
     marshal.dumps({FUNCTION: (1, 3, 0.25, 1.5, {FUNCTION: (2, 0, 0.125, 0.25)})}),
     marshal.dumps({FUNCTION: (1, 3, 0.25, 1.5, {FUNCTION: 1})}, 0),
+    b"main;a.py:3(f);\xc3\xa9 7\nmain 3.5\n\n<module>;a\\x20b\t12\r\n",
+    PPROF,
+    gzip.compress(PPROF, mtime=0),
 ]
 
 OPCODES = [
@@ -63,7 +81,20 @@ pickles = st.tuples(st.sampled_from([b"", b"\x80\x02", b"\x80\x04"]), parts(OPCO
 marshals = parts(KINDS).map(lambda rest: b"{" + rest)
 edits = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4)
 changed = st.tuples(st.sampled_from(WHOLE), edits).map(lambda drawn: edited(*drawn))
-files = st.one_of(pickles, marshals, changed)
+stacks = parts([b"a", b";", b" ", b"\n", b"\t", b"7", b".5", b":3(f)", b"\\x20", b"\xff", b"\0", b"\r"])
+MESSAGES = [
+    *(
+        b"\x12\x04\x0a\x02\x01\x01",
+        b"\x32\x00",
+        b"\x32\x01a",
+        b"\x0a\x04\x08\x01\x10\x02",
+        b"\x22\x02\x08\x01",
+        b"\x2a\x00",
+    ),
+    *(b"\x12\x00", b"\xff", b"\x80", b"\x08\x01", b"\x0d", b"\x1f\x8b"),
+]
+messages = parts(MESSAGES)
+files = st.one_of(pickles, marshals, stacks, messages, changed)
 
 
 def edited(data: bytes, changes: Sequence[tuple[int, int, bytes]]) -> bytes:

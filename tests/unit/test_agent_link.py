@@ -11,7 +11,7 @@ from agent_hosts import hosting
 from call_trees import header
 from execd.attach.table import read_table
 from execd.errors import AgentFailed, CollectorRefused, TargetGone
-from execd.model.collector import COLLECTORS
+from execd.model.collector import COLLECTORS, SAMPLES
 from execd_agent import wire
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_an_agent_says_hello_and_touches_no_name(drivers: Drivers, interpreter: 
     with hosting(drivers, interpreter) as host:
         assert host.attached == {"names": True}
         assert host.hello.python_version == interpreter.full_version
-        assert host.hello.collectors == tuple(sorted(COLLECTORS))
+        assert host.hello.collectors == tuple(sorted(COLLECTORS.keys() - {SAMPLES.name}))
         assert host.ask("trapped") == []
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from interpreters import Interpreter
 
 VERSIONS = ("3.9", "3.12", "3.15")
+# As tests/drivers/telling.py has it.
+LIMIT_S = 0.3
 
 
 @pytest.mark.parametrize("way", ["receive", "send"])
@@ -29,3 +31,23 @@ def test_no_such_file_is_taken_for_the_agents_modules(drivers: Drivers, interpre
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_no_such_file_is_written_to_or_closed(drivers: Drivers, interpreter: Interpreter) -> None:
     assert drivers.run(interpreter, "swapping", "close") == {"heard": ["last", ""], "untouched": True}
+
+
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_the_last_word_to_a_daemon_that_is_gone_brings_no_signal(drivers: Drivers, interpreter: Interpreter) -> None:
+    ended = drivers.run(interpreter, "telling", "gone")
+    assert (ended["said"], ended["waits"], ended["mask"]) == (False, True, [])
+
+
+@pytest.mark.parametrize("way", ["full", "busy"])
+def test_the_last_word_waits_for_nobody_for_longer_than_it_may(
+    drivers: Drivers, local_interpreter: Interpreter, way: str
+) -> None:
+    ended = drivers.run(local_interpreter, "telling", way)
+    assert (ended["said"], ended["waits"]) == (False, True)
+    assert LIMIT_S * 0.9 <= ended["took_s"] < LIMIT_S * 10
+
+
+def test_the_last_word_is_heard(drivers: Drivers, local_interpreter: Interpreter) -> None:
+    ended = drivers.run(local_interpreter, "telling", "heard")
+    assert (ended["said"], ended["heard"], ended["waits"]) == (True, True, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import socket
 import threading
 from typing import Any
@@ -17,13 +17,14 @@ LIMIT_S = 0.2
 LONG_S = 30.0
 HEADER_SIZE = 8
 LOOKS = 2000
+ENDING = b'{"event": "ending"}'
 
 
 def next_request(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     """Return (number, message) of the next request."""
     head = connection.recv(HEADER_SIZE, socket.MSG_WAITALL)
     payload = connection.recv(int.from_bytes(head[:4], "little"), socket.MSG_WAITALL)
-    return int.from_bytes(head[6:8], "little"), json.loads(payload)
+    return int.from_bytes(head[6:8], "little"), marshal.loads(payload)  # noqa: S302 - of ours
 
 
 def answer_one(connection: socket.socket) -> None:
@@ -72,4 +73,30 @@ def test_an_agent_that_reads_nothing_is_silent_where_nothing_of_a_request_was_se
         answering.start()
         assert channel.request("ping", timeout_s=LONG_S).facts == {}
         answering.join()
+        channel.close()
+
+
+def test_a_late_answer_that_the_wait_for_the_end_has_taken_in_is_news() -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(ours, PID)
+    with theirs:
+        for _ in range(2):
+            with pytest.raises(AgentSilent):
+                channel.request("ping", timeout_s=LIMIT_S)
+            assert not channel.has_news()
+            answer_one(theirs)
+            assert not channel.hear_of_end()
+            assert channel.has_news()
+        channel.close()
+
+
+def test_an_end_behind_a_late_answer_is_heard_of() -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(ours, PID)
+    with theirs:
+        with pytest.raises(AgentSilent):
+            channel.request("ping", timeout_s=LIMIT_S)
+        number, _ = next_request(theirs)
+        theirs.sendall(wire.encode_frame(wire.REPLY, number, b"{}") + wire.encode_frame(wire.EVENT, 0, ENDING))
+        assert channel.hear_of_end()
         channel.close()

@@ -13,7 +13,7 @@ from execd.model.codec import encode
 from execd.model.session import SessionSpec
 from execd.sessions import archive, recorder
 from fake_agents import FakeAgent
-from fake_daemons import CALLS
+from fake_daemons import CALLS, LINES
 from traces import batch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Tracing(FakeAgent):
 @pytest.fixture(params=[CALLS, TRACE], ids=["table", "events"])
 def session(request: pytest.FixtureRequest, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
     """A session whose next checkpoint is due."""
-    monkeypatch.setattr(fake_agents, "COLLECTORS", ("calls", "trace"))
+    monkeypatch.setattr(fake_agents, "COLLECTORS", ("calls", "lines", "trace"))
     pid = daemon.target()
     daemon.attacher.agents[pid] = Tracing(calls=1)
     return daemon.attach(pid, (request.param,)).sessions[0].id
@@ -100,6 +100,20 @@ def test_a_session_that_ends_while_its_checkpoint_is_packed_keeps_its_last_profi
     beat(daemon)
     assert done == [True]
     assert reasons(daemon, session) == ["final"]
+
+
+def test_a_snapshot_of_a_process_leaves_out_what_ends_meanwhile(
+    daemon: Daemon, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (live,) = daemon.registry.live_targets()
+    pid = str(live.target.key.pid)
+    (other,) = daemon.registry.start(pid, (LINES,))
+    done = while_packed(monkeypatch, lambda: daemon.registry.stop(session))
+    assert [row.session for row in daemon.registry.snapshot(pid, "")] == [other.id]
+    done_again = while_packed(monkeypatch, lambda: daemon.registry.stop(other.id))
+    with pytest.raises(NotFound, match=f"session {other.id} has ended"):
+        daemon.registry.snapshot(pid, "")
+    assert (done, done_again) == ([True, True], [True])
 
 
 def test_of_two_who_come_for_a_checkpoint_one_makes_it(

@@ -120,6 +120,8 @@ def typed_lines(block: str) -> list[str]:
 def unknown_words(words: list[str]) -> list[str]:
     """The sub-command and the options of a command line that the program does not have."""
     program, *rest = words
+    # What follows is another program's.
+    rest = rest[: rest.index("--")] if "--" in rest else rest
     group: click.Group = cli if program == "execctl" else execd
     before = [word for word in rest if not word.startswith("-") and word.isalpha() and word.islower()]
     if not before or not rest or rest[0].startswith("-"):

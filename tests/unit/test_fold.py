@@ -255,5 +255,5 @@ def test_merging_a_profile_with_itself_doubles_its_figures() -> None:
 
 
 def test_profiles_of_different_collectors_do_not_merge() -> None:
-    with pytest.raises(UsageError, match="calls, heap"):
-        merge([tree([]), tree([], collector="heap")])
+    with pytest.raises(UsageError, match="p1 is of calls, p2 of heap"):
+        merge([tree([], profile="p1"), tree([], collector="heap", profile="p2")])

@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from execd.errors import NotFound, StoreFull
+from execd.errors import NotFound, StoreFull, StoreUnusable
+from execd.model.session import State
 from execd.sessions import live as lives
 from fake_daemons import CALLS
 
@@ -95,3 +96,16 @@ def test_where_nothing_runs_the_latest_end_is_told(daemon: Daemon) -> None:
         with pytest.raises(NotFound, match=rf"; the latest, {session}, has ended \(stopped\)") as caught:
             daemon.registry.snapshot(selector, "")
         assert f"execctl report {session}" in caught.value.remedy
+
+
+def test_a_session_whose_profile_is_stored_has_not_failed_where_old_ones_stay(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unusable() -> None:
+        raise StoreUnusable("a file was gone")
+
+    session = daemon.attach(daemon.target()).sessions[0]
+    monkeypatch.setattr(daemon.store, "expire", unusable)
+    ended = daemon.registry.stop(session.id)[0]
+    assert (ended.state, ended.reason) == (State.STOPPED, "")
+    assert daemon.store.stored(ended.latest_profile).reason == "final"

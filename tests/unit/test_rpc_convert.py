@@ -124,7 +124,20 @@ def test_a_session_travels_with_its_target_and_state() -> None:
 
 
 def test_a_stored_profile_travels_whole() -> None:
-    stored = StoredProfile("p34", "n", "s12", "calls", "final", 1.5, 2.5, nodes=7, stored_bytes=99, pid=4711)
+    stored = StoredProfile(
+        "p34",
+        "n",
+        "s12",
+        "calls",
+        "final",
+        1.5,
+        2.5,
+        nodes=7,
+        stored_bytes=99,
+        pid=4711,
+        labels={"a": "b"},
+        running=True,
+    )
     message = convert.stored_profile(stored)
     assert {field.name: value for field, value in message.ListFields()} == {
         name: getattr(stored, name) for name in StoredProfile.__slots__

@@ -298,9 +298,10 @@ def test_an_unknown_profile_is_not_found_in_a_stream_too(daemon: Daemon) -> None
 def test_a_report_says_which_profile_it_is_of(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def render(profile: Profile, *rest: object, earlier: Profile | None) -> bytes:
-        form, options = rest
-        assert isinstance(options, reports.ReportOptions)
+    def render(
+        profile: Profile, form: str, options: reports.ReportOptions, earlier: Profile | None, parts: list[Profile]
+    ) -> bytes:
+        assert parts == []
         asked.append((profile.header.caveats[1], earlier and earlier.header.caveats[1], form, options.reverse))
         return bytes(MAX_BYTES + 1)
 

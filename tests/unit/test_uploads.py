@@ -8,7 +8,7 @@ import pickle
 import threading
 import time
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from execd.model.profile import Profile
+    from execd.sessions.registry import Registry
 
 
 FRAMES = tuple((f"/srv/{line}.py", line) for line in range(2000))
@@ -39,6 +40,8 @@ ENDLESS = {
     "tracemalloc": pickle.dumps(tracemalloc.Snapshot([(0, size, FRAMES, 2000) for size in range(20_000)], 1), 4),
     "trace-counts": b"}" + b"(K\x01K\x01u" * 300_000,
     "pstats": marshal.dumps({("f", line, "f"): (1, 1, 0.0, 0.0, {}) for line in range(60_000)}),
+    "collapsed": b"a;b;c;d 1\n" * 300_000,
+    "pprof": b"\x12\x00" * 1_000_000,
 }
 STATS = marshal.dumps({("a", 1, "f"): (1, 1, 0.5, 0.5, {})})
 
@@ -53,10 +56,10 @@ def test_files_come_in_their_order() -> None:
         ImportChunk(file="a", size=5, format="pstats", data=b"ab"),
         ImportChunk(data=b"cde"),
         ImportChunk(file="empty"),
-        ImportChunk(file="b", size=1, data=b"z"),
+        ImportChunk(file="b", size=1, format="collapsed", unit="ms", data=b"z"),
     ]
-    found = [(one.file, one.format, one.data) for one in uploads(iter(pieces), never)]
-    assert found == [("a", "pstats", b"abcde"), ("empty", "", b""), ("b", "", b"z")]
+    found = [(one.file, one.format, one.unit, one.data) for one in uploads(iter(pieces), never)]
+    assert found == [("a", "pstats", "", b"abcde"), ("empty", "", "", b""), ("b", "collapsed", "ms", b"z")]
 
 
 def cut_off() -> Iterator[ImportChunk]:
@@ -176,7 +179,10 @@ def test_a_client_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_client_that_went_away_does_not_wait_for_its_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("execd.rpc.profiles._LOOK_S", 0.01)
-    servicer, pieces = ProfilesServicer(store), iter([ImportChunk(file="x.prof", size=len(STATS), data=STATS)])
+    servicer, pieces = (
+        ProfilesServicer(cast("Registry", None), store),
+        iter([ImportChunk(file="x.prof", size=len(STATS), data=STATS)]),
+    )
     with servicer._importing, pytest.raises(UsageError, match="went away"):  # noqa: SLF001 - somebody's turn
         servicer.Import(pieces, Gone())  # type: ignore[arg-type]
     assert next(pieces).file == "x.prof"
@@ -196,10 +202,10 @@ def test_a_file_that_takes_long_ends_with_its_time_and_with_its_client(form: str
 def test_nothing_is_kept_for_a_client_that_went_away(store: Store) -> None:
     pieces = iter([ImportChunk(file="x.prof", size=len(STATS), data=STATS)])
     with pytest.raises(UsageError, match="went away"):
-        ProfilesServicer(store).Import(pieces, Gone())  # type: ignore[arg-type]
+        ProfilesServicer(cast("Registry", None), store).Import(pieces, Gone())  # type: ignore[arg-type]
     assert (store.stored_profiles(), store.sessions()) == ([], [])
     with pytest.raises(UsageError, match="no file"):
-        ProfilesServicer(store).Import(iter([]), Gone())  # type: ignore[arg-type]
+        ProfilesServicer(cast("Registry", None), store).Import(iter([]), Gone())  # type: ignore[arg-type]
 
 
 def test_texts_of_imported_lines_are_those_that_lie_there_now(store: Store, tmp_path: Path) -> None:
@@ -222,7 +228,7 @@ def test_texts_of_imported_lines_are_those_that_lie_there_now(store: Store, tmp_
 
 def test_one_thread_of_a_file_is_not_called_by_numbers_that_it_has_not() -> None:
     text = render(profiles("x.prof")[0], "text", ReportOptions(per_thread=True)).decode()
-    assert "All threads: the file that was imported does not tell them apart" in text
+    assert "All threads: what was imported, or added up, does not tell them apart" in text
     assert "(0)" not in text
 
 

@@ -10,6 +10,7 @@ from execctl import output
 from execctl.durations import parse_duration_ms
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
+from execctl.keeping import keeping_options, kept
 from execctl.modes import TIMING, asked_specs, mode_list, mode_options
 from execctl.quantities import quantity
 from execctl.recording import record, traced
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     help="Record beside cProfile, coverage.py or another tool written in C too (3.9 to 3.11): execd calls it.",
 )
 @click.option("--name", default="", help="What to call the session.")
+@keeping_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -69,6 +71,8 @@ def command(
     allow_seccomp: bool,
     force: bool,
     name: str,
+    labels: dict[str, str],
+    into: str,
     **given: Any,
 ) -> None:
     """Attach to a process and start measuring.
@@ -84,7 +88,7 @@ def command(
     with connection.open() as client:
         attached = client.attach(
             target,
-            specs,
+            kept(specs, labels, into),
             timeout_ms=attach_timeout,
             name=name,
             allow_seccomp=allow_seccomp,

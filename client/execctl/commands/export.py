@@ -17,21 +17,25 @@ FORMATS = ("pstats", "pprof", "collapsed", "lcov", "cobertura", "coverage", "tra
 
 
 @click.command("export")
-@click.argument("subject", default="", metavar="[SUBJECT]")
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="The format.")
 @settings_options(FILTERS)
 @click.option("--thread", default="", metavar="NAME|ID", help="Only this thread.")
 @click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
 @click.pass_obj
-def command(connection: Connection, /, *, subject: str, form: str, thread: str, file: str | None, **given: Any) -> None:
+def command(
+    connection: Connection, /, *, subjects: tuple[str, ...], form: str, thread: str, file: str | None, **given: Any
+) -> None:
     """Write a profile in another tool's format.
 
     Of calls: pstats loads in Python's pstats and in snakeviz, pprof in `go tool pprof`, collapsed in flamegraph.pl
     and speedscope. Of lines: lcov in genhtml, cobertura in CI servers, coverage in coverage.py, trace-counts in
     `python -m trace --report`. Of memory: tracemalloc in tracemalloc.Snapshot.load, pprof and collapsed as
-    above. SUBJECT is as in `execctl report`.
+    above. SUBJECT is as in `execctl report`; several are added up.
     """
     refuse_terminal(form, file, "execctl export")
+    subject, *added = subjects or ("",)
+    settings = asked_settings(FILTERS, given)
     with connection.open() as client:
-        rendering = client.render(ReportQuery(subject, form, thread=thread, settings=asked_settings(FILTERS, given)))
+        rendering = client.render(ReportQuery(subject, form, thread=thread, settings=settings, added=tuple(added)))
     deliver(rendering, form, file)

@@ -16,7 +16,8 @@ from execctl.records import profile_record
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
-FORMATS = ("pstats", "trace-counts", "tracemalloc")
+FORMATS = ("pstats", "trace-counts", "tracemalloc", "collapsed", "pprof")
+UNITS = ("samples", "ns", "us", "ms", "s")
 # What the daemon takes; one that is larger is not read to its end.
 MOST_BYTES = 64 << 20
 
@@ -24,17 +25,22 @@ MOST_BYTES = 64 << 20
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="What the files are; else their content tells.")
+@click.option("--unit", type=click.Choice(UNITS), help="What collapsed stacks count; samples without it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(connection: Connection, *, files: tuple[str, ...], form: str | None, as_json: bool) -> None:
-    """Store what files of pstats, trace and tracemalloc hold.
+def command(
+    connection: Connection, *, files: tuple[str, ...], form: str | None, unit: str | None, as_json: bool
+) -> None:
+    """Store what files of other tools hold.
+
+    They are of pstats, trace, tracemalloc and pprof, or collapsed stacks as flamegraph.pl reads them.
 
     Reports, exports and comparisons are then made of them as of what execd recorded itself. Several files are stored
     all or none, in their order: `execctl growth` looks at snapshots of tracemalloc that were imported together.
     """
     contents = [(_name(file), _read(file)) for file in files]
     with connection.open() as client:
-        profiles = client.import_files(contents, form or "")
+        profiles = client.library.import_files(contents, form or "", unit or "")
     if as_json:
         output.write_json({"profiles": [profile_record(profile) for profile in profiles]})
     else:

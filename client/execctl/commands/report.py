@@ -33,8 +33,10 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
 
 
 @click.command("report", cls=CompareCommand)
-@click.argument("subject", default="", metavar="[SUBJECT]")
-@click.option("--format", "form", default="", metavar="NAME", help="Another report: summary, cover, source, json.")
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
+@click.option(
+    "--format", "form", default="", metavar="NAME", help="Another report: summary, cover, source, pstats-text, json."
+)
 @table_options
 @click.option("--callers", is_flag=True, help="Who called each function.")
 @click.option("--callees", is_flag=True, help="Whom each function called.")
@@ -54,7 +56,7 @@ def command(
     connection: Connection,
     /,
     *,
-    subject: str,
+    subjects: tuple[str, ...],
     callers: bool,
     callees: bool,
     file: str | None,
@@ -63,7 +65,7 @@ def command(
     """Show a profile.
 
     SUBJECT is a profile (p34), a session (s12: its newest profile, a fresh one while it goes on), a PID or a
-    name; nothing means the newest profile. A name that starts with a dash goes after `--`.
+    name; nothing means the newest profile. Several are added up. A name that starts with a dash goes after `--`.
     """
     if callers and callees:
         raise click.UsageError("--callers and --callees are two reports: ask for one")
@@ -72,7 +74,8 @@ def command(
     _refuse_with_listings(coverdir, file, given)
     refuse_terminal(form, file, "execctl report")
     query = ReportQuery(
-        subject=subject,
+        subject=subjects[0] if subjects else "",
+        added=subjects[1:],
         form=form,
         view=View.CALLERS if callers else View.CALLEES if callees else View.FUNCTIONS,
         per_thread=given["per_thread"],
@@ -87,7 +90,7 @@ def command(
             if not given["summary"]:
                 return
             # The profile that the listings are of: a running session goes on. Its notes are told.
-            rendering = replace(client.render(query.of_profile(listings.profile)), notes=())
+            rendering = replace(client.render(query.of_profile(listings.profile, listings.added)), notes=())
         else:
             rendering = client.render(query)
     deliver(rendering, form, file)

@@ -55,7 +55,7 @@ class Attacher:
         self, command: Sequence[str] = HELPER_COMMAND, dead_man_s: int = 30, files_limit: int | None = None
     ) -> None:
         self._command = tuple(command)
-        self._dead_man_s = dead_man_s
+        self.dead_man_s = dead_man_s
         self._files_limit = files_limit
         # Guards the two lists, and tells of a helper that has come free.
         self._changed = threading.Condition()
@@ -117,7 +117,7 @@ class Attacher:
             "start_ticks": key.start_ticks,
             "timeout_s": timeout_s,
             "marker": self.marker,
-            "dead_man_s": self._dead_man_s,
+            "dead_man_s": self.dead_man_s,
             "allow_seccomp": allow_seccomp,
         }
 

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import select
 import socket
 import struct
 import time
@@ -21,6 +20,7 @@ from execd.attach import link as links
 from execd.attach.children import close_in_children
 from execd.attach.delivery import Delivery
 from execd.attach.injection import BORROWED, PENDING_CALL, Injection
+from execd.attach.readiness import is_readable
 from execd.attach.stopped import StopClock, Stopper
 from execd.attach.subject import Subject
 from execd.errors import AttachBusy, AttachTimeout, ExecdError, TargetGone
@@ -254,7 +254,7 @@ def _tidy(kit: Kit, found: Interpreter, link: links.Link, pidfd: int, before: se
     The threads `before` are those that were there before the text ran.
     """
     pid = found.memory.pid
-    if select.select([pidfd], [], [], 0)[0]:
+    if is_readable(pidfd, 0):
         return  # it has ended, and its number may be another's
     if found.layout.debugger is not None:
         with contextlib.suppress(ExecdError, OSError):

@@ -7,6 +7,7 @@ limits of `wire`. A channel that broke the protocol once is closed: there is no 
 from __future__ import annotations
 
 import json
+import marshal
 import select
 import threading
 import time
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RECEIVE_SIZE = 1 << 18
+_MARSHAL_VERSION = 2
 _HELLO_TIMEOUT_S = 5.0
+# The rest of a frame that has begun.
+_UNASKED_S = 10.0
+# What an agent says unasked, once.
+_ENDING = {"event": "ending"}
 _NAME_LIMIT = 64
 _LIST_LIMIT = 1000
 _ABANDONED_LIMIT = 1000
@@ -71,6 +77,7 @@ class Channel:
     Attributes:
         bulk_limit: how many bytes of bulk an answer may carry.
         breach: how the agent broke the protocol, "" while it has not.
+        is_ending: whether the agent has said that its program is about to end, see `hear_of_end`.
     """
 
     def __init__(self, connection: socket.socket, pid: int) -> None:
@@ -81,6 +88,7 @@ class Channel:
         self._frames: deque[wire.Frame] = deque()
         self.bulk_limit = _BULK_LIMIT
         self.breach = ""
+        self.is_ending = False
         self._lock = threading.Lock()
         self._next_request = 0
         # Requests that nobody waits for any more; their answers may still come, before that of any later one.
@@ -91,6 +99,8 @@ class Channel:
         self._whole = True
         # The answer to the request has begun: what does not end then is no silence.
         self._answering = False
+        # Whether `hear_of_end` has taken in something since a request was last given up.
+        self._heard = False
 
     def fileno(self) -> int:
         """Return the descriptor, for polling."""
@@ -127,10 +137,8 @@ class Channel:
         deadline = time.monotonic() + timeout_s
         with self._guarded():
             number = self._new_number()
-            # The agent reads it as a Python literal, to which a pair of surrogates is two characters: only halves are
-            # escaped.
-            text = json.dumps({"op": operation, **arguments}, ensure_ascii=False)
-            message = text.encode("utf-8", "backslashreplace")
+            # A form that all versions read, and whose texts none interns.
+            message = marshal.dumps({"op": operation, **arguments}, _MARSHAL_VERSION)
             self._send(wire.encode_frame(wire.REQUEST, number, message), deadline)
             try:
                 return self._reply(number, deadline)
@@ -140,7 +148,10 @@ class Channel:
                 raise
 
     def has_news(self) -> bool:
-        """Whether something is there to be read: what a silent agent answers first, or its end. For any thread."""
+        """Whether a silent agent has spoken since, or something is there to be read, or its end. For any thread."""
+        return self._heard or self._is_readable()
+
+    def _is_readable(self) -> bool:
         descriptor = self.fileno()
         if descriptor < 0:
             return True
@@ -148,6 +159,28 @@ class Channel:
         news = select.poll()
         news.register(descriptor, select.POLLIN)
         return bool(news.poll(0))
+
+    def hear_of_end(self) -> bool:
+        """Take in what the agent says unasked, without waiting, and tell whether its program is about to end.
+
+        Raises:
+            AgentFailed: it says something else.
+            TargetGone: the link closed.
+        """
+        with self._guarded():
+            if self._frames or self._is_readable():
+                self._take_in()
+            while self._frames:
+                self._take_in()
+            self._whole = True
+        return self.is_ending
+
+    def _take_in(self) -> None:
+        frame = self._receive(time.monotonic() + _UNASKED_S)
+        if frame.kind != wire.EVENT and frame.request not in self._abandoned:
+            raise self._broken("it answered what it was not asked")
+        # It may have been what others wait for with `has_news`.
+        self._heard = True
 
     def close(self) -> None:
         """Close the link; the agent then takes everything out of the target within a second."""
@@ -177,7 +210,7 @@ class Channel:
 
     def _reply(self, number: int, deadline: float) -> Reply:
         frame = self._receive(deadline)
-        while frame.request in self._abandoned:
+        while frame.kind == wire.EVENT or frame.request in self._abandoned:
             frame = self._receive(deadline)
         if frame.request != number:
             raise self._broken("it answered another request than the one made")
@@ -197,6 +230,8 @@ class Channel:
         limit = min(self.bulk_limit, wire.MAX_BULK)
         while True:
             frame = self._receive(deadline)
+            if frame.kind == wire.EVENT:
+                continue
             if frame.kind != wire.BULK or frame.request != number:
                 raise self._broken("it sent something else than the bulk it announced")
             if len(bulk) + len(frame.payload) > limit:
@@ -222,7 +257,12 @@ class Channel:
             if not data:
                 raise TargetGone(f"the agent in process {self._pid} is gone", pid=self._pid)
             self._frames += self._decoder.feed(data)
-        return self._frames.popleft()
+        frame = self._frames.popleft()
+        if frame.kind == wire.EVENT:
+            if self.is_ending or self._object(frame, wire.EVENT) != _ENDING:
+                raise self._broken("it said what it was not asked")
+            self.is_ending = True
+        return frame
 
     def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)
@@ -262,6 +302,7 @@ class Channel:
         return AgentFailed(f"the agent in process {self._pid} failed: {message}", pid=self._pid)
 
     def _silent(self) -> AgentSilent:
+        self._heard = False
         return AgentSilent(
             f"the agent in process {self._pid} did not answer in time: the process does not let it run now",
             remedy="try again; a long call in C code that keeps the interpreter's lock ends it only by its end",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import time
 
+from execd.attach.readiness import wait
 from execd.errors import AgentFailed
 
 # What an agent sends before its hello that cannot run the bytecode: bootstrap.py has the same bytes.
@@ -33,8 +33,8 @@ class Delivery:
         """Send what is left, and tell whether the agent has said hello within so many seconds. Raises AgentFailed."""
         end = time.monotonic() + seconds
         while True:
-            waiting = [self._channel] if self._rest else []
-            readable, writable, _ = select.select([self._channel], waiting, [], max(end - time.monotonic(), 0))
+            left = max(end - time.monotonic(), 0)
+            readable, writable = wait(self._channel.fileno(), left, to_write=bool(self._rest))
             if readable and not self._is_request():
                 return True
             if writable:

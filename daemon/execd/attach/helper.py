@@ -10,7 +10,6 @@ import contextlib
 import gc
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ from execd.attach import text
 from execd.attach.attachment import AttachOrder, Kit, attach, examine
 from execd.attach.interpreter import Finder
 from execd.attach.ptrace import Ptrace
+from execd.attach.readiness import is_readable
 from execd.errors import ExecdError, TargetGone
 
 _MESSAGE_LIMIT = 1 << 20
@@ -106,7 +106,7 @@ def _is_closed(control: socket.socket) -> bool:
 
 def _is_readable(control: socket.socket, seconds: float) -> bool:
     """Wait for so long for the daemon. While an attach goes on it speaks only to cancel it, or ends."""
-    return bool(select.select([control], [], [], seconds)[0])
+    return is_readable(control.fileno(), seconds)
 
 
 def _be_quick() -> None:

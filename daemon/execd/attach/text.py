@@ -19,6 +19,8 @@ _PACKAGE = "execd_agent"
 # Where they go while a program is put together: a name that nothing in it has.
 _SETTINGS = "__execd_settings__"
 _INJECTED = ("launch", "handback", "bootstrap")
+# Goes into the archive of a program that is started (startup.py).
+_STARTUP = "startup"
 # Runs in __main__'s namespace or in a fresh one and looks up no name there: a program may define its own `exec`. The
 # import system's own namespace is reached from a literal, as is what calls a code object: a program may replace that of
 # builtins too.
@@ -170,7 +172,7 @@ def _stripped(source: str) -> str:
 def _modules(folder: Traversable, package: str) -> list[tuple[str, str]]:
     found = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".py") and entry.name[:-3] not in _INJECTED:
+        if entry.name.endswith(".py") and entry.name[:-3] not in (*_INJECTED, _STARTUP):
             name = package if entry.name == "__init__.py" else f"{package}.{entry.name[:-3]}"
             found.append((name, _stripped(entry.read_text(encoding="utf-8"))))
         elif entry.is_dir() and entry.name != "__pycache__":

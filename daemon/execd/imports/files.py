@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from execd.errors import UsageError
-from execd.imports import pstats_file, trace_counts, tracemalloc_file
+from execd.imports import collapsed_file, pprof_file, pstats_file, trace_counts, tracemalloc_file
 from execd.imports.allowance import freely
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ FORMATS: Mapping[str, Callable[[bytes, Header, _Spend], list[Profile]]] = {
     "tracemalloc": lambda data, header, spend: [
         tracemalloc_file.profile_of(tracemalloc_file.read(data, spend), header, spend)
     ],
+    "collapsed": lambda data, header, spend: [collapsed_file.profile_of(data, header, spend)],
+    "pprof": lambda data, header, spend: [pprof_file.profile_of(data, header, spend)],
 }
 # A marshalled dictionary, with or without a reference to it; a JSON object begins with the first of them too.
 _DICTIONARIES = (b"{", b"\xfb")
@@ -37,7 +39,7 @@ def profiles_of(data: bytes, format_name: str, header: Header, spend: Callable[[
     Args:
         data: the file.
         format_name: a key of FORMATS; "" to tell it from the content.
-        header: where it comes from; its collector is replaced.
+        header: where it comes from; its collector is replaced, and its option "unit" says what collapsed stacks count.
         spend: is told of steps before they are made, and may raise.
 
     Raises:
@@ -48,9 +50,11 @@ def profiles_of(data: bytes, format_name: str, header: Header, spend: Callable[[
         raise UsageError(
             f"no format {name!r} is imported", remedy=f"choose from: {', '.join(FORMATS)}", format=ascii(name)
         )
+    if header.options and name != "collapsed":
+        raise UsageError(f"a file of {name} says itself what it counts", remedy="leave --unit out")
     found = FORMATS[name](data, header, spend)
-    if not found:
-        raise UsageError("the file holds no counts, functions or callers", remedy="choose a file in which something is")
+    if not any(len(one.parents) for one in found):
+        raise UsageError("the file holds no counts, functions, callers or stacks", remedy="choose another")
     return found
 
 
@@ -63,5 +67,9 @@ def told_format(data: bytes) -> str:
         return "tracemalloc" if b"tracemalloc" in data[:_BEGINNING] else "trace-counts"
     if first == _OLD_PICKLE:
         return "trace-counts"
+    if data.startswith(pprof_file.GZIP):
+        return "pprof"
+    if collapsed_file.looks_like(data):
+        return "collapsed"
     what = "the file is of no format that is imported" if data else "the file is empty"
-    raise UsageError(what, remedy=f"what is: {', '.join(FORMATS)}, as the standard library writes them")
+    raise UsageError(what, remedy=f"what is: {', '.join(FORMATS)}")

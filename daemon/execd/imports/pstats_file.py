@@ -10,7 +10,6 @@ of a recursive function is not a sum of others. So it is kept as summed already,
 from __future__ import annotations
 
 import math
-from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,15 @@ from execd.errors import UsageError
 from execd.imports.allowance import freely
 from execd.imports.marshal_reader import read_marshal
 from execd.imports.pickle_reader import MAX_TEXT, Pairs
-from execd.model.collector import CALLS, SUMMED
+from execd.model.collector import CALLS
 from execd.model.fold import Figures, FunctionRow
-from execd.model.profile import ROOT, Column, Function, Header, Label, Location, Profile
+from execd.model.summed import of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from execd.model.fold import FunctionKey
+    from execd.model.profile import Header, Profile
 
 # Functions and callers of them, in all: a program of 100,000 functions has some 500,000.
 MAX_ROWS = 1_000_000
@@ -67,30 +67,10 @@ def profile_of(rows: Mapping[FunctionKey, FunctionRow], header: Header) -> Profi
         rows: as read.
         header: where they come from; its collector is replaced.
     """
-    nodes: list[tuple[int, FunctionKey, Figures]] = []
-    for function, row in rows.items():
-        root = len(nodes)
-        nodes.append((ROOT, function, row.figures))
-        nodes += [(root, caller, part) for caller, part in row.callers.items()]
     parts = [part for row in rows.values() for part in row.callers.values()]
     has_times = any(part.self_ns or part.total_ns for part in parts)
     caveats = (*header.caveats, _WITHOUT_TIMES) if parts and not has_times else header.caveats
-    return _profile(replace(header, collector=CALLS.name, caveats=caveats), nodes)
-
-
-def _profile(header: Header, nodes: Sequence[tuple[int, FunctionKey, Figures]]) -> Profile:
-    functions = {key: index for index, key in enumerate(dict.fromkeys(key for _, key, _ in nodes))}
-    values = [[getattr(figures, name) for _, _, figures in nodes] for name, _ in SUMMED]
-    return Profile(
-        header=header,
-        functions=tuple(Function(name, name, file, line) for file, line, name in functions),
-        locations=tuple(Location(index, 0) for index in functions.values()),
-        labels=(Label(0, "", header.pid),),
-        parents=array("i", [parent for parent, _, _ in nodes]),
-        node_locations=array("i", [functions[key] for _, key, _ in nodes]),
-        node_labels=array("i", bytes(4 * len(nodes))),
-        columns=tuple(Column(*column, array("q", one)) for column, one in zip(SUMMED, values, strict=True)),
-    )
+    return of_rows(rows, replace(header, collector=CALLS.name, caveats=caveats))
 
 
 def _rows(value: object, spend: Callable[[int], None]) -> dict[FunctionKey, FunctionRow]:

@@ -77,10 +77,12 @@ MEMORY = Collector(
     Since.WHOLE,
     "covers blocks that were allocated since tracing began and live still",
 )
+# Stacks that were looked at; a node has what was seen where it was the innermost frame.
+SAMPLES = Collector("samples", (("samples", "count"), ("wall_ns", "ns"), ("cpu_ns", "ns")), Since.SUBTRACTED)
 # A node a type.
 CENSUS = Collector("census", (("objects", "count"), ("bytes", "bytes")), Since.WHOLE)
 COLLECTORS: Mapping[str, Collector] = MappingProxyType(
-    {one.name: one for one in (CALLS, CALLERS, FUNCTIONS, LINES, COVER, TRACE, MEMORY, CENSUS)}
+    {one.name: one for one in (CALLS, CALLERS, FUNCTIONS, LINES, COVER, TRACE, MEMORY, CENSUS, SAMPLES)}
 )
 
 

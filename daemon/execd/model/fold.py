@@ -201,16 +201,18 @@ def _summed(profile: Profile) -> dict[FunctionKey, FunctionRow]:
     keys, groups = function_groups(profile)
     columns = zip(*(profile.column(name) for name, _ in SUMMED), strict=True)
     rows: dict[FunctionKey, FunctionRow] = {}
-    callers: dict[FunctionKey, Figures] = {}
-    for parent, group, (calls, primitive_calls, self_ns, total_ns) in zip(
-        profile.parents, groups, columns, strict=True
-    ):
+    # By node: in a merged profile the callers of a function need not follow it at once.
+    callers: dict[int, dict[FunctionKey, Figures]] = {}
+    for node, (calls, primitive_calls, self_ns, total_ns) in enumerate(columns):
+        key, parent = keys[groups[node]], profile.parents[node]
         figures = Figures(calls, primitive_calls, 0, self_ns, total_ns)
         if parent == ROOT:
-            callers = {}
-            rows[keys[group]] = FunctionRow(figures, callers)
+            callers[node] = {}
+            rows[key] = FunctionRow(figures, callers[node])
+        elif parent in callers:
+            callers[parent][key] = figures
         else:
-            callers[keys[group]] = figures
+            raise ProfileCorrupt("the caller of a function has a caller of its own, where calls were summed")
     return rows
 
 

@@ -24,6 +24,8 @@ MAX_NODES = 4_000_000
 ROOT = -1
 # The form of what no collector of ours recorded, but came out of a file; such a profile has no span and no session.
 IMPORTED: Final = "imported"
+# The form of the session of a profile that is the sum of others; the profile itself has theirs.
+MERGED: Final = "merged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,14 @@ class SessionSpec:
         collector: "calls" and later others.
         options: the collector's own options as JSON values: calls has "builtins" and "subcalls", both booleans,
             and "max_memory_bytes".
+        labels: of its session, by key; of one that is stored those that it has now.
+        into: the name of the stored profile that its last one is added to, or "".
     """
 
     collector: str
     options: Mapping[str, object] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    into: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-# Why a profile was stored: asked for, kept against a crash, the last one of its session, or out of a file.
-Reason = Literal["snapshot", "checkpoint", "final", "imported"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Why a profile was stored: asked for, kept against a crash, the last one of its session, out of a file, or a sum.
+Reason = Literal["snapshot", "checkpoint", "final", "imported", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,9 @@ class StoredProfile:
         started_at, ended_at: the span that it covers, seconds since the epoch.
         nodes: nodes in its tree.
         stored_bytes: bytes on disk.
-        pid: of the target; 0 for one out of a file.
+        pid: of the target; 0 for one out of a file, and for a sum.
+        labels: its session's and its own, by key.
+        running: its session goes on.
     """
 
     id: str
@@ -35,6 +40,28 @@ class StoredProfile:
     nodes: int
     stored_bytes: int
     pid: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the stored profiles.
+
+    Attributes:
+        collector: of this one alone; "" for all.
+        labels: that they have all, by key.
+        max_age_s: stored at most so long ago; 0.0 for all.
+        min_age_s: stored at least so long ago.
+    """
+
+    collector: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    max_age_s: float = 0.0
+    min_age_s: float = 0.0
+
+
+ALL = Wanted()
 
 
 @dataclass(frozen=True, slots=True)

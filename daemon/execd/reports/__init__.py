@@ -6,8 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
-from execd.model.filter import by_thread, is_thread, where
-from execd.reports import callers, census, collapsed, comparison, document, functions, pprof, stats, text
+from execd.model.filter import by_thread, is_thread, threads, where
+from execd.reports import (
+    callers,
+    census,
+    collapsed,
+    comparison,
+    document,
+    functions,
+    pprof,
+    pstats_text,
+    stats,
+    text,
+)
 from execd.reports.lines import cobertura, cover, coverage_data, lcov, listing, summary, trace_counts
 from execd.reports.lines import comparison as lines_comparison
 from execd.reports.lines import document as lines_document
@@ -19,11 +30,14 @@ from execd.reports.memory import stacks as memory_stacks
 from execd.reports.memory import text as memory
 from execd.reports.memory import tracemalloc_file
 from execd.reports.options import ReportOptions, View
+from execd.reports.samples import document as samples_document
+from execd.reports.samples import exports as samples_exports
+from execd.reports.samples import text as samples_text
 from execd.reports.trace import document as trace_document
 from execd.reports.trace import text as trace_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from execd.model.profile import Profile
 
@@ -40,18 +54,25 @@ class Renderer:
         has_tables: whether sort, reverse, limits, view and per_thread mean something for it.
         files: makes several files of it, each with its name below the directory that the user chooses; None where it
             is one.
+        of_several: makes it of several profiles that are added up; None where they are merged before.
+        settings: the keys of ReportOptions.settings that it alone knows.
     """
 
     render: Callable[[Profile, ReportOptions], bytes]
     compare: Callable[[Profile, Profile, ReportOptions], bytes] | None = None
     has_tables: bool = False
     files: Callable[[Profile, ReportOptions], Iterator[tuple[str, bytes]]] | None = None
+    of_several: Callable[[Sequence[Profile], ReportOptions], bytes] | None = None
+    settings: frozenset[str] = frozenset()
 
 
 _CALLS: Mapping[str, Renderer] = {
     "text": Renderer(text.render, comparison.render, has_tables=True),
     "json": Renderer(document.render, document.render_change, has_tables=True),
     "pstats": Renderer(stats.render),
+    "pstats-text": Renderer(
+        pstats_text.render, has_tables=True, of_several=pstats_text.render_all, settings=pstats_text.SETTINGS
+    ),
     "pprof": Renderer(pprof.render),
     "collapsed": Renderer(collapsed.render),
 }
@@ -87,6 +108,12 @@ _CENSUS: Mapping[str, Renderer] = {
     "text": Renderer(census.render, census.compare, has_tables=True),
     "json": Renderer(census.document, census.document_of_change, has_tables=True),
 }
+_SAMPLES: Mapping[str, Renderer] = {
+    "text": Renderer(samples_text.render, has_tables=True),
+    "json": Renderer(samples_document.render, has_tables=True),
+    "pprof": Renderer(samples_exports.pprof),
+    "collapsed": Renderer(samples_exports.collapsed),
+}
 # By collector, then by format; "text" is what is shown where nothing is asked for.
 FORMATS: Mapping[str, Mapping[str, Renderer]] = {
     "calls": _CALLS,
@@ -96,6 +123,7 @@ FORMATS: Mapping[str, Mapping[str, Renderer]] = {
     "callers": _CALLERS,
     "memory": _MEMORY,
     "census": _CENSUS,
+    "samples": _SAMPLES,
     "trace": {"text": Renderer(trace_text.render), "json": Renderer(trace_document.render)},
 }
 
@@ -122,6 +150,7 @@ def render(
     format: str,  # noqa: A002 - what every other layer calls it
     options: ReportOptions,
     earlier: Profile | None = None,
+    parts: Sequence[Profile] = (),
 ) -> bytes:
     """Return a report or an export.
 
@@ -130,16 +159,19 @@ def render(
         format: a key of FORMATS of its collector.
         options: how.
         earlier: a profile to compare with; the report is then of what differs.
+        parts: what the profile is the sum of, for formats that add up in their own way; empty where it is no sum.
 
     Raises:
         UsageError: the format is unknown or not one of this collector, an option does not fit it or does not parse, or
             there is no such thread.
     """
     renderer = _renderer(profile, format)
-    check_settings(profile.header.collector, options.settings)
+    check_settings(profile.header.collector, options.settings, renderer.settings)
     if not renderer.has_tables:
         _refuse_table_options(profile.header.collector, format, options)
     narrowed = by_thread(profile, options.thread) if options.thread else profile
+    if earlier is None and renderer.of_several and parts:
+        return renderer.of_several(_of_thread(parts, options.thread), options)
     if earlier is None:
         return renderer.render(narrowed, options)
     return _compared(renderer, format, options, earlier, narrowed)
@@ -159,19 +191,24 @@ def render_files(
             is no such thread.
     """
     renderer = _renderer(profile, format)
-    check_settings(profile.header.collector, options.settings)
+    check_settings(profile.header.collector, options.settings, renderer.settings)
     if renderer.files is None:
         raise UsageError(f"the format {format} is one file", remedy="write it with --output FILE", format=ascii(format))
     return renderer.files(by_thread(profile, options.thread) if options.thread else profile, options)
 
 
-def check_settings(collector: str, settings: Mapping[str, object]) -> None:
+def check_settings(collector: str, settings: Mapping[str, object], more: frozenset[str] = frozenset()) -> None:
     """Refuse what no report of a collector knows.
+
+    Args:
+        collector: of the profile.
+        settings: what is asked.
+        more: what this report alone knows.
 
     Raises:
         UsageError: names what does not fit, as options of a command are called, and what would.
     """
-    known = SETTINGS.get(collector, frozenset())
+    known = SETTINGS.get(collector, frozenset()) | more
     unknown = sorted(settings.keys() - known)
     if unknown:
         fitting = ", ".join(sorted(map(_option, known)))
@@ -180,6 +217,13 @@ def check_settings(collector: str, settings: Mapping[str, object]) -> None:
             remedy=f"leave it out; what fits: {fitting}" if known else "leave it out",
             collector=collector,
         )
+
+
+def _of_thread(parts: Sequence[Profile], thread: str) -> list[Profile]:
+    """Return the parts that a thread has something in, narrowed to it; "" for all as they are."""
+    if not thread:
+        return list(parts)
+    return [by_thread(one, thread) for one in parts if any(is_thread(label, thread) for label in threads(one))]
 
 
 def _option(key: str) -> str:

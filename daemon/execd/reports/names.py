@@ -33,8 +33,8 @@ def visible_function(function: FunctionKey) -> FunctionKey:
 def thread_title(label: Label) -> str:
     """Return how a thread is called, safe to show: its name where it has one, and its identifier."""
     if not label.pid:
-        # Out of a file of another tool: they tell no threads apart.
-        return "All threads: the file that was imported does not tell them apart"
+        # Out of a file of another tool, or added up: they tell no threads apart.
+        return "All threads: what was imported, or added up, does not tell them apart"
     name = f"{visible(label.thread_name)} " if label.thread_name else ""
     return f"Thread {name}({label.thread_id}) of process {label.pid}"
 

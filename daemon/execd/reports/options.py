@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -45,3 +45,7 @@ class ReportOptions:
     per_thread: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
     source: Callable[[str], bytes | None] = lambda _digest: None
+
+    def unstripped(self) -> ReportOptions:
+        """Return these options with whole paths, for who strips them later."""
+        return replace(self, strip_dirs=False)

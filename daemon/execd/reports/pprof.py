@@ -8,13 +8,14 @@ from execd_api.pprof import profile_pb2
 
 from execd.model.filter import strip_dirs
 from execd.model.fold import call_columns
+from execd.model.profile import BUILTIN_FILE
 from execd.reports.escape import visible
 from execd.reports.names import standard_name
 from execd.reports.pprof_encoding import Encoding, add_location
 from execd.reports.stacks import TRUNCATED, stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from execd.model.profile import Function, Label, Profile
     from execd.reports.options import ReportOptions
@@ -26,17 +27,27 @@ _INT64_MAX = (1 << 63) - 1
 def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return a gzipped pprof profile; stacks over MAX_DEPTH have a frame "(truncated)" at the bottom."""
     named = strip_dirs(profile) if options.strip_dirs else profile
+    columns = call_columns(named)
+    return encode(named, [("calls", "count", columns.calls), ("self", "nanoseconds", columns.self_ns)])
+
+
+def encode(profile: Profile, types: Sequence[tuple[str, str, Sequence[int]]]) -> bytes:
+    """Return a tree as a gzipped pprof profile.
+
+    Args:
+        profile: the tree.
+        types: of each value of a sample its name, its unit, and one a node.
+    """
     encoding = Encoding()
-    encoding.add(_samples(named, encoding.strings))
-    return encoding.finished(_tables(named, encoding), named.header, [("calls", "count"), ("self", "nanoseconds")])
+    encoding.add(_samples(profile, [values for _, _, values in types], encoding.strings))
+    return encoding.finished(_tables(profile, encoding), profile.header, [(name, unit) for name, unit, _ in types])
 
 
-def _samples(profile: Profile, strings: Strings) -> Iterator[profile_pb2.Sample]:
-    columns = call_columns(profile)
+def _samples(profile: Profile, columns: Sequence[Sequence[int]], strings: Strings) -> Iterator[profile_pb2.Sample]:
     labels = [_labels(label, strings) for label in profile.labels]
     location_ids = [location + 1 for location in profile.node_locations]
     for node, path in stacks(profile.parents, location_ids, len(profile.locations) + 1):
-        values = (columns.calls[node], columns.self_ns[node])
+        values = tuple(column[node] for column in columns)
         if any(values):
             path.reverse()
             yield profile_pb2.Sample(location_id=path, value=values, label=labels[profile.node_labels[node]])
@@ -64,9 +75,11 @@ def _tables(profile: Profile, encoding: Encoding) -> profile_pb2.Profile:
 
 
 def _add_function(tables: profile_pb2.Profile, number: int, function: Function, encoding: Encoding) -> None:
-    if function.first_line:
+    if function.first_line or function.file not in ("", BUILTIN_FILE):
         name, file = visible(function.qualname), visible(function.file)
         encoding.add_function(tables, number, name, file=file, first_line=function.first_line)
     else:
         # A C function has no file and line to show beside it.
-        encoding.add_function(tables, number, visible(standard_name((function.file, 0, function.name))))
+        is_builtin = function.file == BUILTIN_FILE
+        name = standard_name((function.file, 0, function.name)) if is_builtin else function.name
+        encoding.add_function(tables, number, visible(name))

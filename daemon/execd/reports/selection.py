@@ -126,6 +126,18 @@ def limited(rows: Sequence[_Row], name: Callable[[_Row], str], limits: Sequence[
     return kept
 
 
+def restriction(limit: str) -> int | float | str:
+    """Return a restriction as pstats takes it: an integer, a fraction, or a regular expression.
+
+    Raises:
+        UsageError: it has more digits than any number.
+    """
+    try:
+        return int(limit) if _INTEGER.fullmatch(limit) else float(limit) if _FRACTION.fullmatch(limit) else limit
+    except ValueError as error:
+        raise UsageError(f"a limit of {len(limit)} digits: {error}", remedy="give how many functions to show") from None
+
+
 def resolve(sort: Sequence[str]) -> list[str]:
     """Return the full names of sort keys; a numeric one in front is the only one that counts, as in pstats.
 

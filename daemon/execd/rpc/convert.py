@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from execd_api.v1 import profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
 
 from execd.errors import UsageError
 from execd.model.session import SessionSpec, State
+from execd.model.stored import Wanted
 from execd.model.target import Outcome
 from execd.reports import ReportOptions, View
 
@@ -130,7 +132,9 @@ def detachment(value: Detachment) -> targets_pb2.DetachResponse:
 
 def spec(value: SessionSpec) -> sessions_pb2.SessionSpec:
     """Return the message of a spec."""
-    return sessions_pb2.SessionSpec(collector=value.collector, options_json=json.dumps(dict(value.options)))
+    return sessions_pb2.SessionSpec(
+        collector=value.collector, options_json=json.dumps(dict(value.options)), labels=value.labels, into=value.into
+    )
 
 
 def spec_from(message: sessions_pb2.SessionSpec) -> SessionSpec:
@@ -139,7 +143,8 @@ def spec_from(message: sessions_pb2.SessionSpec) -> SessionSpec:
     Raises:
         UsageError: its options are no JSON object.
     """
-    return SessionSpec(message.collector, _object(message.options_json, f"the options of {message.collector!r}"))
+    options = _object(message.options_json, f"the options of {message.collector!r}")
+    return SessionSpec(message.collector, options, dict(message.labels), message.into)
 
 
 def specs_from(messages: Iterable[sessions_pb2.SessionSpec]) -> list[SessionSpec]:
@@ -180,7 +185,20 @@ def stored_profile(value: StoredProfile) -> profiles_pb2.Profile:
         nodes=value.nodes,
         stored_bytes=value.stored_bytes,
         pid=value.pid,
+        labels=value.labels,
+        running=value.running,
     )
+
+
+def wanted(message: profiles_pb2.ListProfilesRequest) -> Wanted:
+    """Return which profiles a list is to have.
+
+    Raises:
+        UsageError: an age is none.
+    """
+    if not all(0 <= age < math.inf for age in (message.max_age_s, message.min_age_s)):
+        raise UsageError("an age is no number of seconds", remedy="give one of 0 or more")
+    return Wanted(message.collector, dict(message.labels), message.max_age_s, message.min_age_s)
 
 
 def report_options(message: reports_pb2.RenderRequest, source: Callable[[str], bytes | None]) -> ReportOptions:

@@ -10,6 +10,7 @@ from execd_api.v1 import daemon_pb2 as pb
 from execd_api.v1 import daemon_pb2_grpc
 
 from execd import __version__
+from execd.model.retention import DAY_S
 from execd.rpc.convert import text
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class DaemonServicer(daemon_pb2_grpc.DaemonServicer):
             running_sessions=self.registry.running_sessions,
             stored_profiles=totals.profiles,
             store_bytes=totals.bytes,
+            keep_days=self.store.retention.max_age_s / DAY_S,
+            keep_bytes=self.store.retention.max_bytes,
         )
 
     def Shutdown(self, request: pb.ShutdownRequest, context: grpc.ServicerContext) -> pb.ShutdownResponse:

@@ -38,6 +38,7 @@ class DaemonInfo:
         running_sessions: sessions that record.
         stored_profiles: profiles in its store.
         store_bytes: what the store takes on disk.
+        keep_days, keep_bytes: profiles go when they are older, or bigger together.
     """
 
     pid: int
@@ -49,6 +50,8 @@ class DaemonInfo:
     running_sessions: int
     stored_profiles: int
     store_bytes: int
+    keep_days: float
+    keep_bytes: int
 
 
 def serving(socket: Path, timeout_s: float) -> int | None:

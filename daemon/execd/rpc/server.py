@@ -10,6 +10,7 @@ from execd_api.v1 import (
     daemon_pb2_grpc,
     profiles_pb2_grpc,
     reports_pb2_grpc,
+    runs_pb2_grpc,
     sessions_pb2_grpc,
     targets_pb2_grpc,
 )
@@ -21,6 +22,7 @@ from execd.rpc.health import HealthServicer
 from execd.rpc.interceptor import ErrorTranslator
 from execd.rpc.profiles import ProfilesServicer
 from execd.rpc.reports import ReportsServicer
+from execd.rpc.runs import RunsServicer
 from execd.rpc.sessions import SessionsServicer
 from execd.rpc.targets import TargetsServicer
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from execd.config import Config
     from execd.sessions.registry import Registry
+    from execd.sessions.runs import Runs
     from execd.store.store import Store
 
 # A call keeps a thread while it waits: an attach for its target, a stream for its client. Threads are made
@@ -88,12 +91,16 @@ class Server:
         daemon_pb2_grpc.add_DaemonServicer_to_server(servicer, self._server)
         targets_pb2_grpc.add_TargetsServicer_to_server(TargetsServicer(registry), self._server)
         sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(registry, store), self._server)
-        profiles_pb2_grpc.add_ProfilesServicer_to_server(ProfilesServicer(store), self._server)
+        profiles_pb2_grpc.add_ProfilesServicer_to_server(ProfilesServicer(registry, store), self._server)
         reports_pb2_grpc.add_ReportsServicer_to_server(ReportsServicer(registry, store), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_insecure_port(address(config.socket))
         # The daemon's umask keeps others out from the start; this also takes the needless x bits.
         config.socket.chmod(0o600)
+
+    def add_runs(self, runs: Runs) -> None:
+        """Answer the calls on programs that are started for their sessions, too; before `start`."""
+        runs_pb2_grpc.add_RunsServicer_to_server(RunsServicer(runs), self._server)
 
     def start(self) -> None:
         """Begin to answer, and say so."""

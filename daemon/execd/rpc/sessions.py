@@ -48,7 +48,9 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     def List(self, request: pb.ListSessionsRequest, context: grpc.ServicerContext) -> pb.ListSessionsResponse:
         """Return sessions, newest first."""
         del context
-        sessions = self._registry.sessions(running_only=request.running_only, limit=request.limit or DEFAULT_LIMIT)
+        sessions = self._registry.sessions(
+            running_only=request.running_only, limit=request.limit or DEFAULT_LIMIT, wanted=request.labels
+        )
         return pb.ListSessionsResponse(sessions=map(convert.session, sessions))
 
     def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:

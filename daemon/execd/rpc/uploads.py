@@ -26,10 +26,18 @@ _MAX_NAME = 4096
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came: its name, the format that it is said to have or "", its content."""
+    """A file as it came.
+
+    Attributes:
+        file: its name.
+        format: that it is said to have, or "".
+        unit: of what it is said to count, or "".
+        data: its content.
+    """
 
     file: str
     format: str
+    unit: str
     data: bytes
 
 
@@ -56,7 +64,7 @@ def uploads(pieces: Iterator[profiles_pb2.ImportChunk], give_up: Callable[[], ob
             data += piece.data
         if len(data) > first.size:
             raise UsageError(f"{first.file} is longer than the {first.size} bytes that were told", file=first.file)
-        yield Upload(first.file, first.format, bytes(data))
+        yield Upload(first.file, first.format, first.unit, bytes(data))
 
 
 def _received(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from execd.errors import NotFound
 from execd.model.collector import CENSUS
 from execd.model.growth import GROWING, no_growth
+from execd.model.profile import MERGED
 from execd.model.session import State
 from execd.sessions import selection
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
     from execd.model.profile import Profile
+    from execd.model.session import Session
     from execd.model.stored import StoredProfile
     from execd.model.target import TargetKey
     from execd.store.store import Store
@@ -84,7 +86,8 @@ def series(store: Store, subject: str, last: int, collectors: Container[str]) ->
         NotFound: there are no two of them.
         Ambiguous: several processes have the name.
     """
-    rows = [row for row in _of_subject(store, subject) if row.reason != "checkpoint"]
+    # A sum is no step of a recording.
+    rows = [row for row in _of_subject(store, subject) if row.reason not in ("checkpoint", MERGED)]
     growing = [row for row in rows if row.collector in collectors]
     if rows and not any(row.collector in GROWING for row in rows):
         raise no_growth(rows[0].collector)
@@ -100,8 +103,11 @@ def series(store: Store, subject: str, last: int, collectors: Container[str]) ->
 
 def load(store: Store, stored: StoredProfile) -> Profile:
     """Return a stored profile, with what its session's end has made of it."""
-    profile = store.load(stored.id)
-    session = store.session(stored.session)
+    return at_its_end(store.load(stored.id), stored, store.session(stored.session))
+
+
+def at_its_end(profile: Profile, stored: StoredProfile, session: Session) -> Profile:
+    """Return a profile with what the end of its session, as it is given, has made of it."""
     if stored.reason != "checkpoint" or session.state not in _UNFINISHED or not session.ended_at:
         return profile
     missing_s = max(session.ended_at - profile.header.ended_at, 0)

@@ -79,6 +79,8 @@ class Compiler:
     def __init__(self, channel: Channel, version: _Version) -> None:
         self._channel, self._version = channel, version
         self._closed = threading.Event()
+        # Seconds of rest for each that the target's core was used.
+        self._rest = 1 / SHARE - 1
         self._said = KnownLines()
         # Why a text is without an answer: the target had no time, or no memory. Next time it may have.
         self._unsaid: dict[str, ExecutableLines] = {}
@@ -97,6 +99,10 @@ class Compiler:
     def has_every_line(self) -> bool:
         """Whether pieces have all lines of the whole: 3.9 optimises a long module less, see docs/lines.md."""
         return self._version > (3, 9)
+
+    def hurry(self) -> None:
+        """Let the target rest no more: it has nothing else to do."""
+        self._rest = 0.0
 
     def close(self) -> None:
         """Let go of the target; a wait ends."""
@@ -172,7 +178,7 @@ class Compiler:
             except AgentSilent:
                 self._closed.wait(_SILENCE_S)
                 continue
-            self._closed.wait(_cost_s(facts, time.monotonic() - began) * (1 / SHARE - 1))
+            self._closed.wait(_cost_s(facts, time.monotonic() - began) * self._rest)
             return facts
         raise AgentFailed("the target did not let its compiler run in time")
 

@@ -14,7 +14,6 @@ from execd.model.profile import IMPORTED
 from execd.model.session import Session, SessionSpec, State
 from execd.model.source import SourceFile
 from execd.model.target import Target, TargetKey
-from execd.sessions.recorder import KEEP_BYTES, KEEP_S
 from execd.sessions.sourcefiles import Unreadable, read_source
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def keep(store: Store, profiles: Sequence[Profile]) -> list[StoredProfile]:
             store.delete(one.id)
         _end(store, sessions.values(), State.FAILED, error.message)
         raise
-    store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
+    store.expire()
     return [store.stored(one.id) for one in stored]
 
 

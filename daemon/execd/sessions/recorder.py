@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
 from execd.model.codec import encode
 from execd.model.lines.names import version_of
+from execd.sessions import sums
 from execd.sessions.compiling import Compiler
 from execd.sessions.sources import TargetSources
 from execd.sessions.state import failed, stopped
@@ -32,9 +33,6 @@ CHECKPOINT_S = 5.0
 CHECKPOINT_SHARE = 0.02
 # How long a profile that somebody waits for waits for the sources of what it is of.
 SOURCES_S = 5.0
-# What is older, or beyond, goes at the end of the next session.
-KEEP_S = 30 * 86_400.0
-KEEP_BYTES = 2 << 30
 
 
 class Recorder:
@@ -46,6 +44,12 @@ class Recorder:
         self._changed = threading.Condition()
         # Ends that the disk did not take: shown as they are, stored when it takes them.
         self._unstored: dict[str, Session] = {}
+        self._adding = threading.Lock()
+        # An earlier daemon ended before it could.
+        for identifier in store.recovery.interrupted:
+            session = store.session(identifier)
+            if session.spec.into:
+                store.save_session(self._added(session))
 
     def start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str) -> list[Session]:
         """Start sessions, one group, all or none.
@@ -81,19 +85,33 @@ class Recorder:
         if running.session.id not in live.running:
             return self._store.session(running.session.id)
         try:
-            profile = self._sourced(live, live.stop(running), patience_s)
-            self._store.add_profile(profile, session=running.session.id, reason="final")
-            session = stopped(running.session, self._clock(), running.breach)
-            if running.armed.feed is not None:
-                # A trace is shown as it comes: what its end alone tells is told with that.
-                session = replace(session, caveats=profile.header.caveats)
-            self._store.expire(max_age_s=KEEP_S, max_bytes=KEEP_BYTES)
+            session = self._stored(live, running, live.stop(running), patience_s)
         except ExecdError as error:
-            self._keep_events(live, running)
-            live.forget(running)
-            session = failed(running.session, error, self._clock())
+            session = self._broken(live, running, error)
         self._end(session)
         return self.as_it_is(self._store.session(session.id))
+
+    def stop_all(self, live: LiveTarget, patience_s: float) -> None:
+        """Stop every session of a program that waits at its end: what they have is here before anything is stored.
+
+        Args:
+            live: the target.
+            patience_s: how long it may be asked about its sources, without regard to its own work.
+        """
+        deadline = time.monotonic() + patience_s
+        taken = []
+        for running in list(live.running.values()):
+            try:
+                taken.append((running, live.stop(running)))
+            except ExecdError as error:
+                self._end(self._broken(live, running, error))
+        self._sources_of(live).hurry()
+        for running, profile in taken:
+            try:
+                session = self._stored(live, running, profile, max(deadline - time.monotonic(), 0.0))
+            except ExecdError as error:
+                session = self._broken(live, running, error)
+            self._end(session)
 
     def fail(self, live: LiveTarget, error: ExecdError) -> None:
         """End every session of a target that cannot be reached any more: with what was stored until then."""
@@ -207,6 +225,30 @@ class Recorder:
             facts = {"session": running.session.id, "why": error.message}
             _LOG.warning("the events of a session could not be stored", extra={"facts": facts})
 
+    def _stored(self, live: LiveTarget, running: Running, last: Profile, patience_s: float) -> Session:
+        """Store the last profile of a session, and return it as it has ended."""
+        profile = self._sourced(live, last, patience_s)
+        self._store.add_profile(profile, session=running.session.id, reason="final")
+        session = stopped(running.session, self._clock(), running.breach)
+        if running.armed.feed is not None:
+            # A trace is shown as it comes: what its end alone tells is told with that.
+            session = replace(session, caveats=profile.header.caveats)
+        self._expire()
+        return session
+
+    def _expire(self) -> None:
+        """Make room where a profile has come: what cannot be removed says nothing of the session that has ended."""
+        try:
+            self._store.expire()
+        except (ExecdError, OSError) as error:
+            _LOG.warning("old profiles could not be removed", extra={"facts": {"why": str(error)}})
+
+    def _broken(self, live: LiveTarget, running: Running, error: ExecdError) -> Session:
+        """Return a session whose last profile did not come, or was not stored, as it has ended."""
+        self._keep_events(live, running)
+        live.forget(running)
+        return failed(running.session, error, self._clock())
+
     def _sourced(self, live: LiveTarget, profile: Profile, patience_s: float) -> Profile:
         return self._sources_of(live).add_to(profile, patience_s)
 
@@ -216,9 +258,21 @@ class Recorder:
             live.sources = TargetSources(live.target.key.pid, self._store, compiler)
         return live.sources
 
+    def _added(self, session: Session) -> Session:
+        """Add the last profile of a session to what it is meant for, and return the session, which tells where not."""
+        if not session.spec.into:
+            return session
+        with self._adding:
+            why = sums.add(self._store, session)
+        if not why:
+            return session
+        told = f"its profile was not added to {session.spec.into}: {why}"
+        _LOG.warning("a profile was not added", extra={"facts": {"session": session.id, "why": told}})
+        return replace(session, reason=f"{session.reason}; {told}" if session.reason else told)
+
     def _end(self, session: Session) -> None:
         try:
-            self._save(session)
+            self._save(self._added(session))
             self._unstored.pop(session.id, None)
         except StoreFull as full:
             if session.id not in self._unstored:

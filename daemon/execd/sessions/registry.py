@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from execd.errors import AgentSilent, AttachTimeout, ExecdError, NotFound, TargetGone, UsageError
 from execd.model.attachment import Attachment, Detachment
-from execd.sessions import archive, selection
+from execd.sessions import archive, selection, sums
 from execd.sessions.live import LiveTarget, Running
 from execd.sessions.memory import refuse_long_pauses
 from execd.sessions.processes import Processes
@@ -23,12 +23,12 @@ from execd.sessions.pulse import Pulse
 from execd.sessions.recorder import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from execd.attach.attacher import AgentLink, Attacher
+    from execd.attach.attacher import Attacher
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import StoredProfile
-    from execd.model.target import Candidate, Target, TargetKey
+    from execd.model.target import Candidate, TargetKey
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
@@ -55,7 +55,7 @@ class Registry:
         self._lock = threading.Lock()
         self._targets: dict[TargetKey, LiveTarget] = {}
         self._attaching: dict[TargetKey, threading.Lock] = {}
-        self._recorder = Recorder(store, clock)
+        self.recorder = Recorder(store, clock)
         self._processes = Processes(attacher, self._attached_keys)
         self._pulse = Pulse(self)
 
@@ -104,6 +104,7 @@ class Registry:
         """
         began = time.perf_counter_ns()
         self._store.check_session_name(name)
+        sums.check_into(self._store, specs)
         if specs:
             self._store.check_room()
         target = self._processes.find(selector)
@@ -112,17 +113,18 @@ class Registry:
             joined = live is not None
             if live is None:
                 link = self._attacher.attach(target.key, timeout_s, cancelled, allow_seccomp=allow_seccomp)
-                live = self._enter(target, link)
+                live = LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
+                self.enter(live)
             with live.lock:
                 try:
                     if not specs:
                         live.ping()
-                    sessions = self._recorder.start_all(live, specs, name)
+                    sessions = self.recorder.start_all(live, specs, name)
                     self._undo_cancelled(live, sessions, cancelled)
                     live.bound(sessions, duration_s, came_for_them=not joined)
                 except ExecdError:
                     if not joined:
-                        self._leave(live)
+                        self.leave(live)
                     raise
         self._pulse.look_again()
         self._store.audit(0, "attach", target.key.pid, "joined" if joined else live.link.method)
@@ -140,7 +142,7 @@ class Registry:
         """End what was started for somebody who is not there any more: nobody would know of it."""
         if cancelled():
             for session in sessions:
-                self._recorder.stop(live, live.running[session.id])
+                self.recorder.stop(live, live.running[session.id])
             raise AttachTimeout(f"the attach to process {live.target.key.pid} was cancelled")
 
     def detach(self, selector: str, *, unless_used: bool = False) -> Detachment:
@@ -156,8 +158,8 @@ class Registry:
         with live.lock:
             if live.gone or (unless_used and live.running):
                 return Detachment(live.target, (), was_attached=not live.gone, residue=())
-            ended = [self._recorder.stop(live, running) for running in list(live.running.values())]
-            residue = self._leave(live)
+            ended = [self.recorder.stop(live, running) for running in list(live.running.values())]
+            residue = self.leave(live)
         self._store.audit(0, "detach", live.target.key.pid, "done")
         return Detachment(live.target, tuple(ended), was_attached=True, residue=residue)
 
@@ -168,8 +170,9 @@ class Registry:
             raise NotFound(f"no agent in {selector!r}", remedy=f"attach first: execctl attach {selector}")
         if not specs:
             raise UsageError("nothing to start was named", remedy="name at least one collector")
+        sums.check_into(self._store, specs)
         with live.lock:
-            sessions = self._recorder.start_all(live, specs, "")
+            sessions = self.recorder.start_all(live, specs, "")
         self._pulse.look_again()
         return sessions
 
@@ -185,37 +188,39 @@ class Registry:
         ended = []
         for live, running in chosen:
             with live.lock:
-                ended.append(self._recorder.stop(live, running))
+                ended.append(self.recorder.stop(live, running))
         return ended
 
     def snapshot(self, selector: str, name: str, *, confirmed: bool = False) -> list[StoredProfile]:
-        """Store a profile of sessions that go on. Raises UsageError for a long pause that is not `confirmed`."""
+        """Store a profile of each session that goes on. Raises UsageError for a long pause that is not `confirmed`."""
         chosen = self._select(selector)
         if not confirmed:
             refuse_long_pauses(chosen)
         stored = []
         for live, running in chosen:
             own_name = name if len(chosen) == 1 or not name else f"{name}-{running.armed.collector}"
-            taken = self._recorder.store_profile(live, running, "snapshot", own_name)
-            if taken is None:
-                raise _has_ended(self.session(running.session.id))
-            stored.append(taken)
+            taken = self.recorder.store_profile(live, running, "snapshot", own_name)
+            if taken is not None:
+                stored.append(taken)
+        if not stored:
+            raise _has_ended(self.session(chosen[0][1].session.id))
         return stored
 
     def session(self, selector: str) -> Session:
         """Return a session by id or name; "" means the only running one."""
         if selector:
-            self._recorder.store_ends()
-            return self._recorder.as_it_is(self._store.session(selector))
+            self.recorder.store_ends()
+            return self.recorder.as_it_is(self._store.session(selector))
         running = [running.session for _, running in self._running()]
         if not running:
             raise selection.none_runs("", self.sessions(running_only=False, limit=1))
         return selection.only(running, "running session")
 
-    def sessions(self, *, running_only: bool, limit: int) -> list[Session]:
-        """Return sessions, newest first."""
-        self._recorder.store_ends()
-        found = [self._recorder.as_it_is(one) for one in self._store.sessions(running_only=running_only, limit=limit)]
+    def sessions(self, *, running_only: bool, limit: int, wanted: Mapping[str, str] | None = None) -> list[Session]:
+        """Return sessions that have the wanted labels, newest first."""
+        self.recorder.store_ends()
+        rows = self._store.sessions(running_only=running_only, limit=limit, wanted=wanted)
+        found = [self.recorder.as_it_is(one) for one in rows]
         return [one for one in found if not (running_only and one.ended)]
 
     def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
@@ -223,7 +228,7 @@ class Registry:
         session = self.session(selector)
         yield session
         while not session.ended and not stopped():
-            self._recorder.wait_for_change(_WATCH_S)
+            self.recorder.wait_for_change(_WATCH_S)
             session = self.session(session.id)
             yield session
 
@@ -271,7 +276,7 @@ class Registry:
                 live.silent = False
                 self._end_those_that_are_over(live)
             for running in list(live.running.values()):
-                self._recorder.checkpoint(live, running)
+                self.recorder.checkpoint(live, running)
         except AgentSilent:
             live.silent = True
         except ExecdError as error:
@@ -280,16 +285,16 @@ class Registry:
     def _end_those_that_are_over(self, live: LiveTarget) -> None:
         for running in list(live.running.values()):
             if running.breach or running.is_over:
-                self._recorder.stop(live, running, patience_s=0.0)
+                self.recorder.stop(live, running, patience_s=0.0)
         if live.is_abandoned():
-            self._leave(live)
+            self.leave(live)
 
     def lose(self, live: LiveTarget, error: ExecdError) -> None:
         """End what runs on a target that is gone, or whose agent is: with what was recorded until then."""
         with live.lock:
             if live.gone:
                 return
-            self._recorder.fail(live, error)
+            self.recorder.fail(live, error)
             self._drop(live)
         _LOG.info("a target is gone", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
 
@@ -315,13 +320,13 @@ class Registry:
     def _running(self) -> list[tuple[LiveTarget, Running]]:
         return [(live, running) for live in self.live_targets() for running in list(live.running.values())]
 
-    def _enter(self, target: Target, link: AgentLink) -> LiveTarget:
-        live = LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
+    def enter(self, live: LiveTarget) -> None:
+        """Take in a target with our agent."""
         with self._lock:
-            self._targets[target.key] = live
-        return live
+            self._targets[live.target.key] = live
+        self._pulse.look_again()
 
-    def _leave(self, live: LiveTarget) -> tuple[str, ...]:
+    def leave(self, live: LiveTarget) -> tuple[str, ...]:
         """Take the agent out; the caller holds the target's lock."""
         try:
             return live.detach()
@@ -367,9 +372,7 @@ class Registry:
             return next((live for live in lives if live.target.key == session.target.key), None)
         if selection.is_pid(selector):
             return next((live for live in lives if live.target.key.pid == int(selector)), None)
-        if selector:
-            return self._live(self._processes.find(selector).key)
-        return selection.only_attached(lives)
+        return self._live(self._processes.find(selector).key) if selector else selection.only_attached(lives)
 
     def _fresh(self, subject: str) -> StoredProfile | None:
         """Return a profile taken now of the running session that is meant, None where it has ended."""
@@ -378,7 +381,7 @@ class Registry:
             return None
         live, running = max(rows, key=lambda row: row[1].session.started_at)
         try:
-            return self._recorder.store_checkpoint(live, running)
+            return self.recorder.store_checkpoint(live, running)
         except TargetGone as error:
             self.lose(live, error)
             return None
@@ -388,8 +391,8 @@ class Registry:
             if live.gone:
                 return
             for running in list(live.running.values()):
-                self._recorder.stop(live, running, patience_s=0.0)
-            self._leave(live)
+                self.recorder.stop(live, running, patience_s=0.0)
+            self.leave(live)
 
 
 def _has_ended(session: Session) -> NotFound:

@@ -78,6 +78,10 @@ class TargetSources:
         files = [self._found(path) for path in paths]
         return replace(profile, files=tuple(self._lined(profile, files) if with_lines else files))
 
+    def hurry(self) -> None:
+        """Take all of the target's time from now on: it has nothing else to do."""
+        self._compiler.hurry()
+
     def close(self) -> None:
         """End the work: the target is let go of."""
         with self._changed:

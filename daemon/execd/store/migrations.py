@@ -36,10 +36,26 @@ class Schema:
     migrations: Sequence[Migration]
 
 
+_LABELS = Migration(
+    2,
+    """
+    ALTER TABLE sessions ADD COLUMN into_name TEXT NOT NULL DEFAULT '';
+    CREATE TABLE session_labels (
+        session INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+        key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (session, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE profile_labels (
+        profile INTEGER NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+        key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (profile, key)
+    ) WITHOUT ROWID
+    """,
+)
+
+
 def current_schema() -> Schema:
     """Return the schema of this execd; a change of schema.sql adds its step to the table here."""
     sql = resources.files("execd.store").joinpath("schema.sql").read_text(encoding="utf-8")
-    return Schema(version=1, sql=sql, migrations=())
+    return Schema(version=2, sql=sql, migrations=(_LABELS,))
 
 
 def bring_up_to_date(connection: sqlite3.Connection, schema: Schema) -> None:

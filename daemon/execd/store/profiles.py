@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.model.profile import IMPORTED
+from execd.errors import UsageError
+from execd.model.profile import IMPORTED, MERGED
 from execd.model.stored import StoredProfile, Totals
+from execd.store import labels
 from execd.store.database import insert
 from execd.store.identifiers import PROFILE, SESSION, not_found, number_of, spell, taken
 from execd.store.sessions import STILL_RUNNING
@@ -15,15 +17,16 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from execd.model.stored import Reason
+    from execd.model.stored import Reason, Wanted
 
-_SELECT = """
+_SELECT = f"""
     SELECT profiles.id, profiles.name, profiles.session, collector, form, profiles.reason, profiles.started_at,
-           profiles.ended_at, nodes, stored_bytes, pid
+           profiles.ended_at, nodes, stored_bytes, pid, {STILL_RUNNING} AS running,
+           {labels.OF_SESSION} AS session_labels, {labels.OF_PROFILE} AS labels
       FROM profiles
       JOIN sessions ON sessions.id = profiles.session
       JOIN targets ON targets.id = sessions.target
-"""
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,12 @@ def add_profile(connection: sqlite3.Connection, profile: NewProfile) -> int:
 
 
 def superseded(connection: sqlite3.Connection, number: int) -> list[int]:
-    """Return the unnamed checkpoints of a profile's session that it takes the place of."""
+    """Return the checkpoints of a profile's session that it takes the place of: those without name and label."""
     rows = connection.execute(
         "SELECT old.id FROM profiles AS new"
         " JOIN profiles AS old ON old.session = new.session AND old.id < new.id"
         " WHERE new.id = ? AND new.reason IN ('checkpoint', 'final') AND old.reason = 'checkpoint'"
-        " AND old.name = ''",
+        " AND old.name = '' AND NOT EXISTS (SELECT 1 FROM profile_labels WHERE profile = old.id)",
         (number,),
     )
     return [row["id"] for row in rows]
@@ -103,6 +106,41 @@ def find_profile(connection: sqlite3.Connection, reference: str) -> StoredProfil
     return _stored(rows[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A profile that gives its place to another: its row, which is gone, and its own labels."""
+
+    number: int
+    labels: dict[str, str]
+
+
+def take_away(connection: sqlite3.Connection, profile_id: str) -> Taken:
+    """Delete the row of a profile, whose file stays for now. Raises NotFound where it is gone already."""
+    number = kept_file(connection, profile_id).number
+    taken = Taken(number, labels.own(connection, PROFILE, number))
+    remove_profiles(connection, [number])
+    return taken
+
+
+def rename_profile(connection: sqlite3.Connection, reference: str, name: str) -> str:
+    """Give a profile another name, which must be free in its session, and return its id."""
+    stored = find_profile(connection, reference)
+    if name != stored.name:
+        check_free(connection, name, number_of(SESSION, stored.session))
+        connection.execute("UPDATE profiles SET name = ? WHERE id = ?", (name, number_of(PROFILE, stored.id)))
+    return stored.id
+
+
+def goes_on(stored: StoredProfile) -> UsageError:
+    """Return the error of a profile that is to go while its session goes on."""
+    return UsageError(
+        f"profile {stored.id} is of session {stored.session}, which goes on",
+        remedy=f"stop it first: execctl stop {stored.session}",
+        profile=stored.id,
+        session=stored.session,
+    )
+
+
 def check_free(connection: sqlite3.Connection, name: str, session: int | None) -> None:
     """Raise where another profile of the session has a name; those of other sessions may have it.
 
@@ -116,12 +154,23 @@ def check_free(connection: sqlite3.Connection, name: str, session: int | None) -
         raise taken(PROFILE, name, row["id"], "of the same session")
 
 
-def list_profiles(connection: sqlite3.Connection, *, session: str, limit: int) -> list[StoredProfile]:
-    """Return the newest profiles, of one session or, with "", of all; newest first."""
-    number = number_of(SESSION, session) if session else None
+def list_profiles(
+    connection: sqlite3.Connection, *, session: str, limit: int, wanted: Wanted, now: float
+) -> list[StoredProfile]:
+    """Return the newest profiles that are wanted, of one session or, with "", of all; newest first."""
+    terms, values = ["1"], list[object]()
+    for term, value, is_asked in (
+        ("profiles.session = ?", number_of(SESSION, session) if session else None, bool(session)),
+        ("collector = ?", wanted.collector, bool(wanted.collector)),
+        ("stored_at >= ?", now - wanted.max_age_s, bool(wanted.max_age_s)),
+        ("stored_at <= ?", now - wanted.min_age_s, bool(wanted.min_age_s)),
+    ):
+        terms += [term] if is_asked else []
+        values += [value] if is_asked else []
+    labelled, of_labels = labels.condition(PROFILE, wanted.labels)
+    where = " AND ".join([*terms, labelled])
     rows = connection.execute(
-        f"{_SELECT} WHERE :session IS NULL OR profiles.session = :session ORDER BY profiles.id DESC LIMIT :limit",
-        {"session": number, "limit": max(limit, 0)},
+        f"{_SELECT} WHERE {where} ORDER BY profiles.id DESC LIMIT ?", (*values, *of_labels, max(limit, 0))
     )
     return [_stored(row) for row in rows]
 
@@ -167,11 +216,13 @@ def _stored(row: sqlite3.Row) -> StoredProfile:
         name=row["name"],
         session=spell(SESSION, row["session"]),
         collector=row["collector"],
-        # The schema has no such reason: what was imported is a snapshot of a session of that form.
-        reason=IMPORTED if row["form"] == IMPORTED else row["reason"],
+        # The schema has no such reasons: what was imported or merged is a snapshot of a session of that form.
+        reason=row["form"] if row["form"] in (IMPORTED, MERGED) else row["reason"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         nodes=row["nodes"],
         stored_bytes=row["stored_bytes"],
         pid=row["pid"],
+        labels=labels.decoded(row["session_labels"], row["labels"]),
+        running=bool(row["running"]),
     )

@@ -1,4 +1,4 @@
--- execd.db, version 1. A new database is made from this file, an older one by the steps in migrations.py;
+-- execd.db, version 2. A new database is made from this file, an older one by the steps in migrations.py;
 -- both must end at the same tables. Ids carry a letter outside of the database: sessions.id 12 is "s12".
 -- Times are seconds since the epoch.
 --
@@ -39,7 +39,8 @@ CREATE TABLE sessions (
     started_at REAL    NOT NULL,
     ended_at   REAL    NOT NULL,                     -- 0.0 while it goes on
     reason     TEXT    NOT NULL,                     -- JSON, string: why it ended, where not by a stop
-    caveats    TEXT    NOT NULL                      -- JSON, array of strings
+    caveats    TEXT    NOT NULL,                     -- JSON, array of strings
+    into_name  TEXT    NOT NULL DEFAULT ''           -- of the profile that its last one is added to, '' for none
 );
 CREATE INDEX sessions_name ON sessions (name) WHERE name != '';
 CREATE INDEX sessions_state ON sessions (state);
@@ -61,6 +62,21 @@ CREATE TABLE profiles (
 CREATE INDEX profiles_session ON profiles (session);
 CREATE INDEX profiles_name ON profiles (name) WHERE name != '';
 
+-- What users sort their sessions by. A profile has its session's labels, and its own come before them.
+CREATE TABLE session_labels (
+    session    INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    key        TEXT    NOT NULL,
+    value      TEXT    NOT NULL,
+    PRIMARY KEY (session, key)
+) WITHOUT ROWID;
+
+CREATE TABLE profile_labels (
+    profile    INTEGER NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    key        TEXT    NOT NULL,
+    value      TEXT    NOT NULL,
+    PRIMARY KEY (profile, key)
+) WITHOUT ROWID;
+
 -- Who did what to which process, and what became of it.
 CREATE TABLE audit (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -71,4 +87,4 @@ CREATE TABLE audit (
     outcome    TEXT    NOT NULL     -- JSON, string: 'done' or the error's message
 );
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from execd.errors import UsageError
 from execd.model.session import ENDED, Session, SessionSpec, State
 from execd.model.target import Target, TargetKey
+from execd.store import labels
 from execd.store.database import insert
 from execd.store.identifiers import GROUP, PROFILE, SESSION, not_found, number_of, spell, taken
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
 INTERRUPTED_REASON = "the daemon ended without stopping it"
 
-_SELECT = """
+_SELECT = f"""
     SELECT sessions.id, name, group_id, collector, options, form, state, started_at, ended_at, reason,
-           caveats, boot_id, pid, start_ticks, uid, command_line, executable, python_version, in_other_root,
+           caveats, boot_id, pid, start_ticks, uid, command_line, executable, python_version, in_other_root, into_name,
+           {labels.OF_SESSION} AS labels,
            (SELECT max(profiles.id) FROM profiles WHERE profiles.session = sessions.id) AS latest_profile
       FROM sessions JOIN targets ON targets.id = sessions.target
-"""
+"""  # noqa: S608 - constants
 _ENDED_STATES = ", ".join(f"'{state.value}'" for state in sorted(ENDED, key=lambda state: state.value))
 STILL_RUNNING = f"state NOT IN ({_ENDED_STATES})"
 
@@ -49,18 +53,20 @@ def add_session(
         _json(dict(spec.options)),
         State.STARTING.value,
         started_at,
+        spec.into,
     )
     number = insert(
         connection,
         "INSERT INTO sessions (name, group_id, target, collector, options, state, started_at,"
-        " form, ended_at, reason, caveats) VALUES (?, ?, ?, ?, ?, ?, ?, '', 0.0, '\"\"', '[]')",
+        " into_name, form, ended_at, reason, caveats) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0.0, '\"\"', '[]')",
         values,
     )
+    labels.put(connection, SESSION, number, spec.labels)
     return find_session(connection, spell(SESSION, number))
 
 
 def save_session(connection: sqlite3.Connection, session: Session) -> None:
-    """Replace everything that a session says of itself but its latest profile."""
+    """Replace what a session says of itself, but for its latest profile, its labels and what it is added to."""
     values = {
         "id": number_of(SESSION, session.id),
         "name": session.name,
@@ -83,6 +89,20 @@ def save_session(connection: sqlite3.Connection, session: Session) -> None:
     )
     if done.rowcount != 1:
         raise not_found(SESSION, session.id)
+
+
+def rename_session(connection: sqlite3.Connection, reference: str, name: str) -> str:
+    """Give a session that has ended another name, and return its id.
+
+    Raises:
+        UsageError: it goes on, or one that goes on has the name.
+    """
+    session = find_session(connection, reference)
+    if not session.ended:
+        raise UsageError(f"session {session.id} goes on", remedy="rename it when it has ended", session=session.id)
+    check_free(connection, name)
+    connection.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, number_of(SESSION, session.id)))
+    return session.id
 
 
 def find_session(connection: sqlite3.Connection, reference: str) -> Session:
@@ -111,10 +131,15 @@ def check_free(connection: sqlite3.Connection, name: str) -> None:
         raise taken(SESSION, name, row["id"], "which goes on")
 
 
-def list_sessions(connection: sqlite3.Connection, *, running_only: bool, limit: int) -> list[Session]:
-    """Return the newest sessions, newest first."""
-    where = f"WHERE {STILL_RUNNING}" if running_only else ""
-    rows = connection.execute(f"{_SELECT} {where} ORDER BY sessions.id DESC LIMIT ?", (max(limit, 0),))
+def list_sessions(
+    connection: sqlite3.Connection, *, running_only: bool, limit: int, wanted: Mapping[str, str]
+) -> list[Session]:
+    """Return the newest sessions that have all wanted labels, newest first."""
+    where, values = labels.condition(SESSION, wanted)
+    running = f" AND {STILL_RUNNING}" if running_only else ""
+    rows = connection.execute(
+        f"{_SELECT} WHERE {where}{running} ORDER BY sessions.id DESC LIMIT ?", (*values, max(limit, 0))
+    )
     return [_session(row) for row in rows]
 
 
@@ -137,7 +162,12 @@ def _session(row: sqlite3.Row) -> Session:
         name=row["name"],
         group=spell(GROUP, row["group_id"]),
         target=_target(row),
-        spec=SessionSpec(collector=row["collector"], options=json.loads(row["options"])),
+        spec=SessionSpec(
+            collector=row["collector"],
+            options=json.loads(row["options"]),
+            labels=labels.decoded(row["labels"]),
+            into=row["into_name"],
+        ),
         form=row["form"],
         state=State(row["state"]),
         started_at=row["started_at"],

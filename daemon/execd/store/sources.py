@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from execd.store.files import publish, stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # A file that inflates to more than was ever stored is damage.
 MAX_SOURCE_BYTES = 16 << 20
+# What `stage` names so has no lasting name: one that is older was left by a crash, a younger one is being written.
+_UNFINISHED = ".tmp"
+_UNFINISHED_S = 3600.0
 
 
 def digest_of(text: bytes) -> str:
@@ -32,6 +38,13 @@ def keep(directory: Path, text: bytes) -> str:
     return digest
 
 
+def touch(directory: Path, digests: Iterable[str]) -> None:
+    """Count texts as kept now; one that is gone is no error."""
+    for digest in digests:
+        with suppress(FileNotFoundError):
+            os.utime(directory / digest)
+
+
 def read(directory: Path, digest: str) -> bytes | None:
     """Return a text by its digest, None where it is gone or damaged."""
     try:
@@ -44,6 +57,9 @@ def read(directory: Path, digest: str) -> bytes | None:
 
 def expire(directory: Path, oldest: float) -> None:
     """Remove what was kept last before `oldest`, seconds since the epoch: no profile that uses it is younger."""
+    abandoned = min(oldest, time.time() - _UNFINISHED_S)
     for path in directory.iterdir():
-        if path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
+        # Another may remove it, or give it its name, meanwhile.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < (abandoned if path.suffix == _UNFINISHED else oldest):
+                path.unlink()

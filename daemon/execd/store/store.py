@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Self
 
 from execd.errors import NotFound, ProfileCorrupt
 from execd.model.codec import decode, encode
-from execd.store import audit, profiles, sessions, sources
+from execd.model.retention import Retention
+from execd.model.stored import ALL
+from execd.store import audit, labels, naming, profiles, sessions, sources
 from execd.store.directory import DataDirectory
 from execd.store.files import file_name, publish, read_checked, remove, stage
 from execd.store.full import check_free_bytes, disk_may_be_full
@@ -26,12 +28,12 @@ from execd.store.recovery import open_sound_database
 from execd.store.retention import expired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from execd.model.profile import Profile
     from execd.model.session import Session, SessionSpec
-    from execd.model.stored import Reason, StoredProfile, Totals
+    from execd.model.stored import Reason, StoredProfile, Totals, Wanted
     from execd.model.target import Target
     from execd.store.audit import AuditEntry
     from execd.store.database import Database
@@ -50,6 +52,7 @@ class Store:
 
     Attributes:
         recovery: what opening it put right.
+        retention: what `expire` goes by.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class Store:
         *,
         clock: Callable[[], float],
         reserve_bytes: int,
+        retention: Retention,
     ) -> None:
         self.recovery = recovery
+        self.retention = retention
         self._place = place
         self._database = database
         self._clock = clock
@@ -70,7 +75,12 @@ class Store:
 
     @classmethod
     def open(
-        cls, directory: Path, *, clock: Callable[[], float] = time.time, reserve_bytes: int = _RESERVE_BYTES
+        cls,
+        directory: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        reserve_bytes: int = _RESERVE_BYTES,
+        retention: Retention | None = None,
     ) -> Self:
         """Open the store of a data directory, made when it is not there, and put right what a crash left.
 
@@ -78,6 +88,7 @@ class Store:
             directory: the data directory.
             clock: seconds since the epoch.
             reserve_bytes: profiles are refused that would leave less free on the disk.
+            retention: how long profiles are kept; None for Retention's defaults.
 
         Raises:
             UnsafeDirectory: the directory belongs to another user, or others may enter it.
@@ -92,7 +103,8 @@ class Store:
             except BaseException:
                 place.release()
                 raise
-        return cls(place, database, recovery, clock=clock, reserve_bytes=reserve_bytes)
+        kept = retention or Retention()
+        return cls(place, database, recovery, clock=clock, reserve_bytes=reserve_bytes, retention=kept)
 
     def close(self) -> None:
         """Close the database and give the directory up."""
@@ -115,10 +127,11 @@ class Store:
             started_at: seconds since the epoch.
 
         Raises:
-            UsageError: the name could be taken for something else, or a session that goes on has it.
+            UsageError: the name could be taken for something else, or one that goes on has it, or a label is none.
             NotFound: there is no such group.
         """
         check_name(name)
+        labels.check_labels(spec.labels)
         with self._database.write() as connection:
             return sessions.add_session(connection, target, spec, name=name, group=group, started_at=started_at)
 
@@ -137,7 +150,7 @@ class Store:
         return False
 
     def save_session(self, session: Session) -> None:
-        """Store a session as it is now; its latest profile is the store's own knowledge and ignored.
+        """Store a session as it is now, but for its labels; its latest profile is the store's own knowledge.
 
         Raises:
             UsageError: the name could be taken for something else.
@@ -156,26 +169,36 @@ class Store:
         with self._database.read() as connection:
             return sessions.find_session(connection, reference)
 
-    def sessions(self, *, running_only: bool = False, limit: int = 100) -> list[Session]:
-        """Return sessions, newest first, at most `limit`; with `running_only` those that have not ended."""
+    def sessions(
+        self, *, running_only: bool = False, limit: int = 100, wanted: Mapping[str, str] | None = None
+    ) -> list[Session]:
+        """Return sessions that have the wanted labels, newest first; with `running_only` those that have not ended."""
         with self._database.read() as connection:
-            return sessions.list_sessions(connection, running_only=running_only, limit=limit)
+            return sessions.list_sessions(connection, running_only=running_only, limit=limit, wanted=wanted or {})
 
     def add_profile(
-        self, profile: Profile, *, session: str, reason: Reason, name: str = "", encoded: bytes = b""
+        self,
+        profile: Profile,
+        *,
+        session: str,
+        reason: Reason,
+        name: str = "",
+        encoded: bytes = b"",
+        in_place_of: str = "",
     ) -> StoredProfile:
         """Store a profile; a checkpoint or final one takes the place of its session's unnamed checkpoint.
 
         Args:
             profile: the result.
             session: id of the session that it is of.
-            reason: why it is stored; where "imported" its session is of that form.
+            reason: why it is stored; where "imported" or "merged" its session is of that form.
             name: the user's, or "".
             encoded: the profile by codec.encode, where the caller has done that; b"" where not.
+            in_place_of: the id of a profile that goes in the same instant, and whose labels this one gets; or "".
 
         Raises:
             UsageError: the name could be taken for something else, or another profile of the session has it.
-            NotFound: there is no such session.
+            NotFound: there is no such session, or none to take the place of.
             ProfileCorrupt: its times are no times.
             StoreFull: the disk takes no more.
         """
@@ -185,7 +208,7 @@ class Store:
         new = NewProfile(
             name=name,
             session=owner.id,
-            reason="snapshot" if reason == "imported" else reason,
+            reason="snapshot" if reason in ("imported", "merged") else reason,
             started_at=_time(profile.header.started_at),
             ended_at=_time(profile.header.ended_at),
             nodes=len(profile.parents),
@@ -195,7 +218,7 @@ class Store:
         )
         with disk_may_be_full(self._place.path):
             check_free_bytes(self._place.path, len(data), self._reserve_bytes)
-            return self._publish(new, stage(self._place.profiles, data))
+            return self._publish(new, stage(self._place.profiles, data), in_place_of)
 
     def check_room(self) -> None:
         """Raise StoreFull where the disk has no room for the profile of a session that is to begin."""
@@ -211,15 +234,37 @@ class Store:
         with self._database.read() as connection:
             return profiles.find_profile(connection, reference)
 
-    def stored_profiles(self, *, session: str = "", limit: int = 100) -> list[StoredProfile]:
-        """Return profiles, newest first, at most `limit`; of one session (id or name) where that is given.
+    def stored_profiles(self, *, session: str = "", limit: int = 100, wanted: Wanted = ALL) -> list[StoredProfile]:
+        """Return wanted profiles, newest first, at most `limit`; of one session (id or name) where that is given.
 
         Raises:
             NotFound: there is no such session.
         """
         with self._database.read() as connection:
             owner = sessions.find_session(connection, session).id if session else ""
-            return profiles.list_profiles(connection, session=owner, limit=limit)
+            return profiles.list_profiles(connection, session=owner, limit=limit, wanted=wanted, now=self._clock())
+
+    def label(self, reference: str, put: Mapping[str, str], remove: Iterable[str] = ()) -> tuple[str, dict[str, str]]:
+        """Change the labels of a session or profile, by id or name, and return its id and its own labels.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: a label is none, or there are too many.
+        """
+        labels.check_labels(put)
+        with self._database.write() as connection:
+            return naming.label(connection, reference, put, remove)
+
+    def rename(self, reference: str, name: str) -> str:
+        """Give a profile, by id or name, or a session that has ended, by id, another name; "" for none. Return its id.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: the name could be taken for something else, is taken, or the session goes on.
+        """
+        check_name(name)
+        with self._database.write() as connection:
+            return naming.rename(connection, reference, name)
 
     def read(self, reference: str) -> bytes:
         """Return the bytes of a stored profile, by its id or name.
@@ -247,30 +292,39 @@ class Store:
             check_free_bytes(self._place.path, len(text), self._reserve_bytes)
             return sources.keep(self._place.sources, text)
 
+    def keep_sources(self, digests: Iterable[str]) -> None:
+        """Keep texts as long as what is stored now, though they were kept for something older."""
+        sources.touch(self._place.sources, digests)
+
     def source(self, digest: str) -> bytes | None:
         """Return the bytes of a source file by their digest, None where they are gone."""
         return sources.read(self._place.sources, digest)
 
-    def delete(self, reference: str) -> StoredProfile:
+    def delete(self, reference: str, *, also_running: bool = True) -> StoredProfile:
         """Remove a profile, by its id or name, and return what it was.
 
         Raises:
             NotFound: there is none.
+            UsageError: its session goes on, and not `also_running`.
         """
         stored = self.stored(reference)
+        if stored.running and not also_running:
+            raise profiles.goes_on(stored)
         with self._database.read() as connection:
             number = profiles.kept_file(connection, stored.id).number
         self._remove([number])
         return stored
 
-    def expire(self, *, max_age_s: float, max_bytes: int) -> list[str]:
+    def expire(self, *, max_age_s: float | None = None, max_bytes: int | None = None) -> list[str]:
         """Remove old profiles, never those of a running session, and return their ids, oldest first.
 
         Args:
-            max_age_s: what was stored longer ago goes.
-            max_bytes: the oldest go until the rest is no bigger.
+            max_age_s: what was stored longer ago goes; None for what the retention says.
+            max_bytes: the oldest go until the rest is no bigger; None as well.
         """
         now = self._clock()
+        max_age_s = self.retention.max_age_s if max_age_s is None else max_age_s
+        max_bytes = self.retention.max_bytes if max_bytes is None else max_bytes
         with self._database.read() as connection:
             due = profiles.exceed(connection, oldest_at=now - max_age_s, max_bytes=max_bytes)
             kept = profiles.kept_files(connection) if due else []
@@ -296,17 +350,21 @@ class Store:
         with self._database.read() as connection:
             return audit.list_entries(connection, limit=limit)
 
-    def _publish(self, new: NewProfile, staged: Path) -> StoredProfile:
+    def _publish(self, new: NewProfile, staged: Path, in_place_of: str) -> StoredProfile:
         # The file gets its lasting name before the row is committed, and loses it when the commit fails.
         # Until then no other thread may get the number, which a failed commit sets free: hence the lock.
         unfinished = staged
         with self._publishing:
             try:
                 with self._database.write() as connection:
+                    taken = profiles.take_away(connection, in_place_of) if in_place_of else None
                     number = profiles.add_profile(connection, new)
                     unfinished = self._path(number)
                     publish(staged, unfinished)
                     replaced = profiles.superseded(connection, number)
+                    if taken is not None:
+                        labels.put(connection, PROFILE, number, taken.labels)
+                        replaced.append(taken.number)
                     profiles.remove_profiles(connection, replaced)
                     stored = profiles.find_profile(connection, spell(PROFILE, number))
             except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from execd_agent.collectors.calltree import Node, ThreadTree, thread_name
+from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.table import Table
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ class CallTable:
             return
         table = self._table
         label = table.label(tree.ident, _live_name(tree))
-        pending = [(node, -1) for node in list(tree.root.children.values())]
+        pending = [(node, -1) for node in list(tree.root.children.values()) if not _is_own(node)]
         while pending:
             node, parent = pending.pop()
             what: Any = node.what
@@ -61,6 +62,11 @@ class CallTable:
             self_ns = node.self_ns + (pending_ns if node is current else 0)
             index = table.add(parent, table.location(function), label, (node.calls, self_ns, node.opens))
             pending.extend([(child, index) for child in list(node.children.values())])
+
+
+def _is_own(node: Node) -> bool:
+    """Tell what the interpreter calls of ours in a thread of the program's: at the end of one that we started."""
+    return getattr(node.what, "co_filename", "").startswith(OWN_CODE)
 
 
 def _live_name(tree: ThreadTree) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # What a handler returns that needs to hear no more; below 3.12 an object of ours.
 DISABLE: Any = getattr(getattr(sys, "monitoring", None), "DISABLE", None) or object()
+# The name of the function by which threads of the threading module are started.
+STARTS = "start"
 
 
 def to_all(subscriptions: list[Subscription], names: Iterable[str], depth: int, disable: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ It stays the same function whoever comes and goes, for threads have it in their 
 
 from __future__ import annotations
 
-from execd_agent.collectors.fanout import nothing, to_all
+from execd_agent.collectors.fanout import STARTS, nothing, to_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,13 @@ def make_profile_function() -> tuple[Any, Any, Any]:
     # Never None: a thread may be between its question and its call.
     enter = leave = enter_c = leave_c = nothing
     counts_c = False
+    # What is called where a thread may be about to be started, of the first ones: see SlotHooks.
+    starting: Any = None
 
     def profile(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
+            if starting is not None and frame.f_code.co_name == STARTS:
+                starting()
             enter(frame.f_code)
         elif event == "return":
             leave(frame.f_code)
@@ -37,14 +41,15 @@ def make_profile_function() -> tuple[Any, Any, Any]:
             leave_c(frame.f_code, 0, argument, argument)
 
     def redirect(handlers: dict[str, Any]) -> None:
-        nonlocal enter, leave, enter_c, leave_c, counts_c
+        nonlocal enter, leave, enter_c, leave_c, counts_c, starting
         enter, leave = handlers.get("enter", nothing), handlers.get("leave", nothing)
         enter_c, leave_c = handlers.get("enter_c", nothing), handlers.get("leave_c", nothing)
         counts_c = "enter_c" in handlers
+        starting = handlers.get("starting")
 
     def retired(_frame: FrameType, _event: str, _argument: Any) -> None:
         # A function can take another's code where that names the same variables.
-        return None if True else (enter, leave, enter_c, leave_c, counts_c)
+        return None if True else (enter, leave, enter_c, leave_c, counts_c, starting)
 
     def retire() -> None:
         profile.__code__ = retired.__code__
@@ -60,6 +65,7 @@ class ProfileFunctions:
     above_slot = "profile"
 
     def __init__(self) -> None:
+        self.starting: Any = None
         self.missed: set[str] = set()
         self.direct, self._redirect, self._retire = make_profile_function()
         self._below_another, self._redirect_below, self._retire_below = make_profile_function()
@@ -67,8 +73,9 @@ class ProfileFunctions:
     def redirect(self, subscriptions: list[Subscription]) -> None:
         """Call the handlers of these from now on."""
         names = ("enter", "leave", "enter_c", "leave_c")
-        self._redirect(to_all(subscriptions, names, 2, None))
-        self._redirect_below(to_all(subscriptions, names, 3, None))
+        starting = {"starting": self.starting} if subscriptions else {}
+        self._redirect({**to_all(subscriptions, names, 2, None), **starting})
+        self._redirect_below({**to_all(subscriptions, names, 3, None), **starting})
 
     def above(self, previous: Any, *, is_tool: bool = False) -> Any:  # noqa: ARG002 - both hear all
         """Return a function that calls the target's own one too; the handlers are a frame further away."""

@@ -1,7 +1,7 @@
 """The hooks of 3.9 to 3.11: one profile and one trace function in all threads, for all subscriptions.
 
-New threads of the threading module get the function by what threading.setprofile and threading.settrace set; `poll`
-finds the others.
+New threads of the threading module get the function by what threading.setprofile and threading.settrace set, also where
+the program imports it later: before its first thread there is a call of a function `start`. `poll` finds the others.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class SlotHooks:
         # What a thread has that began with the hook.
         self._taken_over: Any = functions.direct
         self._above_trampoline = 0
+        self._is_open = True
         self._own_ident = originals.current_thread_id()
 
     def join(self, subscription: Subscription) -> None:
@@ -76,6 +77,12 @@ class SlotHooks:
 
     def poll(self) -> None:
         """Set the function in threads that have none yet, or none any more."""
+        if self._functions.starting is not None:
+            self._set_hook()
+            if hasattr(sys.modules.get("threading"), self._slot.hook):
+                # No call needs to look for it any more.
+                self._functions.starting = None
+                self._functions.redirect(self._subscriptions)
         seen = [one for one in self._states.look() if one.ident != self._own_ident]
         # The number of a thread that ended is given to a new one, whose function nobody has looked at.
         for ended in self._armed.keys() - {one.ident for one in seen}:
@@ -114,7 +121,18 @@ class SlotHooks:
                 self._taken_over = setting[1]
                 self._hook = self._functions.hook(self._previous_hook, lambda: self._states.set_own(setting))
             setattr(threading, self._slot.hook, self._hook)
+        else:
+            self._functions.starting = self._set_hook
+            self._functions.redirect(self._subscriptions)
         self.poll()
+
+    def _set_hook(self) -> None:
+        """Set the function for threads to come in a module that was not there before; called in any thread."""
+        threading: Any = sys.modules.get("threading")
+        if self._is_open and getattr(threading, self._slot.hook, self._hook) is None:
+            setattr(threading, self._slot.hook, self._hook)
+            if not self._is_open:  # it was taken out meanwhile
+                setattr(threading, self._slot.hook, None)
 
     def _again(self, one: Seen) -> tuple[int, Any] | None:
         """Return what to set in a thread that has one of ours, None for nothing."""
@@ -190,6 +208,7 @@ class SlotHooks:
 
     def _remove(self) -> None:
         """Take the function out where it still is, and put back what was there."""
+        self._is_open = False
         self._functions.close()
         self._tell_missed()
         threading: Any = sys.modules.get("threading")

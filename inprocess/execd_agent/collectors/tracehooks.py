@@ -9,7 +9,7 @@ import sys
 
 from execd_agent import originals
 from execd_agent.collectors.beside import Beside
-from execd_agent.collectors.fanout import DISABLE, nothing, to_all
+from execd_agent.collectors.fanout import DISABLE, STARTS, nothing, to_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def make_trace_function(wants: Any) -> tuple[Any, Any, Any, Any]:  # noqa: C901 
         wants: tells whether lines of a code object, of which a frame is given, are to be told.
     """
     enter = line = nothing
+    # As in profilehooks.py.
+    starting: Any = None
 
     def local(frame: FrameType, event: str, _argument: Any) -> None:
         if event == "line":
@@ -38,19 +40,22 @@ def make_trace_function(wants: Any) -> tuple[Any, Any, Any, Any]:  # noqa: C901 
     def trace(frame: FrameType, event: str, _argument: Any) -> Any:
         if event != "call":
             return None
+        if starting is not None and frame.f_code.co_name == STARTS:
+            starting()
         enter(frame.f_code)
         return local if wants(frame.f_code, frame) else None
 
     def redirect(handlers: dict[str, Any]) -> None:
-        nonlocal enter, line
+        nonlocal enter, line, starting
         enter, line = handlers.get("enter", nothing), handlers.get("line", nothing)
+        starting = handlers.get("starting")
 
     def retired_local(_frame: FrameType, _event: str, _argument: Any) -> None:
         # A function can take another's code where that names the same variables.
         return None if True else (line, wants)
 
     def retired(_frame: FrameType, _event: str, _argument: Any) -> None:
-        return None if True else (enter, local, wants)
+        return None if True else (enter, local, wants, starting)
 
     def retire() -> None:
         nonlocal wants
@@ -68,6 +73,7 @@ class TraceFunctions:
     above_slot = "profile"
 
     def __init__(self) -> None:
+        self.starting: Any = None
         self._subscriptions: list[Subscription] = []
         self.direct, self._local, self._redirect, self._retire = make_trace_function(self._wants)
         self._beside = Beside()
@@ -97,7 +103,8 @@ class TraceFunctions:
     def redirect(self, subscriptions: list[Subscription]) -> None:
         """Call the handlers of these from now on, also in frames that run."""
         self._subscriptions = list(subscriptions)
-        self._redirect(to_all(subscriptions, ("enter", "line"), 2, DISABLE))
+        starting = {"starting": self.starting} if subscriptions else {}
+        self._redirect({**to_all(subscriptions, ("enter", "line"), 2, DISABLE), **starting})
         self._beside.redirect(subscriptions)
 
     def reach(self, idents: set[int]) -> None:

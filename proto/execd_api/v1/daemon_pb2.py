@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65xecd_api/v1/daemon.proto\x12\x08\x65xecd.v1\"\r\n\x0bInfoRequest\"\xc4\x01\n\x0cInfoResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61ta_dir\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12\x12\n\nstarted_at\x18\x05 \x01(\x01\x12\x18\n\x10\x61ttached_targets\x18\x06 \x01(\r\x12\x18\n\x10running_sessions\x18\x07 \x01(\r\x12\x17\n\x0fstored_profiles\x18\x08 \x01(\x04\x12\x13\n\x0bstore_bytes\x18\t \x01(\x04\"\x11\n\x0fShutdownRequest\"9\n\x10ShutdownResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x18\n\x10stopped_sessions\x18\x02 \x01(\r\"\xae\x01\n\x0b\x45rrorDetail\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12/\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32 .execd.v1.ErrorDetail.FactsEntry\x12\x11\n\texit_code\x18\x05 \x01(\x05\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x82\x01\n\x06\x44\x61\x65mon\x12\x35\n\x04Info\x12\x15.execd.v1.InfoRequest\x1a\x16.execd.v1.InfoResponse\x12\x41\n\x08Shutdown\x12\x19.execd.v1.ShutdownRequest\x1a\x1a.execd.v1.ShutdownResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65xecd_api/v1/daemon.proto\x12\x08\x65xecd.v1\"\r\n\x0bInfoRequest\"\xeb\x01\n\x0cInfoResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61ta_dir\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12\x12\n\nstarted_at\x18\x05 \x01(\x01\x12\x18\n\x10\x61ttached_targets\x18\x06 \x01(\r\x12\x18\n\x10running_sessions\x18\x07 \x01(\r\x12\x17\n\x0fstored_profiles\x18\x08 \x01(\x04\x12\x13\n\x0bstore_bytes\x18\t \x01(\x04\x12\x11\n\tkeep_days\x18\n \x01(\x01\x12\x12\n\nkeep_bytes\x18\x0b \x01(\x04\"\x11\n\x0fShutdownRequest\"9\n\x10ShutdownResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x18\n\x10stopped_sessions\x18\x02 \x01(\r\"\xae\x01\n\x0b\x45rrorDetail\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12/\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32 .execd.v1.ErrorDetail.FactsEntry\x12\x11\n\texit_code\x18\x05 \x01(\x05\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x82\x01\n\x06\x44\x61\x65mon\x12\x35\n\x04Info\x12\x15.execd.v1.InfoRequest\x1a\x16.execd.v1.InfoResponse\x12\x41\n\x08Shutdown\x12\x19.execd.v1.ShutdownRequest\x1a\x1a.execd.v1.ShutdownResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,15 +36,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INFOREQUEST']._serialized_start=39
   _globals['_INFOREQUEST']._serialized_end=52
   _globals['_INFORESPONSE']._serialized_start=55
-  _globals['_INFORESPONSE']._serialized_end=251
-  _globals['_SHUTDOWNREQUEST']._serialized_start=253
-  _globals['_SHUTDOWNREQUEST']._serialized_end=270
-  _globals['_SHUTDOWNRESPONSE']._serialized_start=272
-  _globals['_SHUTDOWNRESPONSE']._serialized_end=329
-  _globals['_ERRORDETAIL']._serialized_start=332
-  _globals['_ERRORDETAIL']._serialized_end=506
-  _globals['_ERRORDETAIL_FACTSENTRY']._serialized_start=462
-  _globals['_ERRORDETAIL_FACTSENTRY']._serialized_end=506
-  _globals['_DAEMON']._serialized_start=509
-  _globals['_DAEMON']._serialized_end=639
+  _globals['_INFORESPONSE']._serialized_end=290
+  _globals['_SHUTDOWNREQUEST']._serialized_start=292
+  _globals['_SHUTDOWNREQUEST']._serialized_end=309
+  _globals['_SHUTDOWNRESPONSE']._serialized_start=311
+  _globals['_SHUTDOWNRESPONSE']._serialized_end=368
+  _globals['_ERRORDETAIL']._serialized_start=371
+  _globals['_ERRORDETAIL']._serialized_end=545
+  _globals['_ERRORDETAIL_FACTSENTRY']._serialized_start=501
+  _globals['_ERRORDETAIL_FACTSENTRY']._serialized_end=545
+  _globals['_DAEMON']._serialized_start=548
+  _globals['_DAEMON']._serialized_end=678
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,8 @@ class InfoResponse(google.protobuf.message.Message):
     RUNNING_SESSIONS_FIELD_NUMBER: builtins.int
     STORED_PROFILES_FIELD_NUMBER: builtins.int
     STORE_BYTES_FIELD_NUMBER: builtins.int
+    KEEP_DAYS_FIELD_NUMBER: builtins.int
+    KEEP_BYTES_FIELD_NUMBER: builtins.int
     pid: builtins.int
     """Its process id."""
     version: builtins.str
@@ -63,6 +65,10 @@ class InfoResponse(google.protobuf.message.Message):
     """Profiles in the store."""
     store_bytes: builtins.int
     """Bytes that the store takes on disk."""
+    keep_days: builtins.float
+    """Stored profiles go when they are older, days."""
+    keep_bytes: builtins.int
+    """The oldest stored profiles go where all have more bytes together."""
     def __init__(
         self,
         *,
@@ -75,8 +81,10 @@ class InfoResponse(google.protobuf.message.Message):
         running_sessions: builtins.int = ...,
         stored_profiles: builtins.int = ...,
         store_bytes: builtins.int = ...,
+        keep_days: builtins.float = ...,
+        keep_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attached_targets", b"attached_targets", "data_dir", b"data_dir", "pid", b"pid", "running_sessions", b"running_sessions", "socket", b"socket", "started_at", b"started_at", "store_bytes", b"store_bytes", "stored_profiles", b"stored_profiles", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attached_targets", b"attached_targets", "data_dir", b"data_dir", "keep_bytes", b"keep_bytes", "keep_days", b"keep_days", "pid", b"pid", "running_sessions", b"running_sessions", "socket", b"socket", "started_at", b"started_at", "store_bytes", b"store_bytes", "stored_profiles", b"stored_profiles", "version", b"version"]) -> None: ...
 
 Global___InfoResponse: typing_extensions.TypeAlias = InfoResponse
 

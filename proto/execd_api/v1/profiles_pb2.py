@@ -24,31 +24,59 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/profiles.proto\x12\x08\x65xecd.v1\"\xaf\x01\n\x07Profile\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x11\n\tcollector\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nstarted_at\x18\x06 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x07 \x01(\x01\x12\r\n\x05nodes\x18\x08 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\t \x01(\x04\x12\x0b\n\x03pid\x18\n \x01(\x05\"5\n\x13ListProfilesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\";\n\x14ListProfilesResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"\x1c\n\x0cProfileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\'\n\x14\x44\x65leteProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\";\n\x15\x44\x65leteProfileResponse\x12\"\n\x07profile\x18\x01 \x01(\x0b\x32\x11.execd.v1.Profile\"G\n\x0bImportChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\"5\n\x0eImportResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile2\x97\x02\n\x08Profiles\x12\x45\n\x04List\x12\x1d.execd.v1.ListProfilesRequest\x1a\x1e.execd.v1.ListProfilesResponse\x12<\n\x03Get\x12\x1b.execd.v1.GetProfileRequest\x1a\x16.execd.v1.ProfileChunk0\x01\x12I\n\x06\x44\x65lete\x12\x1e.execd.v1.DeleteProfileRequest\x1a\x1f.execd.v1.DeleteProfileResponse\x12;\n\x06Import\x12\x15.execd.v1.ImportChunk\x1a\x18.execd.v1.ImportResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/profiles.proto\x12\x08\x65xecd.v1\"\x9e\x02\n\x07Profile\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x11\n\tcollector\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nstarted_at\x18\x06 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x07 \x01(\x01\x12\r\n\x05nodes\x18\x08 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\t \x01(\x04\x12\x0b\n\x03pid\x18\n \x01(\x05\x12-\n\x06labels\x18\x0b \x03(\x0b\x32\x1d.execd.v1.Profile.LabelsEntry\x12\x0f\n\x07running\x18\x0c \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd8\x01\n\x13ListProfilesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x11\n\tcollector\x18\x03 \x01(\t\x12\x39\n\x06labels\x18\x04 \x03(\x0b\x32).execd.v1.ListProfilesRequest.LabelsEntry\x12\x11\n\tmax_age_s\x18\x05 \x01(\x01\x12\x11\n\tmin_age_s\x18\x06 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14ListProfilesResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"$\n\x11GetProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\"\x1c\n\x0cProfileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"=\n\x14\x44\x65leteProfileRequest\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x14\n\x0c\x61lso_running\x18\x02 \x01(\x08\";\n\x15\x44\x65leteProfileResponse\x12\"\n\x07profile\x18\x01 \x01(\x0b\x32\x11.execd.v1.Profile\".\n\x0cMergeRequest\x12\x10\n\x08subjects\x18\x01 \x03(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"U\n\rMergeResponse\x12\"\n\x07profile\x18\x01 \x01(\x0b\x32\x11.execd.v1.Profile\x12 \n\x05parts\x18\x02 \x03(\x0b\x32\x11.execd.v1.Profile\".\n\rRenameRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"*\n\x0eRenameResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x92\x01\n\x0cLabelRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".execd.v1.LabelRequest.LabelsEntry\x12\x0e\n\x06remove\x18\x03 \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x7f\n\rLabelResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x06labels\x18\x02 \x03(\x0b\x32#.execd.v1.LabelResponse.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x0bImportChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\"5\n\x0eImportResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile2\xc8\x03\n\x08Profiles\x12\x45\n\x04List\x12\x1d.execd.v1.ListProfilesRequest\x1a\x1e.execd.v1.ListProfilesResponse\x12<\n\x03Get\x12\x1b.execd.v1.GetProfileRequest\x1a\x16.execd.v1.ProfileChunk0\x01\x12I\n\x06\x44\x65lete\x12\x1e.execd.v1.DeleteProfileRequest\x1a\x1f.execd.v1.DeleteProfileResponse\x12\x38\n\x05Merge\x12\x16.execd.v1.MergeRequest\x1a\x17.execd.v1.MergeResponse\x12;\n\x06Rename\x12\x17.execd.v1.RenameRequest\x1a\x18.execd.v1.RenameResponse\x12\x38\n\x05Label\x12\x16.execd.v1.LabelRequest\x1a\x17.execd.v1.LabelResponse\x12;\n\x06Import\x12\x15.execd.v1.ImportChunk\x1a\x18.execd.v1.ImportResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'execd_api.v1.profiles_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROFILE_LABELSENTRY']._loaded_options = None
+  _globals['_PROFILE_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTPROFILESREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTPROFILESREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LABELREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LABELREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LABELRESPONSE_LABELSENTRY']._loaded_options = None
+  _globals['_LABELRESPONSE_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_PROFILE']._serialized_start=42
-  _globals['_PROFILE']._serialized_end=217
-  _globals['_LISTPROFILESREQUEST']._serialized_start=219
-  _globals['_LISTPROFILESREQUEST']._serialized_end=272
-  _globals['_LISTPROFILESRESPONSE']._serialized_start=274
-  _globals['_LISTPROFILESRESPONSE']._serialized_end=333
-  _globals['_GETPROFILEREQUEST']._serialized_start=335
-  _globals['_GETPROFILEREQUEST']._serialized_end=371
-  _globals['_PROFILECHUNK']._serialized_start=373
-  _globals['_PROFILECHUNK']._serialized_end=401
-  _globals['_DELETEPROFILEREQUEST']._serialized_start=403
-  _globals['_DELETEPROFILEREQUEST']._serialized_end=442
-  _globals['_DELETEPROFILERESPONSE']._serialized_start=444
-  _globals['_DELETEPROFILERESPONSE']._serialized_end=503
-  _globals['_IMPORTCHUNK']._serialized_start=505
-  _globals['_IMPORTCHUNK']._serialized_end=576
-  _globals['_IMPORTRESPONSE']._serialized_start=578
-  _globals['_IMPORTRESPONSE']._serialized_end=631
-  _globals['_PROFILES']._serialized_start=634
-  _globals['_PROFILES']._serialized_end=913
+  _globals['_PROFILE']._serialized_end=328
+  _globals['_PROFILE_LABELSENTRY']._serialized_start=283
+  _globals['_PROFILE_LABELSENTRY']._serialized_end=328
+  _globals['_LISTPROFILESREQUEST']._serialized_start=331
+  _globals['_LISTPROFILESREQUEST']._serialized_end=547
+  _globals['_LISTPROFILESREQUEST_LABELSENTRY']._serialized_start=283
+  _globals['_LISTPROFILESREQUEST_LABELSENTRY']._serialized_end=328
+  _globals['_LISTPROFILESRESPONSE']._serialized_start=549
+  _globals['_LISTPROFILESRESPONSE']._serialized_end=608
+  _globals['_GETPROFILEREQUEST']._serialized_start=610
+  _globals['_GETPROFILEREQUEST']._serialized_end=646
+  _globals['_PROFILECHUNK']._serialized_start=648
+  _globals['_PROFILECHUNK']._serialized_end=676
+  _globals['_DELETEPROFILEREQUEST']._serialized_start=678
+  _globals['_DELETEPROFILEREQUEST']._serialized_end=739
+  _globals['_DELETEPROFILERESPONSE']._serialized_start=741
+  _globals['_DELETEPROFILERESPONSE']._serialized_end=800
+  _globals['_MERGEREQUEST']._serialized_start=802
+  _globals['_MERGEREQUEST']._serialized_end=848
+  _globals['_MERGERESPONSE']._serialized_start=850
+  _globals['_MERGERESPONSE']._serialized_end=935
+  _globals['_RENAMEREQUEST']._serialized_start=937
+  _globals['_RENAMEREQUEST']._serialized_end=983
+  _globals['_RENAMERESPONSE']._serialized_start=985
+  _globals['_RENAMERESPONSE']._serialized_end=1027
+  _globals['_LABELREQUEST']._serialized_start=1030
+  _globals['_LABELREQUEST']._serialized_end=1176
+  _globals['_LABELREQUEST_LABELSENTRY']._serialized_start=283
+  _globals['_LABELREQUEST_LABELSENTRY']._serialized_end=328
+  _globals['_LABELRESPONSE']._serialized_start=1178
+  _globals['_LABELRESPONSE']._serialized_end=1305
+  _globals['_LABELRESPONSE_LABELSENTRY']._serialized_start=283
+  _globals['_LABELRESPONSE_LABELSENTRY']._serialized_end=328
+  _globals['_IMPORTCHUNK']._serialized_start=1307
+  _globals['_IMPORTCHUNK']._serialized_end=1392
+  _globals['_IMPORTRESPONSE']._serialized_start=1394
+  _globals['_IMPORTRESPONSE']._serialized_end=1447
+  _globals['_PROFILES']._serialized_start=1450
+  _globals['_PROFILES']._serialized_end=1906
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,22 @@ class Profile(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     SESSION_FIELD_NUMBER: builtins.int
@@ -34,6 +50,8 @@ class Profile(google.protobuf.message.Message):
     NODES_FIELD_NUMBER: builtins.int
     STORED_BYTES_FIELD_NUMBER: builtins.int
     PID_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    RUNNING_FIELD_NUMBER: builtins.int
     id: builtins.str
     """"p34"."""
     name: builtins.str
@@ -43,7 +61,7 @@ class Profile(google.protobuf.message.Message):
     collector: builtins.str
     """"calls"."""
     reason: builtins.str
-    """Why it was stored: "snapshot", "checkpoint", "final" or "imported"."""
+    """Why it was stored: "snapshot", "checkpoint", "final", "imported" or "merged"."""
     started_at: builtins.float
     """Start and end of the span that it covers, seconds since the epoch."""
     ended_at: builtins.float
@@ -53,7 +71,13 @@ class Profile(google.protobuf.message.Message):
     stored_bytes: builtins.int
     """Bytes on disk."""
     pid: builtins.int
-    """The target's process id; 0 of one that was imported."""
+    """The target's process id; 0 of one that was imported or merged."""
+    running: builtins.bool
+    """Its session goes on."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Its labels, by key: its session's and its own, which come first."""
+
     def __init__(
         self,
         *,
@@ -67,8 +91,10 @@ class Profile(google.protobuf.message.Message):
         nodes: builtins.int = ...,
         stored_bytes: builtins.int = ...,
         pid: builtins.int = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        running: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collector", b"collector", "ended_at", b"ended_at", "id", b"id", "name", b"name", "nodes", b"nodes", "pid", b"pid", "reason", b"reason", "session", b"session", "started_at", b"started_at", "stored_bytes", b"stored_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collector", b"collector", "ended_at", b"ended_at", "id", b"id", "labels", b"labels", "name", b"name", "nodes", b"nodes", "pid", b"pid", "reason", b"reason", "running", b"running", "session", b"session", "started_at", b"started_at", "stored_bytes", b"stored_bytes"]) -> None: ...
 
 Global___Profile: typing_extensions.TypeAlias = Profile
 
@@ -78,19 +104,53 @@ class ListProfilesRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     SESSION_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
+    COLLECTOR_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    MAX_AGE_S_FIELD_NUMBER: builtins.int
+    MIN_AGE_S_FIELD_NUMBER: builtins.int
     session: builtins.str
     """Only those of this session; empty: all."""
     limit: builtins.int
     """At most so many, newest first; 0: 100."""
+    collector: builtins.str
+    """Only those of this collector; empty: all."""
+    max_age_s: builtins.float
+    """Only those that were stored at most so many seconds ago; 0: all."""
+    min_age_s: builtins.float
+    """Only those that were stored at least so many seconds ago."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Only those that have all of these labels."""
+
     def __init__(
         self,
         *,
         session: builtins.str = ...,
         limit: builtins.int = ...,
+        collector: builtins.str = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        max_age_s: builtins.float = ...,
+        min_age_s: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["limit", b"limit", "session", b"session"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collector", b"collector", "labels", b"labels", "limit", b"limit", "max_age_s", b"max_age_s", "min_age_s", b"min_age_s", "session", b"session"]) -> None: ...
 
 Global___ListProfilesRequest: typing_extensions.TypeAlias = ListProfilesRequest
 
@@ -157,14 +217,18 @@ class DeleteProfileRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PROFILE_FIELD_NUMBER: builtins.int
+    ALSO_RUNNING_FIELD_NUMBER: builtins.int
     profile: builtins.str
     """"p34" or a name."""
+    also_running: builtins.bool
+    """Also where its session goes on; it is refused without."""
     def __init__(
         self,
         *,
         profile: builtins.str = ...,
+        also_running: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["profile", b"profile"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["also_running", b"also_running", "profile", b"profile"]) -> None: ...
 
 Global___DeleteProfileRequest: typing_extensions.TypeAlias = DeleteProfileRequest
 
@@ -190,6 +254,187 @@ class DeleteProfileResponse(google.protobuf.message.Message):
 Global___DeleteProfileResponse: typing_extensions.TypeAlias = DeleteProfileResponse
 
 @typing.final
+class MergeRequest(google.protobuf.message.Message):
+    """What to sum up."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SUBJECTS_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """What to call the sum, or empty."""
+    @property
+    def subjects(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Two or more: profiles, sessions, PIDs, names, each as in RenderRequest.subject."""
+
+    def __init__(
+        self,
+        *,
+        subjects: collections.abc.Iterable[builtins.str] | None = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "subjects", b"subjects"]) -> None: ...
+
+Global___MergeRequest: typing_extensions.TypeAlias = MergeRequest
+
+@typing.final
+class MergeResponse(google.protobuf.message.Message):
+    """The sum."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    @property
+    def profile(self) -> Global___Profile:
+        """The profile that was stored."""
+
+    @property
+    def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Profile]:
+        """Those that it is the sum of, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        profile: Global___Profile | None = ...,
+        parts: collections.abc.Iterable[Global___Profile] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["profile", b"profile"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["parts", b"parts", "profile", b"profile"]) -> None: ...
+
+Global___MergeResponse: typing_extensions.TypeAlias = MergeResponse
+
+@typing.final
+class RenameRequest(google.protobuf.message.Message):
+    """What to rename."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """A profile, "p34" or a name; or a session, "s12"."""
+    name: builtins.str
+    """The new name; empty: none."""
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "subject", b"subject"]) -> None: ...
+
+Global___RenameRequest: typing_extensions.TypeAlias = RenameRequest
+
+@typing.final
+class RenameResponse(google.protobuf.message.Message):
+    """What has another name now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Its id."""
+    name: builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "name", b"name"]) -> None: ...
+
+Global___RenameResponse: typing_extensions.TypeAlias = RenameResponse
+
+@typing.final
+class LabelRequest(google.protobuf.message.Message):
+    """What to label."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    REMOVE_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """A session, a profile, or the name of one; a session comes first."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """The labels to give it, by key; one that it has gets this value."""
+
+    @property
+    def remove(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The keys of those to take off; one that it has not is no error."""
+
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        remove: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["labels", b"labels", "remove", b"remove", "subject", b"subject"]) -> None: ...
+
+Global___LabelRequest: typing_extensions.TypeAlias = LabelRequest
+
+@typing.final
+class LabelResponse(google.protobuf.message.Message):
+    """What has other labels now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    ID_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Its id."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Its own labels, by key."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "labels", b"labels"]) -> None: ...
+
+Global___LabelResponse: typing_extensions.TypeAlias = LabelResponse
+
+@typing.final
 class ImportChunk(google.protobuf.message.Message):
     """A piece of a file to import."""
 
@@ -199,6 +444,7 @@ class ImportChunk(google.protobuf.message.Message):
     FILE_FIELD_NUMBER: builtins.int
     SIZE_FIELD_NUMBER: builtins.int
     FORMAT_FIELD_NUMBER: builtins.int
+    UNIT_FIELD_NUMBER: builtins.int
     data: builtins.bytes
     """The bytes; 256 KiB at most."""
     file: builtins.str
@@ -206,7 +452,9 @@ class ImportChunk(google.protobuf.message.Message):
     size: builtins.int
     """There too: how many bytes it has."""
     format: builtins.str
-    """There too: "pstats", "trace-counts" or "tracemalloc"; empty: as its content tells."""
+    """There too: "pstats", "trace-counts", "tracemalloc", "collapsed" or "pprof"; empty: as its content tells."""
+    unit: builtins.str
+    """There too, of collapsed stacks: what they count, "samples", "ns", "us", "ms" or "s"; empty: samples."""
     def __init__(
         self,
         *,
@@ -214,8 +462,9 @@ class ImportChunk(google.protobuf.message.Message):
         file: builtins.str = ...,
         size: builtins.int = ...,
         format: builtins.str = ...,
+        unit: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "file", b"file", "format", b"format", "size", b"size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "file", b"file", "format", b"format", "size", b"size", "unit", b"unit"]) -> None: ...
 
 Global___ImportChunk: typing_extensions.TypeAlias = ImportChunk
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProfilesStub(object):
-    """Lists, hands out and deletes stored profiles.
+    """Lists, hands out, sums up, names and deletes stored profiles.
     """
 
     def __init__(self, channel):
@@ -50,6 +50,21 @@ class ProfilesStub(object):
                 request_serializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileResponse.FromString,
                 _registered_method=True)
+        self.Merge = channel.unary_unary(
+                '/execd.v1.Profiles/Merge',
+                request_serializer=execd__api_dot_v1_dot_profiles__pb2.MergeRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_profiles__pb2.MergeResponse.FromString,
+                _registered_method=True)
+        self.Rename = channel.unary_unary(
+                '/execd.v1.Profiles/Rename',
+                request_serializer=execd__api_dot_v1_dot_profiles__pb2.RenameRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_profiles__pb2.RenameResponse.FromString,
+                _registered_method=True)
+        self.Label = channel.unary_unary(
+                '/execd.v1.Profiles/Label',
+                request_serializer=execd__api_dot_v1_dot_profiles__pb2.LabelRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_profiles__pb2.LabelResponse.FromString,
+                _registered_method=True)
         self.Import = channel.stream_unary(
                 '/execd.v1.Profiles/Import',
                 request_serializer=execd__api_dot_v1_dot_profiles__pb2.ImportChunk.SerializeToString,
@@ -58,7 +73,7 @@ class ProfilesStub(object):
 
 
 class ProfilesServicer(object):
-    """Lists, hands out and deletes stored profiles.
+    """Lists, hands out, sums up, names and deletes stored profiles.
     """
 
     def List(self, request, context):
@@ -82,8 +97,29 @@ class ProfilesServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Merge(self, request, context):
+        """Stores the sum of several profiles of one collector as a profile of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rename(self, request, context):
+        """Gives a stored profile, or a session that has ended, another name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Label(self, request, context):
+        """Changes the labels of a session or of a stored profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Import(self, request_iterator, context):
-        """Stores what files of the standard library's own tools hold, all or none. The pieces of a file follow each other;
+        """Stores what files of other tools hold, all or none. The pieces of a file follow each other;
         a file may have 64 MiB, all together 256 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -108,6 +144,21 @@ def add_ProfilesServicer_to_server(servicer, server):
                     request_deserializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_profiles__pb2.DeleteProfileResponse.SerializeToString,
             ),
+            'Merge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Merge,
+                    request_deserializer=execd__api_dot_v1_dot_profiles__pb2.MergeRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_profiles__pb2.MergeResponse.SerializeToString,
+            ),
+            'Rename': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rename,
+                    request_deserializer=execd__api_dot_v1_dot_profiles__pb2.RenameRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_profiles__pb2.RenameResponse.SerializeToString,
+            ),
+            'Label': grpc.unary_unary_rpc_method_handler(
+                    servicer.Label,
+                    request_deserializer=execd__api_dot_v1_dot_profiles__pb2.LabelRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_profiles__pb2.LabelResponse.SerializeToString,
+            ),
             'Import': grpc.stream_unary_rpc_method_handler(
                     servicer.Import,
                     request_deserializer=execd__api_dot_v1_dot_profiles__pb2.ImportChunk.FromString,
@@ -122,7 +173,7 @@ def add_ProfilesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Profiles(object):
-    """Lists, hands out and deletes stored profiles.
+    """Lists, hands out, sums up, names and deletes stored profiles.
     """
 
     @staticmethod
@@ -196,6 +247,87 @@ class Profiles(object):
             '/execd.v1.Profiles/Delete',
             execd__api_dot_v1_dot_profiles__pb2.DeleteProfileRequest.SerializeToString,
             execd__api_dot_v1_dot_profiles__pb2.DeleteProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Merge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Profiles/Merge',
+            execd__api_dot_v1_dot_profiles__pb2.MergeRequest.SerializeToString,
+            execd__api_dot_v1_dot_profiles__pb2.MergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rename(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Profiles/Rename',
+            execd__api_dot_v1_dot_profiles__pb2.RenameRequest.SerializeToString,
+            execd__api_dot_v1_dot_profiles__pb2.RenameResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Label(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Profiles/Label',
+            execd__api_dot_v1_dot_profiles__pb2.LabelRequest.SerializeToString,
+            execd__api_dot_v1_dot_profiles__pb2.LabelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,54 @@ _ProfilesDeleteType = typing_extensions.TypeVar(
     ],
 )
 
+_ProfilesMergeType = typing_extensions.TypeVar(
+    '_ProfilesMergeType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.MergeRequest,
+        execd_api.v1.profiles_pb2.MergeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.MergeRequest,
+        execd_api.v1.profiles_pb2.MergeResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.MergeRequest,
+        execd_api.v1.profiles_pb2.MergeResponse,
+    ],
+)
+
+_ProfilesRenameType = typing_extensions.TypeVar(
+    '_ProfilesRenameType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.RenameRequest,
+        execd_api.v1.profiles_pb2.RenameResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.RenameRequest,
+        execd_api.v1.profiles_pb2.RenameResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.RenameRequest,
+        execd_api.v1.profiles_pb2.RenameResponse,
+    ],
+)
+
+_ProfilesLabelType = typing_extensions.TypeVar(
+    '_ProfilesLabelType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.LabelRequest,
+        execd_api.v1.profiles_pb2.LabelResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.LabelRequest,
+        execd_api.v1.profiles_pb2.LabelResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.LabelRequest,
+        execd_api.v1.profiles_pb2.LabelResponse,
+    ],
+)
+
 _ProfilesImportType = typing_extensions.TypeVar(
     '_ProfilesImportType',
     grpc.StreamUnaryMultiCallable[
@@ -89,8 +137,8 @@ _ProfilesImportType = typing_extensions.TypeVar(
     ],
 )
 
-class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _ProfilesDeleteType, _ProfilesImportType]):
-    """Lists, hands out and deletes stored profiles."""
+class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _ProfilesDeleteType, _ProfilesMergeType, _ProfilesRenameType, _ProfilesLabelType, _ProfilesImportType]):
+    """Lists, hands out, sums up, names and deletes stored profiles."""
 
     @typing.overload
     def __init__(self: ProfilesStub[
@@ -105,6 +153,18 @@ class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _Profiles
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.profiles_pb2.DeleteProfileRequest,
             execd_api.v1.profiles_pb2.DeleteProfileResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.MergeRequest,
+            execd_api.v1.profiles_pb2.MergeResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.RenameRequest,
+            execd_api.v1.profiles_pb2.RenameResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.LabelRequest,
+            execd_api.v1.profiles_pb2.LabelResponse,
         ],
         grpc.StreamUnaryMultiCallable[
             execd_api.v1.profiles_pb2.ImportChunk,
@@ -126,6 +186,18 @@ class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _Profiles
             execd_api.v1.profiles_pb2.DeleteProfileRequest,
             execd_api.v1.profiles_pb2.DeleteProfileResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.MergeRequest,
+            execd_api.v1.profiles_pb2.MergeResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.RenameRequest,
+            execd_api.v1.profiles_pb2.RenameResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.profiles_pb2.LabelRequest,
+            execd_api.v1.profiles_pb2.LabelResponse,
+        ],
         grpc.aio.StreamUnaryMultiCallable[
             execd_api.v1.profiles_pb2.ImportChunk,
             execd_api.v1.profiles_pb2.ImportResponse,
@@ -141,8 +213,17 @@ class ProfilesStub(typing.Generic[_ProfilesListType, _ProfilesGetType, _Profiles
     Delete: _ProfilesDeleteType
     """Removes a stored profile."""
 
+    Merge: _ProfilesMergeType
+    """Stores the sum of several profiles of one collector as a profile of its own."""
+
+    Rename: _ProfilesRenameType
+    """Gives a stored profile, or a session that has ended, another name."""
+
+    Label: _ProfilesLabelType
+    """Changes the labels of a session or of a stored profile."""
+
     Import: _ProfilesImportType
-    """Stores what files of the standard library's own tools hold, all or none. The pieces of a file follow each other;
+    """Stores what files of other tools hold, all or none. The pieces of a file follow each other;
     a file may have 64 MiB, all together 256 MiB.
     """
 
@@ -159,6 +240,18 @@ ProfilesAsyncStub: typing_extensions.TypeAlias = ProfilesStub[
         execd_api.v1.profiles_pb2.DeleteProfileRequest,
         execd_api.v1.profiles_pb2.DeleteProfileResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.MergeRequest,
+        execd_api.v1.profiles_pb2.MergeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.RenameRequest,
+        execd_api.v1.profiles_pb2.RenameResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.profiles_pb2.LabelRequest,
+        execd_api.v1.profiles_pb2.LabelResponse,
+    ],
     grpc.aio.StreamUnaryMultiCallable[
         execd_api.v1.profiles_pb2.ImportChunk,
         execd_api.v1.profiles_pb2.ImportResponse,
@@ -166,7 +259,7 @@ ProfilesAsyncStub: typing_extensions.TypeAlias = ProfilesStub[
 ]
 
 class ProfilesServicer(metaclass=abc.ABCMeta):
-    """Lists, hands out and deletes stored profiles."""
+    """Lists, hands out, sums up, names and deletes stored profiles."""
 
     @abc.abstractmethod
     def List(
@@ -193,12 +286,36 @@ class ProfilesServicer(metaclass=abc.ABCMeta):
         """Removes a stored profile."""
 
     @abc.abstractmethod
+    def Merge(
+        self,
+        request: execd_api.v1.profiles_pb2.MergeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.profiles_pb2.MergeResponse, collections.abc.Awaitable[execd_api.v1.profiles_pb2.MergeResponse]]:
+        """Stores the sum of several profiles of one collector as a profile of its own."""
+
+    @abc.abstractmethod
+    def Rename(
+        self,
+        request: execd_api.v1.profiles_pb2.RenameRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.profiles_pb2.RenameResponse, collections.abc.Awaitable[execd_api.v1.profiles_pb2.RenameResponse]]:
+        """Gives a stored profile, or a session that has ended, another name."""
+
+    @abc.abstractmethod
+    def Label(
+        self,
+        request: execd_api.v1.profiles_pb2.LabelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.profiles_pb2.LabelResponse, collections.abc.Awaitable[execd_api.v1.profiles_pb2.LabelResponse]]:
+        """Changes the labels of a session or of a stored profile."""
+
+    @abc.abstractmethod
     def Import(
         self,
         request_iterator: _MaybeAsyncIterator[execd_api.v1.profiles_pb2.ImportChunk],
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.profiles_pb2.ImportResponse, collections.abc.Awaitable[execd_api.v1.profiles_pb2.ImportResponse]]:
-        """Stores what files of the standard library's own tools hold, all or none. The pieces of a file follow each other;
+        """Stores what files of other tools hold, all or none. The pieces of a file follow each other;
         a file may have 64 MiB, all together 256 MiB.
         """
 

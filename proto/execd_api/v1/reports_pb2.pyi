@@ -61,6 +61,7 @@ class RenderRequest(google.protobuf.message.Message):
     COMPARE_FIELD_NUMBER: builtins.int
     SETTINGS_JSON_FIELD_NUMBER: builtins.int
     FILES_FIELD_NUMBER: builtins.int
+    ADDED_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """A profile, session, PID or name; empty: the newest profile. A session means its newest profile, and a running
     one is asked for a fresh one first.
@@ -91,6 +92,10 @@ class RenderRequest(google.protobuf.message.Message):
     def limit(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """pstats' restrictions, applied in order: an integer, a fraction from 0.0 to 1.0, or a regular expression."""
 
+    @property
+    def added(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Further ones, each as subject; what is rendered is the sum of all. They are of one collector, and not compared."""
+
     def __init__(
         self,
         *,
@@ -106,8 +111,9 @@ class RenderRequest(google.protobuf.message.Message):
         compare: builtins.str = ...,
         settings_json: builtins.str = ...,
         files: builtins.bool = ...,
+        added: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["compare", b"compare", "files", b"files", "format", b"format", "limit", b"limit", "per_thread", b"per_thread", "reverse", b"reverse", "settings_json", b"settings_json", "sort", b"sort", "strip_dirs", b"strip_dirs", "subject", b"subject", "thread", b"thread", "view", b"view"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["added", b"added", "compare", b"compare", "files", b"files", "format", b"format", "limit", b"limit", "per_thread", b"per_thread", "reverse", b"reverse", "settings_json", b"settings_json", "sort", b"sort", "strip_dirs", b"strip_dirs", "subject", b"subject", "thread", b"thread", "view", b"view"]) -> None: ...
 
 Global___RenderRequest: typing_extensions.TypeAlias = RenderRequest
 
@@ -155,6 +161,7 @@ class RenderChunk(google.protobuf.message.Message):
     PROFILE_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
     FILE_FIELD_NUMBER: builtins.int
+    ADDED_FIELD_NUMBER: builtins.int
     data: builtins.bytes
     """The bytes; the pieces follow each other without gap."""
     profile: builtins.str
@@ -165,6 +172,10 @@ class RenderChunk(google.protobuf.message.Message):
     def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only in the first piece: what the user should know, to be shown beside the data."""
 
+    @property
+    def added(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only in the first piece: the profiles that were added to it."""
+
     def __init__(
         self,
         *,
@@ -172,7 +183,8 @@ class RenderChunk(google.protobuf.message.Message):
         profile: builtins.str = ...,
         notes: collections.abc.Iterable[builtins.str] | None = ...,
         file: builtins.str = ...,
+        added: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "file", b"file", "notes", b"notes", "profile", b"profile"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["added", b"added", "data", b"data", "file", b"file", "notes", b"notes", "profile", b"profile"]) -> None: ...
 
 Global___RenderChunk: typing_extensions.TypeAlias = RenderChunk

@@ -25,43 +25,51 @@ _sym_db = _symbol_database.Default()
 from execd_api.v1 import profiles_pb2 as execd__api_dot_v1_dot_profiles__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/sessions.proto\x12\x08\x65xecd.v1\x1a\x1b\x65xecd_api/v1/profiles.proto\"6\n\x0bSessionSpec\x12\x11\n\tcollector\x18\x01 \x01(\t\x12\x14\n\x0coptions_json\x18\x02 \x01(\t\"\xa6\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x14\n\x0c\x63ommand_line\x18\x05 \x03(\t\x12\x16\n\x0epython_version\x18\x06 \x01(\t\x12#\n\x04spec\x18\x07 \x01(\x0b\x32\x15.execd.v1.SessionSpec\x12\x0c\n\x04\x66orm\x18\x08 \x01(\t\x12%\n\x05state\x18\t \x01(\x0e\x32\x16.execd.v1.SessionState\x12\x12\n\nstarted_at\x18\n \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x0b \x01(\x01\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x0f\n\x07\x63\x61veats\x18\r \x03(\t\x12\x16\n\x0elatest_profile\x18\x0e \x01(\t\"G\n\x0cStartRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\'\n\x08sessions\x18\x02 \x03(\x0b\x32\x15.execd.v1.SessionSpec\"4\n\rStartResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"\x1e\n\x0bStopRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"3\n\x0cStopResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\":\n\x13ListSessionsRequest\x12\x14\n\x0crunning_only\x18\x01 \x01(\x08\x12\r\n\x05limit\x18\x02 \x01(\r\";\n\x14ListSessionsResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"C\n\x0fSnapshotRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\"7\n\x10SnapshotResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"Q\n\rFollowRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0e\n\x06timing\x18\x02 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x04\x12\x10\n\x08\x66rom_now\x18\x04 \x01(\x08\"G\n\x0b\x46ollowChunk\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04*\xf3\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x03\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x04\x12\x18\n\x14SESSION_STATE_FAILED\x10\x05\x12\x1d\n\x19SESSION_STATE_TARGET_GONE\x10\x06\x12\x1d\n\x19SESSION_STATE_INTERRUPTED\x10\x07\x32\xae\x03\n\x08Sessions\x12\x38\n\x05Start\x12\x16.execd.v1.StartRequest\x1a\x17.execd.v1.StartResponse\x12\x35\n\x04Stop\x12\x15.execd.v1.StopRequest\x1a\x16.execd.v1.StopResponse\x12\x35\n\x03Get\x12\x1b.execd.v1.GetSessionRequest\x1a\x11.execd.v1.Session\x12\x45\n\x04List\x12\x1d.execd.v1.ListSessionsRequest\x1a\x1e.execd.v1.ListSessionsResponse\x12\x41\n\x08Snapshot\x12\x19.execd.v1.SnapshotRequest\x1a\x1a.execd.v1.SnapshotResponse\x12\x34\n\x05Watch\x12\x16.execd.v1.WatchRequest\x1a\x11.execd.v1.Session0\x01\x12:\n\x06\x46ollow\x12\x17.execd.v1.FollowRequest\x1a\x15.execd.v1.FollowChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/sessions.proto\x12\x08\x65xecd.v1\x1a\x1b\x65xecd_api/v1/profiles.proto\"\xa6\x01\n\x0bSessionSpec\x12\x11\n\tcollector\x18\x01 \x01(\t\x12\x14\n\x0coptions_json\x18\x02 \x01(\t\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.execd.v1.SessionSpec.LabelsEntry\x12\x0c\n\x04into\x18\x04 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x14\n\x0c\x63ommand_line\x18\x05 \x03(\t\x12\x16\n\x0epython_version\x18\x06 \x01(\t\x12#\n\x04spec\x18\x07 \x01(\x0b\x32\x15.execd.v1.SessionSpec\x12\x0c\n\x04\x66orm\x18\x08 \x01(\t\x12%\n\x05state\x18\t \x01(\x0e\x32\x16.execd.v1.SessionState\x12\x12\n\nstarted_at\x18\n \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x0b \x01(\x01\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x0f\n\x07\x63\x61veats\x18\r \x03(\t\x12\x16\n\x0elatest_profile\x18\x0e \x01(\t\"G\n\x0cStartRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\'\n\x08sessions\x18\x02 \x03(\x0b\x32\x15.execd.v1.SessionSpec\"4\n\rStartResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"\x1e\n\x0bStopRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"3\n\x0cStopResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xa4\x01\n\x13ListSessionsRequest\x12\x14\n\x0crunning_only\x18\x01 \x01(\x08\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x39\n\x06labels\x18\x03 \x03(\x0b\x32).execd.v1.ListSessionsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14ListSessionsResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"C\n\x0fSnapshotRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\"7\n\x10SnapshotResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"Q\n\rFollowRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0e\n\x06timing\x18\x02 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x04\x12\x10\n\x08\x66rom_now\x18\x04 \x01(\x08\"G\n\x0b\x46ollowChunk\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04*\xf3\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x03\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x04\x12\x18\n\x14SESSION_STATE_FAILED\x10\x05\x12\x1d\n\x19SESSION_STATE_TARGET_GONE\x10\x06\x12\x1d\n\x19SESSION_STATE_INTERRUPTED\x10\x07\x32\xae\x03\n\x08Sessions\x12\x38\n\x05Start\x12\x16.execd.v1.StartRequest\x1a\x17.execd.v1.StartResponse\x12\x35\n\x04Stop\x12\x15.execd.v1.StopRequest\x1a\x16.execd.v1.StopResponse\x12\x35\n\x03Get\x12\x1b.execd.v1.GetSessionRequest\x1a\x11.execd.v1.Session\x12\x45\n\x04List\x12\x1d.execd.v1.ListSessionsRequest\x1a\x1e.execd.v1.ListSessionsResponse\x12\x41\n\x08Snapshot\x12\x19.execd.v1.SnapshotRequest\x1a\x1a.execd.v1.SnapshotResponse\x12\x34\n\x05Watch\x12\x16.execd.v1.WatchRequest\x1a\x11.execd.v1.Session0\x01\x12:\n\x06\x46ollow\x12\x17.execd.v1.FollowRequest\x1a\x15.execd.v1.FollowChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'execd_api.v1.sessions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONSTATE']._serialized_start=1110
-  _globals['_SESSIONSTATE']._serialized_end=1353
-  _globals['_SESSIONSPEC']._serialized_start=70
-  _globals['_SESSIONSPEC']._serialized_end=124
-  _globals['_SESSION']._serialized_start=127
-  _globals['_SESSION']._serialized_end=421
-  _globals['_STARTREQUEST']._serialized_start=423
-  _globals['_STARTREQUEST']._serialized_end=494
-  _globals['_STARTRESPONSE']._serialized_start=496
-  _globals['_STARTRESPONSE']._serialized_end=548
-  _globals['_STOPREQUEST']._serialized_start=550
-  _globals['_STOPREQUEST']._serialized_end=580
-  _globals['_STOPRESPONSE']._serialized_start=582
-  _globals['_STOPRESPONSE']._serialized_end=633
-  _globals['_GETSESSIONREQUEST']._serialized_start=635
-  _globals['_GETSESSIONREQUEST']._serialized_end=671
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=673
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=731
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=733
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=792
-  _globals['_SNAPSHOTREQUEST']._serialized_start=794
-  _globals['_SNAPSHOTREQUEST']._serialized_end=861
-  _globals['_SNAPSHOTRESPONSE']._serialized_start=863
-  _globals['_SNAPSHOTRESPONSE']._serialized_end=918
-  _globals['_WATCHREQUEST']._serialized_start=920
-  _globals['_WATCHREQUEST']._serialized_end=951
-  _globals['_FOLLOWREQUEST']._serialized_start=953
-  _globals['_FOLLOWREQUEST']._serialized_end=1034
-  _globals['_FOLLOWCHUNK']._serialized_start=1036
-  _globals['_FOLLOWCHUNK']._serialized_end=1107
-  _globals['_SESSIONS']._serialized_start=1356
-  _globals['_SESSIONS']._serialized_end=1786
+  _globals['_SESSIONSPEC_LABELSENTRY']._loaded_options = None
+  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SESSIONSTATE']._serialized_start=1330
+  _globals['_SESSIONSTATE']._serialized_end=1573
+  _globals['_SESSIONSPEC']._serialized_start=71
+  _globals['_SESSIONSPEC']._serialized_end=237
+  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_start=192
+  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_end=237
+  _globals['_SESSION']._serialized_start=240
+  _globals['_SESSION']._serialized_end=534
+  _globals['_STARTREQUEST']._serialized_start=536
+  _globals['_STARTREQUEST']._serialized_end=607
+  _globals['_STARTRESPONSE']._serialized_start=609
+  _globals['_STARTRESPONSE']._serialized_end=661
+  _globals['_STOPREQUEST']._serialized_start=663
+  _globals['_STOPREQUEST']._serialized_end=693
+  _globals['_STOPRESPONSE']._serialized_start=695
+  _globals['_STOPRESPONSE']._serialized_end=746
+  _globals['_GETSESSIONREQUEST']._serialized_start=748
+  _globals['_GETSESSIONREQUEST']._serialized_end=784
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=787
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=951
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=192
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=237
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=953
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1012
+  _globals['_SNAPSHOTREQUEST']._serialized_start=1014
+  _globals['_SNAPSHOTREQUEST']._serialized_end=1081
+  _globals['_SNAPSHOTRESPONSE']._serialized_start=1083
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=1138
+  _globals['_WATCHREQUEST']._serialized_start=1140
+  _globals['_WATCHREQUEST']._serialized_end=1171
+  _globals['_FOLLOWREQUEST']._serialized_start=1173
+  _globals['_FOLLOWREQUEST']._serialized_end=1254
+  _globals['_FOLLOWCHUNK']._serialized_start=1256
+  _globals['_FOLLOWCHUNK']._serialized_end=1327
+  _globals['_SESSIONS']._serialized_start=1576
+  _globals['_SESSIONS']._serialized_end=2006
 # @@protoc_insertion_point(module_scope)

@@ -70,21 +70,47 @@ class SessionSpec(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     COLLECTOR_FIELD_NUMBER: builtins.int
     OPTIONS_JSON_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    INTO_FIELD_NUMBER: builtins.int
     collector: builtins.str
     """"calls", "lines" or another collector of the daemon."""
     options_json: builtins.str
     """The collector's options as one JSON object; all know "max_memory_bytes", an int, and calls {"builtins": bool,
     "subcalls": bool}.
     """
+    into: builtins.str
+    """The stored profile, by its name, that the session's last one is added to when it ends; empty: none."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """The labels of its session, by key."""
+
     def __init__(
         self,
         *,
         collector: builtins.str = ...,
         options_json: builtins.str = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        into: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collector", b"collector", "options_json", b"options_json"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collector", b"collector", "into", b"into", "labels", b"labels", "options_json", b"options_json"]) -> None: ...
 
 Global___SessionSpec: typing_extensions.TypeAlias = SessionSpec
 
@@ -271,19 +297,41 @@ class ListSessionsRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     RUNNING_ONLY_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     running_only: builtins.bool
     """Only those that go on."""
     limit: builtins.int
     """At most so many, newest first; 0: 100."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Only those that have all of these labels."""
+
     def __init__(
         self,
         *,
         running_only: builtins.bool = ...,
         limit: builtins.int = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["limit", b"limit", "running_only", b"running_only"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["labels", b"labels", "limit", b"limit", "running_only", b"running_only"]) -> None: ...
 
 Global___ListSessionsRequest: typing_extensions.TypeAlias = ListSessionsRequest
 

@@ -1,0 +1,66 @@
+"""`execctl profiles list`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from execctl import output
+from execctl.durations import parse_age_s
+from execctl.labels import label_option
+from execctl.quantities import quantity
+from execctl.query import Wanted
+from execctl.records import profile_record
+from execctl.tables import PROFILE_HEAD, profile_row
+
+if TYPE_CHECKING:
+    from execctl.connection import Connection
+
+
+@click.command("list")
+@click.argument("session", default="", metavar="[SESSION]")
+@click.option(
+    "--session", "named", default="", metavar="SESSION", help="As SESSION; for one that is called as a word is."
+)
+@click.option("--collector", default="", metavar="NAME", help="Only those of this one: calls, lines, memory.")
+@label_option("Only those that have this label; several: all of them.")
+@click.option(
+    "--newer-than", metavar="AGE", callback=quantity(parse_age_s), help="Only those stored since: 30m, 12h, 7d ago."
+)
+@click.option(
+    "--older-than", metavar="AGE", callback=quantity(parse_age_s), help="Only those stored before: 30m, 12h, 7d ago."
+)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_profiles(
+    connection: Connection,
+    /,
+    *,
+    session: str,
+    named: str,
+    collector: str,
+    labels: dict[str, str],
+    newer_than: float | None,
+    older_than: float | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the stored profiles.
+
+    Newest first; those of one session, or all.
+    """
+    if session and named:
+        raise click.UsageError(f"{session} and --session {named} are two sessions: name one")
+    wanted = Wanted(session or named, collector, labels, newer_than or 0.0, older_than or 0.0)
+    with connection.open() as client:
+        profiles = client.library.profiles(wanted, limit)
+    if as_json:
+        output.write_json({"profiles": [profile_record(profile) for profile in profiles]})
+    else:
+        output.write_table(PROFILE_HEAD, map(profile_row, profiles))
+    if len(profiles) == limit:
+        output.note(f"these are the newest {limit}; --limit shows more")
+    elif profiles:
+        output.suggest(f"execctl report {profiles[0].id}")

@@ -1,0 +1,157 @@
+"""`execctl run`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from execctl import child, output, pythonline
+from execctl.errors import ClientError
+from execctl.exits import ExitCode
+from execctl.keeping import keeping_options, kept
+from execctl.modes import asked_specs, mode_list, mode_options
+from execctl.quantities import quantity
+from execctl.records import state_name
+from execctl.sizes import parse_size_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from execd_api.v1 import sessions_pb2
+
+    from execctl.client import Client
+    from execctl.connection import Connection
+    from execctl.pythonline import Interpreter
+    from execctl.query import SessionSpec
+
+
+class _Command(click.Command):
+    """A command whose options end at the first word that is none of them: the rest is the program's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the program's words apart before click sees them."""
+        own: list[str] = []
+        rest = list(args)
+        while rest and rest[0] != "--" and self._is_own(ctx, rest[0]):
+            word = rest.pop(0)
+            own.append(word)
+            if rest and "=" not in word and self._takes_value(ctx, word):
+                own.append(rest.pop(0))
+        return super().parse_args(ctx, [*own, "--", *(rest[1:] if rest[:1] == ["--"] else rest)])
+
+    def _is_own(self, ctx: click.Context, word: str) -> bool:
+        return word.startswith("--") or any(word in one.opts for one in self.get_params(ctx))
+
+    def _takes_value(self, ctx: click.Context, word: str) -> bool:
+        found = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and word in one.opts]
+        return any(not one.is_flag and not one.count for one in found)
+
+
+@click.command("run", cls=_Command)
+@mode_options
+@click.option("--python", default="", metavar="NAME|PATH", help="The interpreter; python3 where it is left out.")
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=quantity(parse_size_bytes),
+    help="Memory that the recording may take in the program: 32MB; never over a quarter of what its limits leave.",
+)
+@click.option("--name", default="", help="What to call the session.")
+@keeping_options
+@click.option("--quiet", is_flag=True, help="Say nothing where all went well.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF PYTHON] PROG.PY|-m MODULE|-c CODE ...")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    python: str,
+    max_memory: int | None,
+    name: str,
+    labels: Mapping[str, str],
+    into: str,
+    quiet: bool,
+    words: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Run a program, measured from its first line to its last.
+
+    It runs under its own interpreter, as without execctl: same arguments, files, terminal, signals and exit status.
+    What was recorded is kept however it ends. execctl's own options come first, then python's, then the program.
+    """
+    specs = asked_specs(given, {} if max_memory is None else {"max_memory_bytes": max_memory})
+    if not specs:
+        _refuse_without_mode()
+    specs = kept(specs, labels, into)
+    pythonline.check_words(words)
+    interpreter = pythonline.find_interpreter(python)
+    connection: Connection = ctx.obj
+    with connection.open() as client:
+        status = _run(client, interpreter, words, specs, name, quiet=quiet)
+    ctx.exit(child.end_as(status))
+
+
+def _run(
+    client: Client,
+    interpreter: Interpreter,
+    words: Sequence[str],
+    specs: Sequence[SessionSpec],
+    name: str,
+    *,
+    quiet: bool,
+) -> int:
+    """Return how the program ended, as subprocess has it."""
+    inherited = child.Inheritance()
+    try:
+        prepared = client.prepare_run(
+            specs, name, interpreter.version, inherited.channel, inherited.archive, os.environb.get(b"PYTHONPATH")
+        )
+        inherited.fill(prepared.archive)
+        inherited.connect(prepared.socket, prepared.token, prepared.dead_man_s)
+        recipient = child.Recipient()
+        with child.signals_handed_on(recipient):
+            environment = pythonline.with_archive(dict(os.environ), inherited.archive)
+            program = child.start([interpreter.path, *words], environment, inherited)
+            recipient.begin(program.pid)
+            status = program.wait()
+            recipient.end()
+            _tell(client, prepared.token, quiet=quiet)
+    finally:
+        inherited.close()
+    return status
+
+
+def _tell(client: Client, token: str, *, quiet: bool) -> None:
+    """Say what was recorded; whatever became of that, the program's own end is what counts."""
+    try:
+        outcome = client.run_outcome(token)
+    except ClientError as error:
+        output.error(f"what was recorded is not known: {error.message}", error.remedy)
+        return
+    if outcome.failure:
+        output.error(f"nothing was recorded: {outcome.failure}")
+    for session in outcome.sessions:
+        if not session.latest_profile:
+            output.error(f"{session.id}: nothing was recorded: {session.reason or 'the program ended too soon'}")
+        elif not quiet or state_name(session) != "stopped":
+            what = f"{session.id} ({session.spec.collector}){_early_end(session)}"
+            output.note(f"execctl: recorded {what}: see execctl report {session.id}")
+
+
+def _early_end(session: sessions_pb2.Session) -> str:
+    """Return how a session ended that did not last until the program's end, "" where it did."""
+    state = state_name(session)
+    if state == "stopped":
+        return ""
+    return f", {state}: {session.reason}" if session.reason else f", {state}"
+
+
+def _refuse_without_mode() -> None:
+    raise ClientError(
+        "run a program, to do what? No mode is given",
+        kind="usage",
+        exit_code=ExitCode.USAGE,
+        remedy=f"the modes:\n{mode_list()}",
+    )

@@ -1,0 +1,125 @@
+"""The command line of a program that is run: options of Python, then `prog.py args`, `-m module` or `-c code`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from execctl.errors import ClientError
+from execctl.exits import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OLDEST, NEWEST = (3, 9), (3, 15)
+# Options of CPython that take a value, which may be the next word (pymain, getopt.c).
+_VALUED = "WX"
+_LONG_VALUED = ("--check-hash-based-pycs",)
+# With them the interpreter imports no sitecustomize, or none from PYTHONPATH.
+_WITHOUT_SITE = {"I": "-I", "E": "-E", "S": "-S"}
+_PROBE_TIMEOUT_S = 30.0
+# It must run on whatever is called python.
+_PROBE = """
+import sys
+config = __import__("sysconfig").get_config_var("Py_GIL_DISABLED")
+name = getattr(getattr(sys, "implementation", None), "name", "an old Python")
+print('["%s", "%d.%d.%d", %d]' % ((name,) + tuple(sys.version_info[:3]) + (1 if config else 0,)))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """What programs are run with.
+
+    Attributes:
+        path: of its executable, or of a script that starts it.
+        version: "3.11.7".
+    """
+
+    path: str
+    version: str
+
+
+def find_interpreter(asked: str) -> Interpreter:
+    """Return an interpreter by name or path, looked at by running it.
+
+    Args:
+        asked: what --python says, "" for python3.
+
+    Raises:
+        ClientError: there is none, or one that cannot be recorded.
+    """
+    name = asked or "python3"
+    path = shutil.which(name)
+    if path is None:
+        raise _refusal(f"there is no interpreter {name}", "name one with --python", ExitCode.NOT_FOUND)
+    try:
+        said = subprocess.run([path, "-I", "-c", _PROBE], capture_output=True, timeout=_PROBE_TIMEOUT_S, check=True)
+        implementation, version, is_free_threaded = json.loads(said.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        raise _refusal(f"{path} is not a Python that starts", "name one with --python") from None
+    numbers = tuple(map(int, version.split(".")))
+    if implementation != "cpython" or not OLDEST <= numbers[:2] <= NEWEST or is_free_threaded:
+        kind = "free-threaded CPython" if is_free_threaded else implementation
+        raise _refusal(f"{path} is {kind} {version}", "use CPython 3.9 to 3.15 with the GIL: name one with --python")
+    return Interpreter(path, version)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse a command line that starts no program, or under options that keep execd out.
+
+    Args:
+        words: what follows the interpreter's name.
+
+    Raises:
+        ClientError: as it says.
+    """
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in _LONG_VALUED:
+            del waiting[:1]
+        elif word.startswith("--"):
+            continue
+        elif word == "-" or not word.startswith("-") or _starts_program(word, waiting):
+            return
+    raise _refusal("no program is given", "execctl run --profile prog.py, -m module or -c code", ExitCode.USAGE)
+
+
+def _starts_program(word: str, waiting: list[str]) -> bool:
+    """Look at a word of short options; True where -c or -m is among them. Takes a value off what is `waiting`."""
+    for place, letter in enumerate(word[1:], 2):
+        if letter in _WITHOUT_SITE:
+            flag = _WITHOUT_SITE[letter]
+            remedy = f"leave {flag} out, or start the program without execctl and attach to it: execctl attach PID"
+            raise _refusal(f"execd cannot come into a program that is started with {flag}", remedy)
+        if letter in "cm":
+            if place == len(word) and not waiting:
+                raise _refusal(f"argument expected for -{letter}", f"see execctl run --help: -{letter}", ExitCode.USAGE)
+            return True
+        if letter in _VALUED:
+            if place == len(word):
+                del waiting[:1]
+            return False
+    return False
+
+
+def archive_path(descriptor: int) -> str:
+    """Return the path by which a process names a file that it has open."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+def with_archive(environment: dict[str, str], descriptor: int) -> dict[str, str]:
+    """Return an environment in which an archive is the first place that modules are looked for in."""
+    before = environment.get("PYTHONPATH")
+    path = archive_path(descriptor)
+    return {**environment, "PYTHONPATH": f"{path}{os.pathsep}{before}" if before else path}
+
+
+def _refusal(message: str, remedy: str, code: ExitCode = ExitCode.NOT_SUPPORTED) -> ClientError:
+    kinds = {ExitCode.NOT_FOUND: "not_found", ExitCode.USAGE: "usage"}
+    return ClientError(message, kind=kinds.get(code, "not_supported"), exit_code=code, remedy=remedy)

@@ -1,0 +1,87 @@
+"""What `execctl run` hands on: signals that come before there is a program, and how a session ended early."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from execctl import child
+from execctl.commands import run
+from execd_api.v1 import runs_pb2, sessions_pb2
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT_S = 20.0
+WAITS = "import signal; signal.pause()"
+
+
+def test_a_signal_that_comes_before_the_program_waits_for_it() -> None:
+    recipient = child.Recipient()
+    with child.signals_handed_on(recipient):
+        os.kill(os.getpid(), signal.SIGTERM)
+        with subprocess.Popen([sys.executable, "-c", WAITS]) as program:
+            recipient.begin(program.pid)
+            assert program.wait(TIMEOUT_S) == -signal.SIGTERM
+        recipient.end()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_program_comes_in_where_others_wait_before_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "in")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first:
+            first.connect(path)
+            taken = threading.Thread(target=take_two, args=(listener,))
+            inherited = child.Inheritance()
+            threading.Timer(0.2, taken.start).start()
+            inherited.connect(path, "t" * 32, 30)
+            inherited.close()
+            taken.join(TIMEOUT_S)
+    assert not taken.is_alive()
+
+
+def take_two(listener: socket.socket) -> None:
+    """Accept one who says nothing, and answer the next."""
+    with listener.accept()[0], listener.accept()[0] as connection:
+        connection.recv(32)
+        connection.send(b"\1")
+
+
+class Told:
+    """A client that has an outcome."""
+
+    def __init__(self, *sessions: sessions_pb2.Session) -> None:
+        self._sessions = sessions
+
+    def run_outcome(self, _token: str) -> runs_pb2.OutcomeResponse:
+        """Return it."""
+        return runs_pb2.OutcomeResponse(sessions=self._sessions)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_session_that_did_not_last_says_so(capsys: pytest.CaptureFixture[str], *, quiet: bool) -> None:
+    whole, failed = (
+        sessions_pb2.Session(id=name, latest_profile="p1", state=state, reason=reason)
+        for name, state, reason in (
+            ("s1", sessions_pb2.SESSION_STATE_STOPPED, ""),
+            ("s2", sessions_pb2.SESSION_STATE_FAILED, "it was silent"),
+        )
+    )
+    for one in (whole, failed):
+        one.spec.collector = "calls"
+    run._tell(Told(whole, failed), "", quiet=quiet)  # type: ignore[arg-type]  # noqa: SLF001 - the whole command needs a daemon
+    said = capsys.readouterr().err.splitlines()
+    of_whole = ["execctl: recorded s1 (calls): see execctl report s1"]
+    assert said == [
+        *([] if quiet else of_whole),
+        "execctl: recorded s2 (calls), failed: it was silent: see execctl report s2",
+    ]
