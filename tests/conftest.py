@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
+import hypothesis
 import pytest
 from interpreters import SUPPORTED, find_interpreters, required_versions
 from processes import MARK, left_over, living_pids, stopped
@@ -36,6 +37,12 @@ class Spawn(Protocol):
         Returns:
             The running program.
         """
+
+
+def pytest_configure() -> None:
+    """On a machine that others use an example takes as long as it likes: hypothesis would fail it after 200 ms."""
+    hypothesis.settings.register_profile("execd", deadline=None)
+    hypothesis.settings.load_profile("execd")
 
 
 @pytest.fixture(scope="session", autouse=True)

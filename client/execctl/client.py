@@ -23,6 +23,7 @@ from execctl.failure import client_error
 from execctl.interrupts import held
 from execctl.library import Library
 from execctl.query import Wanted
+from execctl.timeouts import CALL_TIMEOUT_S, LOOK_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-# A daemon that does not answer must not hold a terminal for ever; storing a big profile takes seconds.
-CALL_TIMEOUT_S = 120.0
-# For what is only looked up: a list, the checks of a process.
-LOOK_TIMEOUT_S = 30.0
 # After so long without an answer the daemon is asked something that it answers at once, or not at all, and after as
 # long again the user is told; what an attach waits for is told too.
 PATIENCE_S = 1.0

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from execd_api.v1 import profiles_pb2 as pb
 
+from execctl.timeouts import CALL_TIMEOUT_S, IMPORT_TIMEOUT_S, LOOK_TIMEOUT_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -13,12 +15,6 @@ if TYPE_CHECKING:
 
     from execctl.query import Wanted
 
-# For what is only looked up.
-LOOK_TIMEOUT_S = 30.0
-# For what is done.
-CALL_TIMEOUT_S = 120.0
-# Reading a file in the daemon takes up to some seconds a MiB.
-IMPORT_TIMEOUT_S = 900.0
 # A piece of a file on its way to the daemon.
 PIECE_BYTES = 256 * 1024
 

@@ -195,9 +195,7 @@ class Agent:
             raise ValueError("session " + session + " runs already")
         if name not in _COLLECTORS:
             raise Refused("this agent has no collector " + name)
-        # As in `_answer`.
-        own = {key: list(value) if type(value) is list else value for key, value in options.items()}
-        collector = self._collector(name)(own)
+        collector = self._collector(name)(options)
         # Before it starts: a child forked meanwhile stops what has been armed.
         self._collectors[session] = collector
         try:

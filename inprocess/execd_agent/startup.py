@@ -121,7 +121,11 @@ def make_let_go(start: dict[str, Any], end: Any) -> Any:
                 start[name].release()
         # What the interpreter is just calling stays.
         if not start["ended"]:
-            atexit.unregister(end)
+            # It compares with what the program has registered, which may raise: then it stays.
+            try:  # noqa: SIM105 - contextlib would be one more module in the target
+                atexit.unregister(end)
+            except BaseException:  # noqa: BLE001, S110
+                pass
 
     return let_go
 

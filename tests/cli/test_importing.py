@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cli.fake_daemon import error_detail, make_profile
-from execctl.commands import import_
+from execctl import importable
 from execd_api.v1 import profiles_pb2
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_said_and_nothing_is_sent(run: Run, daemon: FakeD
 def test_a_file_that_is_too_large_is_not_sent(
     run: Run, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_, "MOST_BYTES", 10)
+    monkeypatch.setattr(importable, "MOST_BYTES", 10)
     (tmp_path / "f").write_bytes(b"x" * 11)
     result = run("import", str(tmp_path / "f"))
     assert result.exit_code == 2

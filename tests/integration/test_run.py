@@ -304,6 +304,35 @@ def test_a_detach_leaves_a_program_that_goes_on(daemon: Daemon, here: Starter) -
     assert said.decode().rpartition("KeyboardInterrupt\n")[2].startswith("execctl: recorded")
 
 
+# It is compared with our function when that is taken back.
+STRANGE = """
+import atexit, signal
+class Strange:
+    def __eq__(self, other):
+        raise SystemExit("compared")
+    __call__ = print
+atexit.register(Strange())
+signal.signal(signal.SIGTERM, lambda *_: None)
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_a_detach_leaves_nothing_where_the_programs_functions_do_not_compare(daemon: Daemon, here: Starter) -> None:
+    command = here.command(daemon, PROFILE, "-c", STRANGE)
+    with subprocess.Popen(command, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            pid = daemon.session(daemon.latest_session()).pid
+            daemon.detach(pid)
+            assert becomes(lambda: not marked(pid), TIMEOUT_S)
+            os.kill(pid, signal.SIGTERM)
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()
+
+
 def marked(pid: int) -> list[str]:
     """The files of ours that a process has open."""
     return [target for target in open_files(pid).values() if "execd" in target]

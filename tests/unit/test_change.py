@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from call_trees import Node, tree
+from call_trees import Node, header, tree
 from execd.errors import UsageError
 from execd.model.change import Comparison, Kind, compare
-from execd.model.profile import ROOT
+from execd.model.merge import merge
+from execd.model.profile import IMPORTED, ROOT, Profile
+from execd.reports import ReportOptions, render
 
 
 def kinds(comparison: Comparison) -> dict[str, Kind]:
@@ -44,6 +48,40 @@ def test_profiles_of_two_sessions_compare_per_second() -> None:
         1.0,
         -1.0,
     )
+
+
+def spanning(started_at: float, ended_at: float, calls: int, session: str) -> Profile:
+    """A profile of `work`, of so many seconds since the first one's start."""
+    start = 1_700_000_000.0
+    return tree(
+        [Node(ROOT, "work", calls, 1_000)], started_at=start + started_at, ended_at=start + ended_at, session=session
+    )
+
+
+@pytest.mark.parametrize(
+    ("spans", "per_second"),
+    [
+        (((0, 5), (1_000, 1_005)), 4.0),  # nothing was recorded between
+        (((0, 10), (0, 10)), 4.0),  # two processes at once
+        (((0, 10), (5, 12), (6, 7)), 5.0),
+    ],
+)
+def test_a_sum_is_of_the_seconds_in_which_any_part_was_recorded(
+    spans: tuple[tuple[float, float], ...], per_second: float
+) -> None:
+    whole = merge([spanning(*span, 20, f"s{n}") for n, span in enumerate(spans)])
+    (change,) = compare(spanning(0, 10, 10, "s9"), whole).changes
+    assert (change.earlier.calls, change.later.calls) == (1.0, per_second)
+
+
+def test_a_sum_with_a_part_of_unknown_span_compares_as_it_is() -> None:
+    recorded = spanning(0, 10, 10, "s9")
+    file = replace(spanning(0, 0, 7, ""), header=header(form=IMPORTED, session=""))
+    unnamed = replace(recorded, header=replace(recorded.header, session="s8", extra={"earlier_origins": 3}))
+    for later, calls in ((merge([recorded, file]), 17), (unnamed, 10)):
+        (change,) = compare(spanning(0, 5, 3, "s1"), later).changes
+        assert (change.earlier.calls, change.later.calls) == (3, calls)
+        assert "the figures as they are" in render(later, "text", ReportOptions(), spanning(0, 5, 3, "s1")).decode()
 
 
 def test_imported_profiles_without_a_session_are_not_of_one() -> None:

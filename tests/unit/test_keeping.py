@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from errno import EIO
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from execd import keeping
@@ -12,7 +13,7 @@ from execd.config import Config
 from execd.errors import StoreFull, UsageError
 from execd.model.retention import DAY_S, Retention
 from execd.model.session import State
-from execd.sessions.housekeeping import INTERVAL_S, Housekeeper
+from execd.sessions.housekeeping import INTERVAL_S, Housekeeper, tidy
 from execd.store.store import Store
 from store_samples import STARTED_AT, a_profile, add_session
 
@@ -46,6 +47,15 @@ def test_what_was_written_down_and_is_damaged_deletes_nothing(tmp_path: Path, te
         with pytest.raises(UsageError, match=r"keep\.json does not say"):
             keeping.decided(config(tmp_path, days, size))
     assert keeping.decided(config(tmp_path, 1.0, 1 << 30)) == Retention(DAY_S, 1 << 30)
+
+
+def test_what_cannot_be_removed_does_not_fail_what_has_come(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def expire(self) -> list[str]:
+            raise OSError(EIO, "broken")
+
+    tidy(cast("Store", Broken()))
+    assert caplog.messages == ["old profiles could not be removed"]
 
 
 def test_days_and_sizes_are_written_as_people_write_them() -> None:

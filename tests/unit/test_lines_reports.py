@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from execd.errors import UsageError
+from execd.model.merge import merge
 from execd.model.profile import Function
 from execd.reports import render, render_files
 from line_profiles import Sources, call_profile, line_count, line_profile
@@ -304,6 +305,18 @@ def test_lines_of_two_sessions_compare_per_second() -> None:
         ("gone", 2, -1),
         ("less", 1, -9),
     ]
+
+
+def test_lines_of_a_sum_are_of_the_seconds_in_which_any_part_was_recorded() -> None:
+    spans = ((0.0, 10.0), (500.0, 510.0))
+    start, counts = 1_700_000_000.0, {("/a.py", 1): 10}
+    parts = [
+        line_profile(counts, session=f"s{n}", started_at=start + begin, ended_at=start + end)
+        for n, (begin, end) in enumerate(spans)
+    ]
+    earlier = line_profile(counts, session="s9", started_at=start, ended_at=start + 1.0)
+    changes = json.loads(render(merge(parts), "json", Sources().options(), earlier))
+    assert [(one["line"], one["delta"]) for one in changes["changes"]] == [(1, 1 - 10)]
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

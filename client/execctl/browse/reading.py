@@ -9,7 +9,7 @@ from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from execctl import output
+from execctl import importable, output
 from execctl.browse.statistics import FORMAT, Source
 from execctl.errors import ClientError
 from execctl.exits import ExitCode
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from execctl.client import Client
 
 _IDENTIFIER = re.compile(r"[sp]?[0-9]+")
-# What the daemon takes of a file.
-_MOST_BYTES = 64 << 20
 # Among so many of the newest profiles is one that was made just now.
 _NEWEST = 100
 
@@ -57,21 +55,14 @@ class Reader:
     def _file(self, word: str) -> Source:
         with open(word, "rb") as stream:  # noqa: PTH123 - a Path writes ./x as x in the error
             found = os.fstat(stream.fileno())
-            data = stream.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise ClientError(
-                f"{word} has over {_MOST_BYTES} bytes (64 MiB), and a file to import may have no more",
-                kind="usage",
-                exit_code=ExitCode.USAGE,
-                remedy="name a smaller file",
-            )
+            data = importable.read(stream, word)
         path = os.path.realpath(word)
         key = (path, found.st_mtime_ns, found.st_size)
         if key not in self._files:
-            (profile,) = self._client.import_files([(_text(path), data)], "pstats")
+            (profile,) = self._client.import_files([(importable.name_of(path), data)], "pstats")
             output.note(f"imported {word} as {profile.id}")
             self._files[key] = profile.id
-        return Source(self._files[key], f"{time.ctime(found.st_mtime)}    {_text(word)}")
+        return Source(self._files[key], f"{time.ctime(found.st_mtime)}    {importable.name_of(word)}")
 
     def _lasting(self, profile: str) -> str:
         """Return a profile that stays: a checkpoint of a session that goes on gives its place to the next one."""
@@ -87,8 +78,3 @@ class Reader:
             return profile
         output.note(f"{stored.session} goes on: this is its snapshot {snapshot.id}")
         return snapshot.id
-
-
-def _text(path: str) -> str:
-    # Its bytes may be no UTF-8, and a message holds nothing else.
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

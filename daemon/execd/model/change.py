@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.fold import NOTHING, by_function
-from execd.model.profile import IMPORTED
+from execd.model.origins import recorded_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,8 +84,11 @@ def compare(
         UsageError: one is another collector's, or of two sessions one covers no time.
     """
     per_second = compares_per_second(earlier.header, later.header)
-    before = _amounts(rename(by_function(earlier, with_callers=False)), _seconds(earlier.header) if per_second else 0.0)
-    after = _amounts(rename(by_function(later, with_callers=False)), _seconds(later.header) if per_second else 0.0)
+    spans = [seconds_of(one.header) if per_second else 0.0 for one in (earlier, later)]
+    before, after = (
+        _amounts(rename(by_function(one, with_callers=False)), seconds)
+        for one, seconds in zip((earlier, later), spans, strict=True)
+    )
     changes = [_change(function, before, after) for function in dict.fromkeys([*before, *after])]
     differing = [change for change in changes if change is not None]
     order = {kind: place for place, kind in enumerate(Kind)}
@@ -100,12 +103,13 @@ def of_one_session(earlier: Header, later: Header) -> bool:
 
 def compares_per_second(earlier: Header, later: Header) -> bool:
     """Return whether figures compare per second: those of two recordings, of which both tell their span."""
-    return not of_one_session(earlier, later) and IMPORTED not in (earlier.form, later.form)
+    return not of_one_session(earlier, later) and None not in (recorded_s(earlier), recorded_s(later))
 
 
-def _seconds(header: Header) -> float:
-    seconds = header.ended_at - header.started_at
-    if seconds <= 0:
+def seconds_of(header: Header) -> float:
+    """Return what figures that compare per second are divided by. Raises UsageError where it is nothing."""
+    seconds = recorded_s(header)
+    if not seconds:
         raise UsageError(
             "profiles of two sessions compare per second, and one of them covers no time",
             remedy="compare profiles of one session, or record for longer",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from execd.errors import UsageError
-from execd.model.collector import TRACE
+from execd.model.collector import MEMORY, TRACE
 from execd.model.fold import is_summed
 from execd.model.origins import merged_header, name_of
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile
@@ -128,7 +128,7 @@ def _add(tables: _Tables, profile: Profile) -> None:
 
 def _sizes(profile: Profile) -> Sequence[int]:
     """Return what tells nodes of one stack apart: of memory the size of a block, for a node is of one size."""
-    if profile.header.collector != "memory":
+    if profile.header.collector != MEMORY.name:
         return bytes(len(profile.parents))
     sizes = zip(profile.column("bytes"), profile.column("blocks"), strict=True)
     return [size // blocks if blocks else 0 for size, blocks in sizes]

@@ -56,6 +56,22 @@ def origins_of(header: Header) -> list[Header]:
     return [_origin(header.collector, one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
+def recorded_s(header: Header) -> float | None:
+    """Return for how many seconds a profile was recorded, of a sum those in which any part of it was.
+
+    None where that is not known: of what came out of a file, of a sum with such a part, and of one that does not name
+    all its parts.
+    """
+    parts = origins_of(header) or [header]
+    if earlier_in(header) or any(IMPORTED in part.form for part in parts):
+        return None
+    seconds = ended_at = 0.0
+    for part in sorted(parts, key=lambda one: one.started_at):
+        seconds += max(part.ended_at - max(part.started_at, ended_at), 0.0)
+        ended_at = max(ended_at, part.ended_at)
+    return seconds
+
+
 def name_of(header: Header) -> str:
     """Return how a message calls a profile: by its id, its session or its program."""
     return header.profile or header.session or " ".join(header.command_line) or "a profile"

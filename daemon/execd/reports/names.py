@@ -6,6 +6,7 @@ import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from execd.model.change import of_one_session
 from execd.model.profile import BUILTIN_FILE, IMPORTED
 from execd.reports.escape import visible
 
@@ -54,4 +55,4 @@ def span(header: Header) -> str:
 
 def plain_basis(earlier: Header, later: Header) -> str:
     """Return what the plain figures of a comparison are."""
-    return "the figures as they are" if IMPORTED in (earlier.form, later.form) else "what happened between"
+    return "what happened between" if of_one_session(earlier, later) else "the figures as they are"

@@ -20,6 +20,7 @@ from execd.rpc import convert
 from execd.rpc.chunks import chunks
 from execd.rpc.uploads import uploads
 from execd.sessions import archive, imported, sums
+from execd.sessions.housekeeping import tidy
 from execd.store.identifiers import check_name
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ProfilesServicer(profiles_pb2_grpc.ProfilesServicer):
         found = [archive.load_found(self._store, partial(find, subject)) for subject in request.subjects]
         _refuse_twice([(subject, stored.id) for subject, (stored, _) in zip(request.subjects, found, strict=True)])
         stored = sums.keep(self._store, merge([profile for _, profile in found]), request.name)
-        self._store.expire()
+        tidy(self._store)
         parts = [convert.stored_profile(part) for part, _ in found]
         return pb.MergeResponse(profile=convert.stored_profile(stored), parts=parts)
 

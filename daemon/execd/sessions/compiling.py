@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import OrderedDict
@@ -156,7 +155,7 @@ class Compiler:
         return answers
 
     def _ask(self, path: str, piece: Piece, count: int) -> _Answer:
-        if len(json.dumps(piece.source, ensure_ascii=False).encode("utf-8", "backslashreplace")) > _MAX_REQUEST:
+        if len(piece.source.encode("utf-8", "surrogatepass")) > _MAX_REQUEST:
             raise UsageError("has a statement that is too long to be compiled in the target")
         facts = self._answer(path, piece)
         # A text without a statement has a line that is not its own.

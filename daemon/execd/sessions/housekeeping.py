@@ -41,15 +41,17 @@ class Housekeeper:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        self._tidy()
+        tidy(self._store)
         while not self._wait(INTERVAL_S):
-            self._tidy()
+            tidy(self._store)
 
-    def _tidy(self) -> None:
-        try:
-            gone = self._store.expire()
-        except ExecdError as error:
-            _LOG.warning("old profiles could not be removed", extra={"facts": {"why": error.message}})
-            return
-        if gone:
-            _LOG.info("old profiles were removed", extra={"facts": {"profiles": gone}})
+
+def tidy(store: Store) -> None:
+    """Remove what is too old or too much; what cannot be removed is logged, for it says nothing of what has come."""
+    try:
+        gone = store.expire()
+    except (ExecdError, OSError) as error:
+        _LOG.warning("old profiles could not be removed", extra={"facts": {"why": str(error)}})
+        return
+    if gone:
+        _LOG.info("old profiles were removed", extra={"facts": {"profiles": gone}})

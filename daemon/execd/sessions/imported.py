@@ -14,6 +14,7 @@ from execd.model.profile import IMPORTED
 from execd.model.session import Session, SessionSpec, State
 from execd.model.source import SourceFile
 from execd.model.target import Target, TargetKey
+from execd.sessions.housekeeping import tidy
 from execd.sessions.sourcefiles import Unreadable, read_source
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def keep(store: Store, profiles: Sequence[Profile]) -> list[StoredProfile]:
             store.delete(one.id)
         _end(store, sessions.values(), State.FAILED, error.message)
         raise
-    store.expire()
+    tidy(store)
     return [store.stored(one.id) for one in stored]
 
 

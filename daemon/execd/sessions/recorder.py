@@ -15,6 +15,7 @@ from execd.model.codec import encode
 from execd.model.lines.names import version_of
 from execd.sessions import sums
 from execd.sessions.compiling import Compiler
+from execd.sessions.housekeeping import tidy
 from execd.sessions.sources import TargetSources
 from execd.sessions.state import failed, stopped
 
@@ -233,15 +234,8 @@ class Recorder:
         if running.armed.feed is not None:
             # A trace is shown as it comes: what its end alone tells is told with that.
             session = replace(session, caveats=profile.header.caveats)
-        self._expire()
+        tidy(self._store)
         return session
-
-    def _expire(self) -> None:
-        """Make room where a profile has come: what cannot be removed says nothing of the session that has ended."""
-        try:
-            self._store.expire()
-        except (ExecdError, OSError) as error:
-            _LOG.warning("old profiles could not be removed", extra={"facts": {"why": str(error)}})
 
     def _broken(self, live: LiveTarget, running: Running, error: ExecdError) -> Session:
         """Return a session whose last profile did not come, or was not stored, as it has ended."""

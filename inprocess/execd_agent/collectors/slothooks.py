@@ -129,6 +129,9 @@ class SlotHooks:
     def _set_hook(self) -> None:
         """Set the function for threads to come in a module that was not there before; called in any thread."""
         threading: Any = sys.modules.get("threading")
+        # A program may put there what it likes, and what that raises would be the thread's.
+        if type(threading) is not type(sys):
+            return
         if self._is_open and getattr(threading, self._slot.hook, self._hook) is None:
             setattr(threading, self._slot.hook, self._hook)
             if not self._is_open:  # it was taken out meanwhile

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from execd.errors import UsageError
-from execd.model.change import Kind, compares_per_second
+from execd.model.change import Kind, compares_per_second, seconds_of
 from execd.model.lines.listing import counts_by_file
 
 if TYPE_CHECKING:
@@ -80,14 +79,7 @@ def _kind(place: tuple[str, int], before: dict[tuple[str, int], float], after: d
 
 
 def _rates(profile: Profile, *, per_second: bool) -> dict[tuple[str, int], float]:
-    header = profile.header
-    seconds = header.ended_at - header.started_at if per_second else 1.0
-    if seconds <= 0:
-        raise UsageError(
-            "profiles of two sessions compare per second, and one of them covers no time",
-            remedy="compare profiles of one session, or record for longer",
-            session=header.session,
-        )
+    seconds = seconds_of(profile.header) if per_second else 1.0
     return {
         (path, line): count / seconds if per_second else count
         for path, lines in counts_by_file(profile).items()

@@ -1,0 +1,43 @@
+"""Files that the daemon is to import, as it takes them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from execctl.errors import ClientError
+from execctl.exits import ExitCode
+
+if TYPE_CHECKING:
+    from typing import IO
+
+# What the daemon takes; one that is larger is not read to its end.
+MOST_BYTES = 64 << 20
+
+
+def read(stream: IO[bytes], file: str) -> bytes:
+    """Return what a file holds.
+
+    Args:
+        stream: of the file.
+        file: its name, for a message.
+
+    Raises:
+        ClientError: it is too long.
+        OSError: it cannot be read.
+    """
+    data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ClientError(
+            f"{file} has over {MOST_BYTES} bytes (64 MiB), and a file to import may have no more",
+            kind="usage",
+            exit_code=ExitCode.USAGE,
+            remedy="record for a shorter time, or with fewer frames",
+            facts={"file": file},
+        )
+    return data
+
+
+def name_of(file: str) -> str:
+    """Return a file's name as a message takes it: its bytes may be no UTF-8, and a message holds nothing else."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
