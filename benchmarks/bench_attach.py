@@ -74,9 +74,9 @@ def daemon() -> Iterator[str]:
 def by_rpc(client: Client, pid: int) -> tuple[float, float]:
     """Attach once and detach; return milliseconds to armed, and stopped."""
     spec = SessionSpec("calls", {"builtins": True, "subcalls": True})
-    answer = client.attach(str(pid), [spec], timeout_ms=10_000, name="", on_wait=lambda _place: None)
+    answer = client.attach(str(pid), [spec], timeout_s=10.0).attachment
     client.detach(str(pid))
-    return answer.attach_us / 1000, answer.stopped_us / 1000
+    return answer.attach_s * 1000, answer.stopped_s * 1000
 
 
 def timed(command: list[str]) -> float | None:

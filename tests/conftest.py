@@ -40,7 +40,12 @@ class Spawn(Protocol):
 
 
 def pytest_configure() -> None:
-    """On a machine that others use an example takes as long as it likes: hypothesis would fail it after 200 ms."""
+    """Make the machine like any other.
+
+    Where others use it an example takes as long as it likes: hypothesis would fail it after 200 ms. pytest-xdist tells
+    its workers a width, which is none of a terminal's.
+    """
+    os.environ.pop("COLUMNS", None)
     hypothesis.settings.register_profile("execd", deadline=None)
     hypothesis.settings.load_profile("execd")
 

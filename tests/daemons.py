@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import grpc
+from execctl.client import Client
 from execd.rpc import peer
 from execd_api.v1 import (
     profiles_pb2,
@@ -119,6 +120,11 @@ class Daemon:
         request = sessions_pb2.ListSessionsRequest(limit=1)
         return self._sessions.List(request, timeout=CALL_TIMEOUT_S).sessions[0].id
 
+    def latest_sessions(self, limit: int) -> list[Session]:
+        """So many sessions, the one that began last first."""
+        request = sessions_pb2.ListSessionsRequest(limit=limit)
+        return list(self._sessions.List(request, timeout=CALL_TIMEOUT_S).sessions)
+
     def ended(self, session: str) -> Session:
         """Waits for the end of a session."""
         changes = self._sessions.Watch(sessions_pb2.WatchRequest(session=session), timeout=CALL_TIMEOUT_S)
@@ -153,6 +159,15 @@ class Daemon:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self._socket
+
+    def client(self) -> Client:
+        """The Python API on it; to be closed."""
+        return Client(self._socket, may_start=False)
 
     def execctl_command(self) -> list[str]:
         """What a command line of execctl begins with that speaks to this daemon."""

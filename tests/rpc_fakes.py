@@ -111,6 +111,13 @@ class FakeRegistry:
         if selector == "breaks":
             raise TargetGone("PID 4711 ended", pid=4711)
 
+    @property
+    def subjects(self) -> FakeRegistry:
+        return self
+
+    def recorded(self, subject: str) -> Session | None:
+        return None if subject.startswith("p") else SESSION
+
     def resolve_profile(self, subject: str) -> StoredProfile:
         return self._answer(subject, STORED)
 

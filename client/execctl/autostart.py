@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from execctl import output
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import NoDaemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # `execd start` returns once its health says SERVING, which takes well under a second.
 START_TIMEOUT_S = 30.0
@@ -18,17 +19,18 @@ START_TIMEOUT_S = 30.0
 PREFIX = "execd: "
 
 
-def start_daemon(socket: str, data_dir: str | None) -> None:
+def start_daemon(socket: str, data_dir: str | None, tell: Callable[[str], object]) -> None:
     """Start execd and return when it serves.
 
     Args:
         socket: path of the socket that it shall serve on.
         data_dir: its data directory, or None for its own default.
+        tell: is told what the user should know.
 
     Raises:
-        ClientError: it did not start; the message holds the last thing that it said.
+        NoDaemon: it did not start; the message holds the last thing that it said.
     """
-    output.note(f"no daemon runs: starting execd on {socket}")
+    tell(f"no daemon runs: starting execd on {socket}")
     # -P: a folder `execd` where the user happens to stand must not be run.
     command = [sys.executable, "-P", "-m", "execd", "start", "--socket", socket]
     if data_dir:
@@ -43,7 +45,7 @@ def start_daemon(socket: str, data_dir: str | None) -> None:
     for line in words.splitlines():
         # Beside "execd runs: ..." it tells what the user must know: of a store that was damaged.
         if line.startswith(PREFIX):
-            output.note(line.removeprefix(PREFIX))
+            tell(line.removeprefix(PREFIX))
 
 
 def _run(command: list[str], said: IO[bytes]) -> int | None:
@@ -55,14 +57,12 @@ def _run(command: list[str], said: IO[bytes]) -> int | None:
             return None
 
 
-def _not_started(socket: str, status: int | None, words: str) -> ClientError:
+def _not_started(socket: str, status: int | None, words: str) -> NoDaemon:
     # What happened, then what to do: the two lines that every command of execd's ends with when it fails.
     reason, *remedies = words.removeprefix(PREFIX).splitlines() or ["it said nothing"]
     what = f"was not ready after {START_TIMEOUT_S:.0f} s" if status is None else f"ended with status {status}"
-    return ClientError(
+    return NoDaemon(
         f"execd {what}: {reason}",
-        kind="no_daemon",
-        exit_code=ExitCode.NO_DAEMON,
         remedy=remedies[-1] if remedies else f"see what it says: execd start --foreground --socket {socket}",
         facts={"socket": socket, "output": words},
     )

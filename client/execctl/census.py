@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import PartialData
 from execctl.query import SessionSpec
-from execctl.recording import end
-from execctl.records import state_name
-from execctl.waiting import Waiting
 
 if TYPE_CHECKING:
-    from execctl.client import Client
+    from collections.abc import Callable
 
-ATTACH_TIMEOUT_MS = 10_000
+    from execctl.api.session import Session
+    from execctl.client import Client
 
 
 def take_census(
-    client: Client, target: str, *, referrers: str = "", confirmed: bool = False, max_memory_bytes: int = 0
+    client: Client,
+    target: str,
+    *,
+    referrers: str = "",
+    confirmed: bool = False,
+    max_memory_bytes: int = 0,
+    on_wait: Callable[[str], object] = lambda _place: None,
+    on_end: Callable[[Session], Callable[[], object]] = lambda _session: lambda: None,
 ) -> str:
     """Count the live objects of a process, and return the profile that holds the result, "p34".
 
@@ -28,22 +32,19 @@ def take_census(
         referrers: a type whose referrers are counted too, or "".
         confirmed: whether the target may be held up for more than half a second.
         max_memory_bytes: that it may take in the target, 0 for the daemon's default.
+        on_wait: as of an attach.
+        on_end: as of a recording's end.
 
     Raises:
-        ClientError: as of an attach; of kind "usage" where it would hold the target up for long.
+        ClientError: as of an attach; UsageError where it would hold the target up for long; PartialData where nothing
+            came of it.
     """
     options: dict[str, object] = {"confirmed": confirmed, **({"referrers": referrers} if referrers else {})}
     options |= {"max_memory_bytes": max_memory_bytes} if max_memory_bytes else {}
-    attached = client.attach(
-        target,
-        [SessionSpec("census", options)],
-        timeout_ms=ATTACH_TIMEOUT_MS,
-        name="",
-        on_wait=Waiting(target, ATTACH_TIMEOUT_MS, "counted").tell,
-    )
-    ended = [session for session in end(client, attached) if session.spec.collector == "census"]
-    for session in ended:
-        if session.latest_profile:
-            return session.latest_profile
-    reason = ", ".join(session.reason or state_name(session) for session in ended)
-    raise ClientError(f"the census came to nothing: {reason}", kind="partial", exit_code=ExitCode.PARTIAL_DATA)
+    recording = client.attach(target, [SessionSpec("census", options)], on_wait=on_wait)
+    recording.end(on_end)
+    stored = [one.latest_profile for one in recording.sessions if one.latest_profile]
+    if not stored:
+        reason = ", ".join(one.reason or one.state for one in recording.sessions)
+        raise PartialData(f"the census came to nothing: {reason}")
+    return stored[0]

@@ -9,10 +9,9 @@ import signal
 import socket
 import subprocess
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import NoDaemon, NotSupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +41,7 @@ class Inheritance:
         lowest = min(_HIGH, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self.archive = _moved(archive, lowest)
         self.channel = _moved(connection.detach(), lowest)
+        self._open = True
 
     def connect(self, path: str, token: str, limit_s: int) -> None:
         """Say who comes.
@@ -52,7 +52,7 @@ class Inheritance:
             limit_s: of the agent's reads and writes.
 
         Raises:
-            ClientError: the daemon does not answer.
+            NoDaemon: the daemon does not answer.
         """
         with socket.socket(fileno=os.dup(self.channel)) as connection:
             _limit(connection, _ACK_S)
@@ -76,27 +76,42 @@ class Inheritance:
             file.write(content)
 
     def close(self) -> None:
-        """Let go of both: from here on they are the program's alone."""
-        for number in (self.channel, self.archive):
-            with suppress(OSError):
-                os.close(number)
+        """Let go of both: from here on they are the program's alone. Once more is no error."""
+        if self._open:
+            # The numbers may be those of other files by the next time.
+            self._open = False
+            for number in (self.channel, self.archive):
+                with suppress(OSError):
+                    os.close(number)
 
 
-def start(command: Sequence[str], environment: Mapping[str, str], inherited: Inheritance) -> subprocess.Popen[bytes]:
+def start(
+    command: Sequence[str], environment: Mapping[str, str], inherited: Inheritance, **given: Any
+) -> subprocess.Popen[bytes]:
     """Start a program in our place: same terminal, same group, all files that we inherited.
 
+    Args:
+        command: its own, after the interpreter's.
+        environment: as it is to be.
+        inherited: what it gets beside.
+        **given: further arguments of subprocess.Popen; with close_fds it inherits no other files of ours.
+
     Raises:
-        ClientError: it cannot be executed.
+        NotSupported: it cannot be executed.
     """
-    for number in (inherited.channel, inherited.archive):
-        os.set_inheritable(number, True)
+    ours = (inherited.channel, inherited.archive)
+    if given.pop("close_fds", False):
+        # In the child alone: another thread may start another program at the same time.
+        given["pass_fds"] = (*given.get("pass_fds", ()), *ours)
+    else:
+        given["close_fds"] = False
+        for number in ours:
+            os.set_inheritable(number, True)
     try:
-        return subprocess.Popen(command, env=environment, close_fds=False)
+        return subprocess.Popen(command, **given, env=environment)
     except OSError as error:
-        raise ClientError(
+        raise NotSupported(
             f"cannot start {command[0]}: {error.strerror}",
-            kind="not_supported",
-            exit_code=ExitCode.NOT_SUPPORTED,
             remedy="name another interpreter with --python",
         ) from error
     finally:
@@ -196,10 +211,8 @@ def _limit(connection: socket.socket, seconds: int) -> None:
         connection.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
-def _not_taken(path: str, why: str) -> ClientError:
-    return ClientError(
+def _not_taken(path: str, why: str) -> NoDaemon:
+    return NoDaemon(
         f"the daemon does not take a program in at {path}: {why}",
-        kind="no_daemon",
-        exit_code=ExitCode.NO_DAEMON,
         remedy="see what it says: execd status",
     )

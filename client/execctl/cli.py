@@ -27,6 +27,7 @@ COMMANDS = {
     "sessions": "List the sessions that go on.",
     "memory": "Show how much memory a traced process takes, and where its objects lie.",
     "census": "Count the live objects of a process by type.",
+    "calibrate": "Measure what the recording of a call costs a process.",
     "follow": "Show what a trace records, as it comes.",
     "snapshot": "Store a profile of sessions that go on.",
     "stop": "End sessions and store their last profile.",

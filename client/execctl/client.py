@@ -1,371 +1,378 @@
-"""The typed wrapper over the stubs: a method for each call, one error type for everything that fails."""
+"""The Python API: a client of a daemon. `execctl`, the command line, is made of this class too.
+
+grpc is imported when a client is opened, and not with this file.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeVar
-from urllib.parse import quote
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-import grpc
-from execd_api.v1 import daemon_pb2, profiles_pb2, reports_pb2, runs_pb2, sessions_pb2, targets_pb2
-from execd_api.v1.daemon_pb2_grpc import DaemonStub
-from execd_api.v1.profiles_pb2_grpc import ProfilesStub
-from execd_api.v1.reports_pb2_grpc import ReportsStub
-from execd_api.v1.runs_pb2_grpc import RunsStub
-from execd_api.v1.sessions_pb2_grpc import SessionsStub
-from execd_api.v1.targets_pb2_grpc import TargetsStub
-
-from execctl.answers import answer, stream
-from execctl.failure import client_error
+from execctl import convert
+from execctl.api.recording import Recording
+from execctl.archive import Archive, Subject, name_of
+from execctl.connection import reach
+from execctl.durations import milliseconds
 from execctl.interrupts import held
-from execctl.library import Library
-from execctl.query import Wanted
-from execctl.timeouts import CALL_TIMEOUT_S, LOOK_TIMEOUT_S
+from execctl.silence import Silence
+from execctl.timeouts import ATTACH_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from execctl.query import GrowthQuery, ReportQuery, SessionSpec
-
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-
-# After so long without an answer the daemon is asked something that it answers at once, or not at all, and after as
-# long again the user is told; what an attach waits for is told too.
-PATIENCE_S = 1.0
-# Beyond what the daemon waits for a safe point: looking at the target before it, arming collectors after.
-ATTACH_MARGIN_S = 30.0
-# Lists carry command lines, of 128 KiB each at worst; grpc's own limit is 4 MiB.
-MAX_MESSAGE_BYTES = 64 << 20
-# How long a connection may take to be made, whatever its name says: by grpc's own 20 s a daemon that is stopped for
-# longer is gone.
-CONNECT_MS = 3_600_000
+    from execctl.api.census import CensusProfile
+    from execctl.api.live_memory import LiveMemory
+    from execctl.api.modes import Measuring
+    from execctl.api.process import Process
+    from execctl.api.program import Prepared, Program
+    from execctl.api.session import Detachment, Session, TracedLines
+    from execctl.api.stored import StoredProfile
+    from execctl.calibration import EventCosts
+    from execctl.pythonline import Interpreter
+    from execctl.query import SessionSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """What the daemon rendered.
+class Client(Archive):
+    """A connection to one daemon, which is started where none runs; a context manager. Safe from several threads.
 
-    Attributes:
-        data: the bytes.
-        profile: what they are of, "p34".
-        notes: what to know about it.
-        files: name and content of each, where it is several.
-        added: the profiles that were added to the first.
+    Every method raises ClientError, of the classes of `execctl.errors`; TypeError and ValueError for an argument that
+    cannot be right whatever the daemon says. Times are in seconds, sizes in bytes, as their names say.
+
+    Where a target is asked for, it is a PID, or a name that fits one process alone; where a session is, "s12", its name
+    or a PID for all on that process; "" is the only one that goes on.
     """
 
-    data: bytes
-    profile: str
-    notes: tuple[str, ...]
-    files: tuple[tuple[str, bytes], ...] = ()
-    added: tuple[str, ...] = ()
-
-
-class Client:
-    """An open channel to one daemon; a context manager. Every method raises ClientError."""
-
-    def __init__(self, socket: str, on_silence: Callable[[], None] = lambda: None) -> None:
-        """Open a channel; nothing is sent yet.
+    def __init__(
+        self,
+        socket: str | os.PathLike[str] | None = None,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        may_start: bool = True,
+        tell: Callable[[str], object] = lambda _sentence: None,
+    ) -> None:
+        """Find the daemon, start it where none runs, and connect to it.
 
         Args:
-            socket: absolute path of the daemon's unix socket.
-            on_silence: called each time that a call waits for a daemon which answers no question.
+            socket: the daemon's; None for EXECD_SOCKET, else for this user's usual place.
+            data_dir: of a daemon that has to be started; None for EXECD_DATA_DIR, else for its own default.
+            may_start: whether one may be started.
+            tell: is told, a sentence each time, what a user should know meanwhile: that a daemon is started, that it
+                does not answer.
+
+        Raises:
+            NoDaemon: there is none, and it must not or cannot be started.
+            NotPermitted: it is another user's.
+            SocketPathTooLong: as it says.
         """
-        options = [
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
-            ("grpc.enable_http_proxy", 0),
-        ]
-        self._socket = socket
-        self._on_silence = on_silence
+        path = reach(
+            os.fspath(socket) if socket else os.environ.get("EXECD_SOCKET"),
+            os.fspath(data_dir) if data_dir else os.environ.get("EXECD_DATA_DIR"),
+            tell,
+            may_start=may_start,
+        )
         with held():
-            # The address is a URI, and grpc decodes it.
-            self._channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(socket))}", options=options)
-            self._daemon = DaemonStub(self._channel)
-            self._targets = TargetsStub(self._channel)
-            self._sessions = SessionsStub(self._channel)
-            self.library = Library(ProfilesStub(self._channel), self._ask)
-            self._reports = ReportsStub(self._channel)
-            self._runs = RunsStub(self._channel)
+            from execctl.rpc import Rpc  # noqa: PLC0415 - imports grpc, which costs more than all the rest
+        self.tell = tell
+        super().__init__(Rpc(path, Silence(path, tell).tell))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with held():
-            self._channel.close()
+        self.close()
 
-    def list_targets(self) -> Sequence[targets_pb2.Candidate]:
-        """Return the CPython processes that this user can see, by PID."""
-        return self._ask(self._targets.List, targets_pb2.ListTargetsRequest(), LOOK_TIMEOUT_S).candidates
+    def close(self) -> None:
+        """Close the connection. Sessions go on; closing once more is no error."""
+        rpc, self._open = self._open, None
+        if rpc is not None:
+            rpc.close()
 
-    def examine(self, target: str, *, allow_seccomp: bool) -> targets_pb2.Candidate:
-        """Return one process, where it is, and every check of an attach, `allow_seccomp` among its terms."""
-        request = targets_pb2.InspectRequest(target=target, every_check=True, allow_seccomp=allow_seccomp)
-        return self._ask(self._targets.Inspect, request, LOOK_TIMEOUT_S)
+    def processes(self) -> list[Process]:
+        """Return the CPython processes that this user can see, by PID; each says whether it can be attached to."""
+        return list(map(convert.process, self._rpc.list_targets()))
 
-    def ask_memory(
-        self, target: str, action: str, *, where: str = "", limit: int = 0, confirmed: bool = False
-    ) -> targets_pb2.MemoryResponse:
-        """Return what a running memory session answers; it may have to look at every object of its target.
+    def doctor(self, target: Subject, *, allow_seccomp: bool = False) -> Process:
+        """Look at every condition of an attach, without attaching.
 
         Args:
-            target: a PID, a session, a name; "" the only one that runs.
-            action: "figures", "reset_peak", "clear" or "where".
-            where: of that last one: a type, or "module:attribute".
-            limit: of that too: how many objects.
-            confirmed: of that too: also where it takes more than half a second of the target.
+            target: which process.
+            allow_seccomp: as `attach` would with it.
+
+        Raises:
+            NotFound: there is no such process.
         """
-        chosen = targets_pb2.MemoryAction.Value(f"MEMORY_ACTION_{action.upper()}")
-        request = targets_pb2.MemoryRequest(target=target, action=chosen, where=where, limit=limit, confirmed=confirmed)
-        return self._ask(self._targets.Memory, request)
+        return convert.process(self._rpc.examine(name_of(target), allow_seccomp=allow_seccomp))
 
     def attach(
         self,
-        target: str,
-        specs: Sequence[SessionSpec],
+        target: Subject,
+        specs: Sequence[SessionSpec] = (),
         *,
-        timeout_ms: int,
-        name: str,
+        timeout_s: float = ATTACH_TIMEOUT_S,
+        name: str = "",
         allow_seccomp: bool = False,
-        duration_ms: int = 0,
-        on_wait: Callable[[str], None],
-    ) -> targets_pb2.AttachResponse:
-        """Attach and start sessions, one group, all or none.
+        duration_s: float = 0.0,
+        on_wait: Callable[[str], object] = lambda _place: None,
+        **measuring: Unpack[Measuring],
+    ) -> Recording:
+        """Attach to a process and start measuring; the end of a `with` block on it stops, stores and leaves.
 
         Args:
-            target: a PID, or a name that fits one process alone.
-            specs: what to measure.
-            timeout_ms: how long the target may take to reach a safe point.
-            name: what to call the session, or ""; of several, each gets its collector's name added.
-            allow_seccomp: attach under seccomp filters that the daemon may not read too.
-            duration_ms: after which the daemon ends the session if this client does not; 0 for never.
-            on_wait: called each second that it takes and the daemon is well, with where the target is, "" where
-                that is not known.
+            target: which process.
+            specs: what to measure, where it is not said by keyword arguments.
+            timeout_s: how long it may take to reach a point at which it can be attached to.
+            name: what to call the sessions, or ""; of several each gets its collector's name added.
+            allow_seccomp: also under seccomp filters that the daemon may not read; they may end the process.
+            duration_s: after which the daemon ends the sessions if nobody else does; 0 for never.
+            on_wait: called each second that it takes, with where the main thread is, "" where that is not known.
+            **measuring: the modes and their options; see `Measuring`.
+
+        Raises:
+            ValueError: no mode, or options that do not go together.
+            AttachTimeout: it reached no such point; it goes on as before.
+            NotPermitted: the kernel, or another tool's claim, forbids it.
+            NotSupported: it is of a kind that cannot be attached to safely.
+            CollectorRefused: a mode cannot run in it now.
+            TargetGone: it has ended.
         """
-        request = targets_pb2.AttachRequest(
-            target=target,
-            sessions=_asked(specs),
-            timeout_ms=timeout_ms,
+        answer = self._rpc.attach(
+            name_of(target),
+            _asked(specs, measuring),
+            timeout_ms=milliseconds("timeout_s", timeout_s),
             name=name,
             allow_seccomp=allow_seccomp,
-            duration_ms=duration_ms,
+            duration_ms=milliseconds("duration_s", duration_s),
+            on_wait=on_wait,
         )
-        with self._translated():
-            return answer(
-                lambda: self._targets.Attach.future(request, timeout=timeout_ms / 1000 + ATTACH_MARGIN_S),
-                patience_s=PATIENCE_S,
-                on_wait=lambda: on_wait(self._place(target)) if self._is_heard() else None,
-            )
+        return Recording(self, convert.attachment(answer))
 
-    def prepare_run(
+    def start(self, target: Subject = "", **measuring: Unpack[Measuring]) -> list[Session]:
+        """Start further sessions on a process that is attached to, one group, all or none.
+
+        Args:
+            target: which process; "" the only one that is attached to.
+            **measuring: the modes and their options; see `Measuring`.
+
+        Raises:
+            NotFound: it is not attached to.
+            ValueError, CollectorRefused, TargetGone: as of `attach`.
+        """
+        return list(map(convert.session, self._rpc.start(name_of(target), _asked((), measuring))))
+
+    def detach(self, target: Subject = "", *, unless_used: bool = False) -> Detachment:
+        """End all sessions on a process and leave it. To detach where nothing is attached is no error.
+
+        Args:
+            target: which process; "" the only one that is attached to.
+            unless_used: do nothing where sessions run.
+        """
+        return convert.detachment(self._rpc.detach(name_of(target), unless_used=unless_used))
+
+    def prepare(
         self,
-        specs: Sequence[SessionSpec],
-        name: str,
-        python_version: str,
-        channel: int,
-        archive: int,
-        python_path: bytes | None,
-    ) -> runs_pb2.PrepareResponse:
-        """Return what is needed to start a program that is recorded from its first line on.
+        words: Sequence[str],
+        specs: Sequence[SessionSpec] = (),
+        *,
+        python: str | Interpreter = "",
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        **measuring: Unpack[Measuring],
+    ) -> Prepared:
+        """Make ready for a program, as `run` does, and start it by `start` of what is returned."""
+        from execctl import pythonline  # noqa: PLC0415 - few commands run programs
+        from execctl.api.program import Prepared  # noqa: PLC0415 - likewise
+
+        if isinstance(words, str):
+            raise TypeError(f"words are a list of texts, and not {words!r}: say [{words!r}]")
+        asked = _asked(specs, measuring)
+        pythonline.check_words(words)
+        interpreter = pythonline.find_interpreter(python) if isinstance(python, str) else python
+        return Prepared(self, self._rpc, interpreter, words, asked, name, os.environ if env is None else env)
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        python: str = "",
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        popen: Mapping[str, Any] | None = None,
+        **measuring: Unpack[Measuring],
+    ) -> Program:
+        """Start a program that is measured from its first line to its last, under its own interpreter.
 
         Args:
-            specs: what to measure.
-            name: as in `attach`.
-            python_version: of its interpreter, "3.11.7".
-            channel: the number under which it inherits its connection.
-            archive: the number under which it inherits the archive.
-            python_path: PYTHONPATH as it is, None where it is not set.
+            words: as after `python`: ["prog.py", "argument"], ["-m", "module"], ["-c", "code"].
+            python: the interpreter, by name or path; "" for python3.
+            name: what to call the sessions, or "".
+            env: its environment; None for that of this process.
+            popen: further arguments of subprocess.Popen: cwd, stdin, stdout, stderr.
+            **measuring: the modes and their options; see `Measuring`.
+
+        Raises:
+            UsageError: words start no program.
+            NotFound: there is no such interpreter.
+            NotSupported: it cannot be recorded, or words keep execd out.
+            ValueError: as of `attach`.
         """
-        request = runs_pb2.PrepareRequest(
-            sessions=_asked(specs),
-            name=name,
-            python_version=python_version,
-            channel_descriptor=channel,
-            archive_descriptor=archive,
-            python_path=python_path,
-        )
-        return self._ask(self._runs.Prepare, request, LOOK_TIMEOUT_S)
-
-    def run_outcome(self, token: str) -> runs_pb2.OutcomeResponse:
-        """Return what came of a program that was started, and has ended."""
-        return self._ask(self._runs.Outcome, runs_pb2.OutcomeRequest(token=token), LOOK_TIMEOUT_S)
-
-    def _place(self, target: str) -> str:
-        request = targets_pb2.InspectRequest(target=target)
+        prepared = self.prepare(words, python=python, name=name, env=env, **measuring)
         try:
-            return answer(lambda: self._targets.Inspect.future(request, timeout=PATIENCE_S)).place
-        except grpc.RpcError:
-            return ""  # of a target that has just ended, or an older daemon: the attach itself tells
+            return prepared.start(**{"close_fds": True, **(popen or {})})
+        finally:
+            prepared.close()
 
-    def detach(self, target: str, *, unless_used: bool = False) -> targets_pb2.DetachResponse:
-        """Stop the sessions of a target and take the agent out; "" is the only attached one.
-
-        With `unless_used` nothing is done where sessions run.
-        """
-        request = targets_pb2.DetachRequest(target=target, unless_used=unless_used)
-        return self._ask(self._targets.Detach, request)
-
-    def list_sessions(
-        self, *, running_only: bool, limit: int, labels: Mapping[str, str] | None = None
-    ) -> Sequence[sessions_pb2.Session]:
-        """Return at most `limit` sessions that have all of the labels, newest first."""
-        request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit, labels=labels)
-        return self._ask(self._sessions.List, request, LOOK_TIMEOUT_S).sessions
-
-    def stop(self, session: str, on_wait: Callable[[], None] = lambda: None) -> Sequence[sessions_pb2.Session]:
-        """End sessions and return them as they are now; "" is the only running one.
+    def sessions(
+        self, *, with_ended: bool = False, labels: Mapping[str, str] | None = None, limit: int = 100
+    ) -> list[Session]:
+        """Return the sessions that go on, newest first.
 
         Args:
-            session: as the user named it.
-            on_wait: called each second that it takes and the daemon is well.
+            with_ended: those that ended too.
+            labels: that they have all, by key.
+            limit: at most so many.
         """
-        request = sessions_pb2.StopRequest(session=session)
-        return self._ask(self._sessions.Stop, request, on_wait=on_wait).sessions
+        found = self._rpc.list_sessions(running_only=not with_ended, limit=limit, labels=labels)
+        return list(map(convert.session, found))
 
-    def snapshot(self, session: str, name: str, *, confirmed: bool) -> Sequence[profiles_pb2.Profile]:
+    def session(self, session: Subject = "") -> Session:
+        """Return one session, as it stands."""
+        return convert.session(self._rpc.session(name_of(session)))
+
+    def snapshot(self, session: Subject = "", name: str = "", *, confirmed: bool = False) -> list[StoredProfile]:
         """Store a profile of sessions that go on, and return these profiles.
 
-        Without `confirmed` one that would hold a process up for long is refused.
-        """
-        request = sessions_pb2.SnapshotRequest(session=session, name=name, confirmed=confirmed)
-        return self._ask(self._sessions.Snapshot, request).profiles
+        Args:
+            session: which.
+            name: what to call them, or "".
+            confirmed: also where it holds a process up for more than half a second.
 
-    def watch(self, session: str, duration_s: float) -> Generator[sessions_pb2.Session]:
-        """Yield the session each time the daemon tells of it, until it ends or the duration is over.
-
-        To be closed by who does not read to the end.
+        Raises:
+            UsageError: it would, and that is not confirmed.
         """
-        request = sessions_pb2.WatchRequest(session=session)
-        try:
-            # The deadline of the call is the clock: no polling here.
-            yield from stream(lambda: self._sessions.Watch(request, timeout=duration_s))
-        except grpc.RpcError as error:
-            if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise client_error(error, self._socket) from error
+        return list(map(convert.stored, self._rpc.snapshot(name_of(session), name, confirmed=confirmed)))
+
+    def stop(self, session: Subject = "", *, on_wait: Callable[[], object] = lambda: None) -> list[Session]:
+        """End sessions, store their last profiles, and return them as they are now. The agent stays.
+
+        Args:
+            session: which; to stop one once more is no error.
+            on_wait: called each second that it takes.
+        """
+        return list(map(convert.session, self._rpc.stop(name_of(session), on_wait)))
+
+    def watch(self, session: str, duration_s: float) -> Generator[Session]:
+        """Yield a session each time that the daemon tells of it, until it ends or so many seconds are over.
+
+        To be closed by who does not read to its end.
+        """
+        with closing(self._rpc.watch(session, duration_s)) as told:
+            for one in told:
+                yield convert.session(one)
 
     def follow(
-        self, session: str, duration_s: float | None, *, timing: bool, after: int, from_now: bool
-    ) -> Generator[sessions_pb2.FollowChunk]:
-        """Yield the events of a trace until it ends or the duration is over; None for no such limit.
-
-        To be closed by who does not read to the end; who reads slowly is sent no more than he takes.
-        """
-        request = sessions_pb2.FollowRequest(session=session, timing=timing, after=after, from_now=from_now)
-        try:
-            yield from stream(lambda: self._sessions.Follow(request, timeout=duration_s))
-        except grpc.RpcError as error:
-            if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise client_error(error, self._socket) from error
-
-    def list_profiles(self, session: str, limit: int) -> Sequence[profiles_pb2.Profile]:
-        """Return at most `limit` stored profiles, newest first; "" stands for those of all sessions."""
-        return self.library.profiles(Wanted(session), limit)
-
-    def import_files(self, files: Sequence[tuple[str, bytes]], form: str) -> Sequence[profiles_pb2.Profile]:
-        """Store what files hold, as Library.import_files does, and return these profiles."""
-        return self.library.import_files(files, form)
-
-    def render(self, query: ReportQuery) -> Rendering:
-        """Return a rendering of a profile, all its pieces put together."""
-        request = _render_request(query)
-        chunks = self._read(lambda: self._reports.Render(request, timeout=CALL_TIMEOUT_S))
-        return _rendering(chunks, has_files=query.files)
-
-    def growth(self, query: GrowthQuery) -> Rendering:
-        """Return what grew in every one of the latest snapshots."""
-        request = reports_pb2.GrowthRequest(
-            subject=query.subject,
-            last=query.last,
-            format=query.form,
-            limit=query.limit,
-            settings_json=json.dumps(dict(query.settings)) if query.settings else "",
-        )
-        return _rendering(self._read(lambda: self._reports.Growth(request, timeout=CALL_TIMEOUT_S)), has_files=False)
-
-    def _read(self, begin: Callable[[], Iterator[reports_pb2.RenderChunk]]) -> list[reports_pb2.RenderChunk]:
-        with self._translated():
-            return list(stream(begin, patience_s=PATIENCE_S, on_wait=self._is_heard))
-
-    def _ask(
         self,
-        method: grpc.UnaryUnaryMultiCallable[Request, Response],
-        request: Request,
-        timeout_s: float = CALL_TIMEOUT_S,
-        on_wait: Callable[[], None] = lambda: None,
-    ) -> Response:
-        with self._translated():
-            return answer(
-                lambda: method.future(request, timeout=timeout_s),
-                patience_s=PATIENCE_S,
-                on_wait=lambda: on_wait() if self._is_heard() else None,
-            )
+        session: Subject = "",
+        *,
+        duration_s: float | None = None,
+        timing: bool = False,
+        from_now: bool = False,
+        after: int = 0,
+    ) -> Generator[TracedLines]:
+        """Yield what a trace records, as it comes, until it ends. To be closed by who does not read to its end.
 
-    def _is_heard(self) -> bool:
-        """Return whether the daemon answers at all, with an error too; where it does not, its silence is told."""
-        try:
-            answer(lambda: self._daemon.Info.future(daemon_pb2.InfoRequest(), timeout=PATIENCE_S))
-        except grpc.RpcError as error:
-            if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                self._on_silence()
-                return False
-        return True
+        Args:
+            session: which; who reads slowly is sent no more than he takes, and holds up nobody.
+            duration_s: for how long; None without limit.
+            timing: lines are preceded by the seconds since the start.
+            from_now: leave out what was recorded before.
+            after: the number of the last event that is known, `TracedLines.end`.
+        """
+        chunks = self._rpc.follow(name_of(session), duration_s, timing=timing, after=after, from_now=from_now)
+        with closing(chunks):
+            for chunk in chunks:
+                yield convert.traced_lines(chunk)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.RpcError as error:
-            raise client_error(error, self._socket) from error
+    def memory(
+        self,
+        target: Subject = "",
+        *,
+        reset_peak: bool = False,
+        clear: bool = False,
+        where: str = "",
+        limit: int = 10,
+        confirmed: bool = False,
+    ) -> LiveMemory:
+        """Return what a running memory session knows of its process as it is now.
 
+        Args:
+            target: a PID, a session, a name; "" the only one that runs.
+            reset_peak: let the peak begin anew first.
+            clear: forget all traces first.
+            where: tell where the largest live objects of this type were allocated, "Name" or "module.Name"; or of the
+                one object at "module:attribute".
+            limit: of `where`: how many objects.
+            confirmed: of `where`: also where it takes more than half a second of the process.
 
-def _asked(specs: Sequence[SessionSpec]) -> list[sessions_pb2.SessionSpec]:
-    return [
-        sessions_pb2.SessionSpec(
-            collector=spec.collector, options_json=json.dumps(spec.options), labels=spec.labels, into=spec.into
+        Raises:
+            ValueError: two of reset_peak, clear and where.
+            UsageError: the process traces itself, and its figures are its own; or it is not confirmed.
+        """
+        if reset_peak + clear + bool(where) > 1:
+            raise ValueError("reset_peak, clear and where exclude each other")
+        action = "reset_peak" if reset_peak else "clear" if clear else "where" if where else "figures"
+        answer = self._rpc.ask_memory(name_of(target), action, where=where, limit=limit, confirmed=confirmed)
+        return convert.live_memory(answer)
+
+    def census(
+        self, target: Subject, *, referrers: str = "", confirmed: bool = False, max_memory_bytes: int = 0
+    ) -> CensusProfile:
+        """Count the live objects of a process by type; it attaches where nobody is, and leaves where it came.
+
+        Args:
+            target: which process.
+            referrers: a type whose referrers are counted too, or ""; they are in `origin.extra`.
+            confirmed: also where it slows the process for more than half a second.
+            max_memory_bytes: that it may take in the process; 0 for the daemon's default.
+
+        Raises:
+            PartialData: nothing came of it.
+            UsageError: it would slow the process for long, and that is not confirmed.
+        """
+        from execctl.api.census import CensusProfile  # noqa: PLC0415 - the command line needs no values
+        from execctl.census import take_census  # noqa: PLC0415 - likewise
+
+        taken = take_census(
+            self, name_of(target), referrers=referrers, confirmed=confirmed, max_memory_bytes=max_memory_bytes
         )
-        for spec in specs
-    ]
+        return self.profile(taken, CensusProfile)
+
+    def calibrate(self, target: Subject = "", *, python: str = "") -> EventCosts:
+        """Measure what the recording of a call costs a process, or a program of an interpreter; it takes some seconds.
+
+        Args:
+            target: which process records calls meanwhile.
+            python: an interpreter that is started instead, by name or path.
+
+        Raises:
+            ValueError: neither is named, or both are.
+            PartialData: nothing was measured.
+        """
+        from execctl import calibration, pythonline  # noqa: PLC0415 - as of `prepare`
+
+        if bool(target) == bool(python):
+            raise ValueError("name a process, or an interpreter by python")
+        if python:
+            return calibration.costs_in_interpreter(self, pythonline.find_interpreter(python))
+        return calibration.costs_in_process(self, name_of(target), lambda _place: None)
 
 
-def _rendering(chunks: Sequence[reports_pb2.RenderChunk], *, has_files: bool) -> Rendering:
-    if not chunks:
-        return Rendering(b"", "", ())
-    profile, notes, added = chunks[0].profile, tuple(chunks[0].notes), tuple(chunks[0].added)
-    if has_files:
-        return Rendering(b"", profile, notes, tuple(_files(chunks)), added)
-    return Rendering(b"".join(chunk.data for chunk in chunks), profile, notes, added=added)
+def _asked(specs: Sequence[SessionSpec], measuring: Measuring) -> Sequence[SessionSpec]:
+    """Return what is to be recorded."""
+    if specs and measuring:
+        raise TypeError(f"what is measured is said twice: by specs, and by {', '.join(measuring)}")
+    if specs:
+        return specs
+    from execctl.api.modes import specs_of  # noqa: PLC0415 - the command line gives specs
 
-
-def _files(chunks: Sequence[reports_pb2.RenderChunk]) -> Iterator[tuple[str, bytes]]:
-    """Yield each file, its name and its content, from the pieces in which they came."""
-    name, pieces = "", list[bytes]()
-    for chunk in chunks:
-        if chunk.file and name:
-            yield name, b"".join(pieces)
-        if chunk.file:
-            name, pieces = chunk.file, []
-        pieces.append(chunk.data)
-    if name:
-        yield name, b"".join(pieces)
-
-
-def _render_request(query: ReportQuery) -> reports_pb2.RenderRequest:
-    return reports_pb2.RenderRequest(
-        subject=query.subject,
-        format=query.form,
-        sort=query.sort,
-        reverse=query.reverse,
-        limit=query.limit,
-        view=reports_pb2.View.Value(query.view.value),
-        strip_dirs=query.strip_dirs,
-        thread=query.thread,
-        per_thread=query.per_thread,
-        compare=query.compare,
-        settings_json=json.dumps(dict(query.settings)) if query.settings else "",
-        files=query.files,
-        added=query.added,
-    )
+    return specs_of(measuring)

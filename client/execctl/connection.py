@@ -1,4 +1,4 @@
-"""Which daemon the commands talk to: finds its socket, starts it when it does not run, opens a client on it.
+"""Which daemon a client talks to: finds its socket, and starts it when it does not run.
 
 Nothing here imports grpc before a daemon is known to listen: help, completion and usage errors stay fast.
 """
@@ -10,13 +10,13 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
-from execctl.interrupts import held
+from execctl import output
+from execctl.errors import NoDaemon, NotPermitted
 from execctl.paths import socket_path
-from execctl.silence import Silence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from execctl.client import Client
 
 
@@ -40,32 +40,45 @@ class Connection:
         Raises:
             ClientError: there is no daemon, and it must not or cannot be started.
         """
-        path = str(socket_path(self.socket, os.environ))
-        if not listens(path):
-            self._start(path)
-        with held():
-            from execctl.client import Client  # noqa: PLC0415 - imports grpc, which costs more than all the rest
-        return Client(path, Silence(path).tell)
+        from execctl.client import Client  # noqa: PLC0415 - help and usage errors need none
 
-    def _start(self, path: str) -> None:
-        if not self.may_start:
-            raise ClientError(
-                f"no daemon listens on {path}",
-                kind="no_daemon",
-                exit_code=ExitCode.NO_DAEMON,
-                remedy="start it with `execd start`, or leave out --no-start",
-                facts={"socket": path},
-            )
-        from execctl.autostart import start_daemon  # noqa: PLC0415 - needed once a login, not once a command
+        return Client(self.socket, data_dir=self.data_dir, may_start=self.may_start, tell=output.note)
 
-        start_daemon(path, self.data_dir)
+
+def reach(given: str | None, data_dir: str | None, tell: Callable[[str], object], *, may_start: bool) -> str:
+    """Return the socket of a daemon that listens, started where none did.
+
+    Args:
+        given: its path; None or "" for the default place.
+        data_dir: of one that has to be started; None for its own default.
+        tell: is told what the user should know.
+        may_start: whether one may be started.
+
+    Raises:
+        NoDaemon: there is none, and it must not or cannot be started.
+        NotPermitted: it is another user's.
+    """
+    path = str(socket_path(given, os.environ))
+    if listens(path):
+        return path
+    if not may_start:
+        raise NoDaemon(
+            f"no daemon listens on {path}",
+            remedy="start it with `execd start`, or leave out --no-start",
+            facts={"socket": path},
+        )
+    from execctl.autostart import start_daemon  # noqa: PLC0415 - needed once a login, not once a command
+
+    start_daemon(path, data_dir, tell)
+    return path
 
 
 def listens(path: str) -> bool:
     """Return whether somebody accepts connections on this unix socket.
 
     Raises:
-        ClientError: the socket is there, but this user may not connect to it.
+        NotPermitted: the socket is there, but this user may not connect to it.
+        NoDaemon: it cannot be connected to.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # Where it accepts none for long, as when it is stopped, connections queue up, and one more would wait.
@@ -77,10 +90,9 @@ def listens(path: str) -> bool:
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return False
         except OSError as error:
-            raise ClientError(
+            kind = NotPermitted if isinstance(error, PermissionError) else NoDaemon
+            raise kind(
                 f"cannot connect to the daemon's socket {path}: {error.strerror}",
-                kind="not_permitted" if isinstance(error, PermissionError) else "no_daemon",
-                exit_code=ExitCode.NOT_PERMITTED if isinstance(error, PermissionError) else ExitCode.NO_DAEMON,
                 remedy="name the socket of your own daemon with --socket or EXECD_SOCKET",
                 facts={"socket": path},
             ) from error

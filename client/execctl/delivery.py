@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from execctl import output
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import CannotWrite, ClientError, NotFound, UsageError
 from execctl.files import save, save_below, save_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from execctl.client import Rendering
+    from execctl.api.rendering import Rendering
 
 # What people read is made harmless wherever it goes.
 _READ = frozenset({"text", "pstats-text", "summary", "source", "collapsed"})
 # What programs read too, byte by byte, is made harmless on a terminal alone.
 _LINES = frozenset({"cover", "lcov", "cobertura"})
+_JSON = frozenset({"json", "whole"})
+# What the daemon puts colours into; in any other form they would be a target's own.
+_COLORED = frozenset({"text", "source"})
 # The directory that stands for that of each source.
 BESIDE = "@source"
 _TOLD = 5
@@ -31,31 +33,31 @@ def refuse_terminal(form: str, file: str | None, command: str) -> None:
         file: where it goes; None or "-" for standard output.
         command: what was asked, for the remedy: "execctl export".
     """
-    if file not in (None, "-") or form in _READ | _LINES | {"json"} or not output.stdout_is_terminal():
+    if file not in (None, "-") or form in _READ | _LINES | _JSON or not output.stdout_is_terminal():
         return
-    raise ClientError(
+    raise UsageError(
         f"{form} is binary, and standard output is a terminal",
-        kind="usage",
-        exit_code=ExitCode.USAGE,
         remedy=f"name a file: `{command} --format {form} -o FILE`, or pipe it on",
     )
 
 
-def deliver(rendering: Rendering, form: str, file: str | None) -> None:
+def deliver(rendering: Rendering, form: str, file: str | None, *, has_color: bool = False) -> None:
     """Print or save a rendering, made harmless, and tell its notes on stderr.
 
     Args:
         rendering: what the daemon rendered.
         form: its format, "text".
         file: the file to write; None or "-" for standard output.
+        has_color: it was asked for with colours.
     """
     is_printed = file is None or file == "-"
-    data = output.printable(rendering.data, _shown_as(form, on_terminal=is_printed and output.stdout_is_terminal()))
+    shown_as = _shown_as(form, on_terminal=is_printed and output.stdout_is_terminal())
+    data = output.printable(rendering.data, shown_as, has_color=has_color and form in _COLORED)
     if file is None or file == "-":
         output.write_bytes(data)
     else:
         save(file, data)
-        output.note(f"wrote {', '.join((rendering.profile, *rendering.added))} to {file}: {len(data)} bytes")
+        output.note(f"wrote {_profiles(rendering)} to {file}: {len(data)} bytes")
     _tell_notes(rendering)
 
 
@@ -70,10 +72,8 @@ def deliver_files(rendering: Rendering, directory: str) -> None:
         ClientError: there are none, or none can be written.
     """
     if not rendering.files:
-        raise ClientError(
+        raise NotFound(
             f"no source of {rendering.profile} is known: there is nothing to list",
-            kind="not_found",
-            exit_code=ExitCode.NOT_FOUND,
             remedy=f"`execctl report {rendering.profile}` says why, file by file",
         )
     if directory == BESIDE:
@@ -83,6 +83,12 @@ def deliver_files(rendering: Rendering, directory: str) -> None:
     where = "beside their sources" if directory == BESIDE else f"below {directory}"
     output.note(f"wrote {written} files of {rendering.profile} {where}")
     _tell_notes(rendering)
+
+
+def _profiles(rendering: Rendering) -> str:
+    told = ", ".join((rendering.profile, *rendering.added[: _TOLD - 1]))
+    rest = len(rendering.added) - _TOLD + 1
+    return f"{told} and {rest} more" if rest > 0 else told
 
 
 def _write_each(rendering: Rendering, write: Callable[[str, bytes], None]) -> int:
@@ -110,11 +116,13 @@ def _write_each(rendering: Rendering, write: Callable[[str, bytes], None]) -> in
     return len(rendering.files) - len(failures)
 
 
-def _twice(name: str) -> ClientError:
-    return ClientError(f"two sources have the listing {name}", kind="cannot_write", exit_code=ExitCode.USAGE)
+def _twice(name: str) -> CannotWrite:
+    return CannotWrite(f"two sources have the listing {name}")
 
 
 def _shown_as(form: str, *, on_terminal: bool) -> str:
+    if form in _JSON:
+        return "json"
     return "text" if form in _READ or (form in _LINES and on_terminal) else form
 
 

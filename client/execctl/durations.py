@@ -44,6 +44,21 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
+def milliseconds(name: str, seconds: float) -> int:
+    """Return a duration as it travels.
+
+    Args:
+        name: of the argument, for the message.
+        seconds: how long.
+
+    Raises:
+        ValueError: it is negative, or longer than 49 days.
+    """
+    if not 0 <= seconds <= MAX_MS / 1000:
+        raise ValueError(f"{name} is a number of seconds from 0 to 49 days, and not {seconds!r}")
+    return round(seconds * 1000)
+
+
 def format_duration(duration_ms: int) -> str:
     """Return the duration for people: 500 ms, 12.3 s, 5 min 0 s."""
     if duration_ms < _UNIT_MS["s"]:

@@ -6,9 +6,12 @@ ESC, marks that turn the direction of writing, zero-width and private characters
 
 from __future__ import annotations
 
+import re
+
 # Characters that a JSON text may hold between its values; inside strings a writer has escaped them already.
 _JSON_LAYOUT = frozenset("\n\r\t")
 _BMP_END = 0x10000
+_STYLE = re.compile(r"(\x1b\[(?:0|1|2|3[1-6])(?:;3[1-6])?m)")
 
 
 def escape(text: str) -> str:
@@ -21,6 +24,13 @@ def escape(text: str) -> str:
 def escape_lines(text: str) -> str:
     r"""Return the text with its line ends (\n alone) kept and everything else escaped as in `escape`."""
     return "\n".join(escape(line) for line in text.split("\n"))
+
+
+def escape_styled(text: str) -> str:
+    r"""Return the text as `escape_lines` does, with the SGR sequences of a report kept: bold, dim and colours."""
+    # The pattern captures: every second piece is a sequence.
+    pieces = _STYLE.split(text)
+    return "".join(piece if place % 2 else escape_lines(piece) for place, piece in enumerate(pieces))
 
 
 def escape_json(text: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import grpc
 from execd_api.v1.daemon_pb2 import ErrorDetail
 from google.protobuf.message import DecodeError
 
-from execctl.errors import ClientError
+from execctl.errors import BY_KIND, ClientError
 from execctl.exits import ExitCode
 from execctl.silence import find_listener
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The trailing metadata entry that the daemon adds to every failed call.
 ERROR_DETAIL_KEY = "execd-error-bin"
@@ -40,13 +45,8 @@ def _detail(call: grpc.Call) -> ErrorDetail | None:
 
 def _told(detail: ErrorDetail) -> ClientError:
     known = 0 < detail.exit_code <= MAX_EXIT_CODE
-    return ClientError(
-        detail.message,
-        kind=detail.kind,
-        exit_code=detail.exit_code if known else ExitCode.INTERNAL,
-        remedy=detail.remedy,
-        facts=dict(detail.facts),
-    )
+    exit_code = detail.exit_code if known else ExitCode.INTERNAL
+    return _error(detail.kind, detail.message, detail.remedy, dict(detail.facts), exit_code)
 
 
 def _without_detail(code: grpc.StatusCode | None, details: str, socket: str) -> ClientError:
@@ -73,7 +73,13 @@ def _without_detail(code: grpc.StatusCode | None, details: str, socket: str) -> 
                 ExitCode.INTERNAL,
                 "the daemon's log tells more: `execd status`",
             )
-    return ClientError(message, kind=kind, exit_code=exit_code, remedy=remedy, facts=facts)
+    return _error(kind, message, remedy, facts, exit_code)
+
+
+def _error(kind: str, message: str, remedy: str, facts: Mapping[str, str], exit_code: int) -> ClientError:
+    """Return the error of a kind; one that only a newer daemon knows is of the root of the tree."""
+    found = BY_KIND.get(kind, ClientError)
+    return found(message, remedy=remedy, facts=facts, kind=kind, exit_code=exit_code)
 
 
 def _unavailable(details: str, socket: str) -> tuple[str, str, str]:

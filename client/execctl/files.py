@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import CannotWrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,7 @@ def save(file: str, data: bytes) -> None:
     Something that is no regular file (a FIFO, /dev/null) is written in place: a rename would replace it.
 
     Raises:
-        ClientError: the file cannot be written.
+        CannotWrite: the file cannot be written.
     """
     # The file behind a symlink is replaced, not the symlink.
     path = Path(os.path.realpath(file))
@@ -51,7 +50,7 @@ def save_below(directory: str, name: str, data: bytes) -> None:
         data: the content.
 
     Raises:
-        ClientError: the name leads elsewhere, or the file cannot be written.
+        CannotWrite: the name leads elsewhere, or the file cannot be written.
     """
     parts = name.split("/")
     if not name.isprintable() or len(parts) > _DEEPEST or any(part in ("", ".", "..") for part in parts):
@@ -73,7 +72,7 @@ def save_beside(path: str, data: bytes) -> None:
         data: the content.
 
     Raises:
-        ClientError: the path leads to no such place, or the file cannot be written.
+        CannotWrite: the path leads to no such place, or the file cannot be written.
     """
     place = Path(path)
     if not path.isprintable() or not place.is_absolute() or ".." in place.parts or place.suffix != _LISTING:
@@ -130,21 +129,13 @@ def _replace(directory: int, name: str, data: bytes) -> None:
         raise
 
 
-def _cannot_write(what: str, why: str | None, remedy: str) -> ClientError:
-    return ClientError(
-        f"cannot write {what}: {why}",
-        kind="cannot_write",
-        exit_code=ExitCode.USAGE,
-        remedy=remedy,
-        facts={"file": what},
-    )
+def _cannot_write(what: str, why: str | None, remedy: str) -> CannotWrite:
+    return CannotWrite(f"cannot write {what}: {why}", remedy=remedy, facts={"file": what})
 
 
-def _refused(name: str, why: str) -> ClientError:
-    return ClientError(
+def _refused(name: str, why: str) -> CannotWrite:
+    return CannotWrite(
         f"the daemon's name for a file is refused, {why}: {name}",
-        kind="cannot_write",
-        exit_code=ExitCode.USAGE,
         remedy="print the listing to standard output instead: --format cover",
         facts={"file": name},
     )

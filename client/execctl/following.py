@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execctl import output
-from execctl.errors import ClientError
+from execctl.errors import ClientError, NoDaemon
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from execd_api.v1.sessions_pb2 import FollowChunk
-
+    from execctl.api.session import TracedLines
     from execctl.client import Client
 
 
@@ -77,16 +76,18 @@ class Following:
                         return True
         except ClientError as error:
             # The daemon lets go of a client that takes nothing for a minute and does not answer a ping.
-            if not came or error.kind != "no_daemon":
+            if not came or not isinstance(error, NoDaemon):
                 raise
             return False
         return True
 
-    def _chunks(self, client: Client, duration_s: float | None) -> Generator[FollowChunk]:
+    def _chunks(self, client: Client, duration_s: float | None) -> Generator[TracedLines]:
         from_now = self.from_now and not self._begun
-        return client.follow(self.session, duration_s, timing=self.timing, after=self._end, from_now=from_now)
+        return client.follow(
+            self.session, duration_s=duration_s, timing=self.timing, after=self._end, from_now=from_now
+        )
 
-    def _show(self, chunk: FollowChunk) -> bool:
+    def _show(self, chunk: TracedLines) -> bool:
         """Show some events, and return whether there is a reader still."""
         if chunk.session:
             self.session = chunk.session

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import UsageError
 
 if TYPE_CHECKING:
     from typing import IO
@@ -23,15 +22,13 @@ def read(stream: IO[bytes], file: str) -> bytes:
         file: its name, for a message.
 
     Raises:
-        ClientError: it is too long.
+        UsageError: it is too long.
         OSError: it cannot be read.
     """
     data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise ClientError(
+        raise UsageError(
             f"{file} has over {MOST_BYTES} bytes (64 MiB), and a file to import may have no more",
-            kind="usage",
-            exit_code=ExitCode.USAGE,
             remedy="record for a shorter time, or with fewer frames",
             facts={"file": file},
         )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from execctl import settings
+from execctl.bias import check_clock, parse_unit, parsed_bias
+from execctl.quantities import quantity
 from execctl.query import SessionSpec
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class ModeOption:
 
     def is_given(self, value: Any) -> bool:
         """Whether a value is one that the user gave."""
-        return value not in (None, False, ())
+        # 0 is a value: that of a bias.
+        return value is not None and value is not False and value != ()
 
     def converted(self, value: Any) -> object:
         """Return the collector's value for what click hands over."""
@@ -57,6 +60,30 @@ class ModeOption:
 _FLAG: Mapping[str, Any] = {"is_flag": True}
 BUILTINS = ModeOption("--no-builtins", "builtins", "leave C functions out, and their cost.", True, _FLAG)
 SUBCALLS = ModeOption("--no-subcalls", "subcalls", "do not tell apart who called whom.", True, _FLAG)
+CLOCK = ModeOption(
+    "--clock",
+    "clock",
+    "the time of day, or the CPU time of each thread; wall without it.",
+    settings={"type": click.Choice(("wall", "cpu"))},
+)
+TIMER = ModeOption(
+    "--timer",
+    "timer",
+    "a function of the program's as the clock, called there at each event.",
+    settings={"metavar": "MODULE:FUNCTION"},
+)
+TIMEUNIT = ModeOption(
+    "--timeunit",
+    "timeunit",
+    "the seconds that one of the timer's figure is; 1 without it.",
+    settings={"callback": quantity(parse_unit), "metavar": "SECONDS"},
+)
+BIAS = ModeOption(
+    "--bias",
+    "bias",
+    "what one event costs, taken off the times of reports: auto, which is measured there; 0 for nothing.",
+    settings={"callback": parsed_bias, "metavar": "auto|SECONDS"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +110,7 @@ PROFILE = Mode(
     "--profile",
     "calls",
     "count and time every call, as cProfile does",
-    (BUILTINS, SUBCALLS),
+    (BUILTINS, SUBCALLS, CLOCK, TIMER, TIMEUNIT, BIAS),
     (BUILTINS, SUBCALLS),
 )
 IGNORE_MODULE = ModeOption(
@@ -163,6 +190,7 @@ def asked_specs(given: Mapping[str, Any], shared: Mapping[str, object]) -> list[
         if modes and option.is_given(given[option.parameter]) and not set(owners) & set(modes):
             flags = " or ".join(mode.flag for mode in owners)
             raise click.UsageError(f"{option.flag} belongs to {flags}")
+    check_clock(given)
     return [SessionSpec(mode.collector, {**_options(mode, given), **shared}) for mode in modes]
 
 

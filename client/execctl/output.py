@@ -11,9 +11,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TextIO
 
-from execctl.errors import ClientError
-from execctl.escape import escape, escape_json, escape_lines
-from execctl.exits import ExitCode
+from execctl.errors import CannotWrite
+from execctl.escape import escape, escape_json, escape_lines, escape_styled
+from execctl.query import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,8 @@ _BOLD = "1"
 _RED = "31"
 _PADDED = 60
 _INDENT = "    "
+# Of a width.
+_MOST_DIGITS = 5
 # Below it, lines of sentences are left to the terminal.
 _NARROWEST = 20
 
@@ -109,13 +111,36 @@ def stdout_is_terminal() -> bool:
     return _is_terminal(sys.stdout)
 
 
-def printable(data: bytes, form: str) -> bytes:
+def layout(file: str | None = None, color: str = "auto", *, is_wide: bool = False, has_header: bool = True) -> Layout:
+    """Return how a text report is laid out for the place that it goes to.
+
+    Args:
+        file: that place; None or "-" for standard output.
+        color: "auto", "always" or "never".
+        is_wide: nothing is shortened.
+        has_header: what stands above and below the tables is wanted too.
+    """
+    stream = sys.stdout if file in (None, "-") else None
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-")
+    return Layout(
+        width=_asked_columns() or _columns(stream),
+        is_wide=is_wide,
+        has_color=color == "always" or (color == "auto" and _has_color(stream)),
+        is_ascii=encoding not in ("utf-8", "utf8"),
+        has_header=has_header,
+    )
+
+
+def printable(data: bytes, form: str, *, has_color: bool = False) -> bytes:
     """Return a rendering with everything that came from a target made harmless.
 
     Args:
         data: the rendering.
         form: "text" and "collapsed" are lines of text, "json" stays valid JSON, any other form is not text.
+        has_color: the lines of text have colours, which stay.
     """
+    if form == "text" and has_color:
+        return escape_styled(data.decode("utf-8", "backslashreplace")).encode()
     if form in {"text", "collapsed"}:
         return escape_lines(data.decode("utf-8", "backslashreplace")).encode()
     if form == "json":
@@ -123,18 +148,13 @@ def printable(data: bytes, form: str) -> bytes:
     return data
 
 
-def not_written(why: str | None) -> ClientError:
+def not_written(why: str | None) -> CannotWrite:
     """Return the error for data that standard output does not take.
 
     Args:
         why: as the system says it.
     """
-    return ClientError(
-        f"cannot write to standard output: {why}",
-        kind="cannot_write",
-        exit_code=ExitCode.USAGE,
-        remedy="choose another place for the output",
-    )
+    return CannotWrite(f"cannot write to standard output: {why}", remedy="choose another place for the output")
 
 
 class Progress:
@@ -165,6 +185,12 @@ def _columns(stream: TextIO | None) -> int:
     if stream is None or not stream.isatty():
         return 0
     return os.get_terminal_size(stream.fileno()).columns
+
+
+def _asked_columns() -> int:
+    """Return the width that the environment asks for; 0 where it asks for none."""
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) <= _MOST_DIGITS else 0
 
 
 def _table_lines(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -214,9 +240,11 @@ def _cut(line: str, columns: int) -> str:
 
 
 def _styled(text: str, code: str, stream: TextIO | None) -> str:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not _is_terminal(stream):
-        return text
-    return f"\x1b[{code}m{text}\x1b[0m"
+    return f"\x1b[{code}m{text}\x1b[0m" if _has_color(stream) else text
+
+
+def _has_color(stream: TextIO | None) -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and _is_terminal(stream)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import SocketPathTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,15 +23,13 @@ def socket_path(given: str | None, environment: Mapping[str, str]) -> Path:
         environment: os.environ.
 
     Raises:
-        ClientError: the path is longer than a unix socket's may be.
+        SocketPathTooLong: the path is longer than a unix socket's may be.
     """
     path = Path.cwd() / given if given else _default(environment)
     size = len(os.fsencode(path))
     if size > MAX_SOCKET_PATH_BYTES:
-        raise ClientError(
+        raise SocketPathTooLong(
             f"the socket's path is {size} bytes long, and {MAX_SOCKET_PATH_BYTES} is the limit: {path}",
-            kind="socket_path_too_long",
-            exit_code=ExitCode.USAGE,
             remedy="choose a shorter one with --socket or EXECD_SOCKET",
             facts={"path": str(path), "bytes": str(size)},
         )

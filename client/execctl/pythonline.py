@@ -9,8 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import NotFound, NotSupported, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,21 +50,23 @@ def find_interpreter(asked: str) -> Interpreter:
         asked: what --python says, "" for python3.
 
     Raises:
-        ClientError: there is none, or one that cannot be recorded.
+        NotFound: there is none.
+        NotSupported: there is one that cannot be recorded.
     """
     name = asked or "python3"
     path = shutil.which(name)
     if path is None:
-        raise _refusal(f"there is no interpreter {name}", "name one with --python", ExitCode.NOT_FOUND)
+        raise NotFound(f"there is no interpreter {name}", remedy="name one with --python")
     try:
         said = subprocess.run([path, "-I", "-c", _PROBE], capture_output=True, timeout=_PROBE_TIMEOUT_S, check=True)
         implementation, version, is_free_threaded = json.loads(said.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
-        raise _refusal(f"{path} is not a Python that starts", "name one with --python") from None
+        raise NotSupported(f"{path} is not a Python that starts", remedy="name one with --python") from None
     numbers = tuple(map(int, version.split(".")))
     if implementation != "cpython" or not OLDEST <= numbers[:2] <= NEWEST or is_free_threaded:
         kind = "free-threaded CPython" if is_free_threaded else implementation
-        raise _refusal(f"{path} is {kind} {version}", "use CPython 3.9 to 3.15 with the GIL: name one with --python")
+        remedy = "use CPython 3.9 to 3.15 with the GIL: name one with --python"
+        raise NotSupported(f"{path} is {kind} {version}", remedy=remedy)
     return Interpreter(path, version)
 
 
@@ -76,7 +77,8 @@ def check_words(words: Sequence[str]) -> None:
         words: what follows the interpreter's name.
 
     Raises:
-        ClientError: as it says.
+        UsageError: no program is started.
+        NotSupported: execd is kept out.
     """
     waiting = list(words)
     while waiting:
@@ -87,7 +89,7 @@ def check_words(words: Sequence[str]) -> None:
             continue
         elif word == "-" or not word.startswith("-") or _starts_program(word, waiting):
             return
-    raise _refusal("no program is given", "execctl run --profile prog.py, -m module or -c code", ExitCode.USAGE)
+    raise UsageError("no program is given", remedy="execctl run --profile prog.py, -m module or -c code")
 
 
 def _starts_program(word: str, waiting: list[str]) -> bool:
@@ -96,10 +98,10 @@ def _starts_program(word: str, waiting: list[str]) -> bool:
         if letter in _WITHOUT_SITE:
             flag = _WITHOUT_SITE[letter]
             remedy = f"leave {flag} out, or start the program without execctl and attach to it: execctl attach PID"
-            raise _refusal(f"execd cannot come into a program that is started with {flag}", remedy)
+            raise NotSupported(f"execd cannot come into a program that is started with {flag}", remedy=remedy)
         if letter in "cm":
             if place == len(word) and not waiting:
-                raise _refusal(f"argument expected for -{letter}", f"see execctl run --help: -{letter}", ExitCode.USAGE)
+                raise UsageError(f"argument expected for -{letter}", remedy=f"see execctl run --help: -{letter}")
             return True
         if letter in _VALUED:
             if place == len(word):
@@ -118,8 +120,3 @@ def with_archive(environment: dict[str, str], descriptor: int) -> dict[str, str]
     before = environment.get("PYTHONPATH")
     path = archive_path(descriptor)
     return {**environment, "PYTHONPATH": f"{path}{os.pathsep}{before}" if before else path}
-
-
-def _refusal(message: str, remedy: str, code: ExitCode = ExitCode.NOT_SUPPORTED) -> ClientError:
-    kinds = {ExitCode.NOT_FOUND: "not_found", ExitCode.USAGE: "usage"}
-    return ClientError(message, kind=kinds.get(code, "not_supported"), exit_code=code, remedy=remedy)

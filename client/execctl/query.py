@@ -27,12 +27,33 @@ class SessionSpec:
         options: its own, as JSON values.
         labels: of the session, by key.
         into: the name of the stored profile that the session's last one is added to, or "".
+        children: of the descendants of the process too.
     """
 
     collector: str
     options: Mapping[str, object] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     into: str = ""
+    children: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a text report is laid out.
+
+    Attributes:
+        width: columns of a line; 0: as the daemon has it where it is not told, 100.
+        is_wide: nothing is shortened.
+        has_color: with SGR sequences.
+        is_ascii: bars and marks in ASCII.
+        has_header: what stands above and below the tables is there too.
+    """
+
+    width: int = 0
+    is_wide: bool = False
+    has_color: bool = False
+    is_ascii: bool = False
+    has_header: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +70,13 @@ class ReportQuery:
         strip_dirs: file names without their directories.
         thread: only this thread, by name or identifier; "" for all.
         per_thread: a table for each thread.
+        per_process: of a tree a report for each process.
+        process: of a tree only the process of this PID; 0 for all, added up.
         compare: an earlier profile, "prev" or "first"; "" for no comparison.
         settings: what is asked of one collector's reports alone, JSON values.
         files: several files, as a report of one file for each source file has them.
         added: further subjects; what is rendered is the sum of all.
+        layout: of a text report.
     """
 
     subject: str
@@ -64,10 +88,13 @@ class ReportQuery:
     strip_dirs: bool = False
     thread: str = ""
     per_thread: bool = False
+    per_process: bool = False
+    process: int = 0
     compare: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
     files: bool = False
     added: tuple[str, ...] = ()
+    layout: Layout = field(default_factory=Layout)
 
     def of_files(self, *, beside: bool) -> ReportQuery:
         """Return the query for a listing of each source, named by where it goes below a directory.
@@ -93,6 +120,7 @@ class GrowthQuery:
         last: how many snapshots.
         limit: how many things to show at most.
         settings: as in ReportQuery; "by" may be "type" too.
+        layout: of a text report.
     """
 
     subject: str
@@ -100,6 +128,7 @@ class GrowthQuery:
     last: int
     limit: int
     settings: Mapping[str, object] = field(default_factory=dict)
+    layout: Layout = field(default_factory=Layout)
 
 
 @dataclass(frozen=True, slots=True)

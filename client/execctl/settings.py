@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from execctl import output
+from execctl.bias import parsed_bias
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from execctl.query import Layout
 
 
 def _names(text: str) -> list[str]:
@@ -102,6 +107,12 @@ FRAMES = Setting(
     {"type": int, "metavar": "N"},
 )
 TIMING = Setting(("-g", "--timing"), "timing", "trace: the seconds since the start before each line.", _FLAG)
+BIAS = Setting(
+    ("--bias",),
+    "bias",
+    "calls: what one event costs, taken off the times: auto, as it was measured; 0 shows what was recorded.",
+    {"callback": parsed_bias, "metavar": "auto|SECONDS"},
+)
 NEWEST_FIRST = Setting(("--most-recent-first",), "most_recent_first", "memory: the newest frame on top.", _FLAG)
 
 OF_LINES = (MISSING, FLAT, FILE)
@@ -126,6 +137,28 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add to a command where its report goes, and as what: `as_json` and `file`."""
     function = click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")(function)
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def layout_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command how its text is laid out; `asked_layout` reads it."""
+    options = (
+        click.option("--wide", "is_wide", is_flag=True, help="Shorten nothing, whatever the width of the terminal."),
+        click.option("--no-header", is_flag=True, help="The table alone."),
+        click.option(
+            "--color",
+            type=click.Choice(("auto", "always", "never")),
+            default="auto",
+            help="auto: on a terminal alone, and not where NO_COLOR is set.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def asked_layout(given: Mapping[str, Any], file: str | None) -> Layout:
+    """Return the value of `layout_options` for the place that a report goes to."""
+    return output.layout(file, given["color"], is_wide=given["is_wide"], has_header=not given["no_header"])
 
 
 def table_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,8 +8,11 @@ import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from execctl import output
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 # struct ucred: pid, uid, gid.
 UCRED = struct.Struct("iii")
@@ -38,10 +41,12 @@ class Silence:
 
     Args:
         path: of the daemon's socket.
+        say: is told it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, say: Callable[[str], object]) -> None:
         self._path = path
+        self._say = say
         self._told = False
 
     def tell(self) -> None:
@@ -51,13 +56,13 @@ class Silence:
         self._told = True
         found = find_listener(self._path)
         if found is not None and found.is_stopped:
-            output.note(
+            self._say(
                 f"the daemon (PID {found.pid}) does not answer: it is stopped; `kill -CONT {found.pid}` lets it go on, "
                 "`execd stop` ends it, Ctrl-C gives up"
             )
             return
         which = f"on {self._path}" if found is None or found.pid is None else f"(PID {found.pid})"
-        output.note(
+        self._say(
             f"the daemon {which} does not answer: all its threads are busy with other commands, or it hangs; "
             "`execd stop` ends it, Ctrl-C gives up"
         )

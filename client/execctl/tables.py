@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from execctl.durations import format_duration
 from execctl.labels import format_labels
-from execctl.records import outcome_name, state_name
 
 if TYPE_CHECKING:
-    from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
+    from execctl.api.process import Check, Process
+    from execctl.api.session import Session
+    from execctl.api.stored import StoredProfile
 
-CANDIDATE_HEAD = ("PID", "USER", "PYTHON", "ATTACHED", "COMMAND", "REASON")
+PROCESS_HEAD = ("PID", "USER", "PYTHON", "ATTACHED", "COMMAND", "REASON")
 CHECK_HEAD = ("CHECK", "OUTCOME", "FOUND", "REMEDY")
 SESSION_HEAD = (
     "SESSION",
@@ -37,48 +38,47 @@ PROFILE_HEAD = ("PROFILE", "NAME", "SESSION", "PID", "COLLECTOR", "REASON", "END
 _UNRECORDED = frozenset({"imported", "merged"})
 
 
-def candidate_row(candidate: targets_pb2.Candidate) -> tuple[str, ...]:
+def process_row(process: Process) -> tuple[str, ...]:
     """Return a process as `ps` shows it."""
-    target = candidate.target
     return (
-        str(target.pid),
-        candidate.user,
-        target.python_version or "?",
-        "yes" if candidate.attached else "no",
-        shlex.join(target.command_line),
-        candidate.reason,
+        str(process.pid),
+        process.user,
+        process.python_version or "?",
+        "yes" if process.attached else "no",
+        shlex.join(process.command_line),
+        process.reason,
     )
 
 
-def check_row(check: targets_pb2.Check) -> tuple[str, ...]:
+def check_row(check: Check) -> tuple[str, ...]:
     """Return a check as `doctor` shows it."""
-    return check.name, outcome_name(check), check.detail, check.remedy
+    return check.name, check.outcome, check.detail, check.remedy
 
 
-def session_row(session: sessions_pb2.Session) -> tuple[str, ...]:
-    """Return a session as `sessions` shows it."""
+def session_row(session: Session, called: str) -> tuple[str, ...]:
+    """Return a session as `sessions` shows it, under the name that it is called by there."""
     return (
-        session.id,
+        called,
         session.name,
         _pid(session),
-        session.spec.collector,
+        session.collector,
         session.form,
         _state(session),
         _time(session.started_at),
         _lasted(session),
         session.latest_profile,
-        format_labels(session.spec.labels),
+        format_labels(session.labels),
         shlex.join(session.command_line),
         session.reason,
     )
 
 
-def ended_row(session: sessions_pb2.Session) -> tuple[str, ...]:
-    """Return a session as `stop` and `detach` show it."""
+def ended_row(session: Session, called: str) -> tuple[str, ...]:
+    """Return a session as `stop` and `detach` show it, under the name that it is called by there."""
     return (
-        session.id,
+        called,
         _pid(session),
-        session.spec.collector,
+        session.collector,
         _state(session),
         _lasted(session),
         session.latest_profile,
@@ -86,12 +86,12 @@ def ended_row(session: sessions_pb2.Session) -> tuple[str, ...]:
     )
 
 
-def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
-    """Return a stored profile as `profiles` shows it."""
+def profile_row(profile: StoredProfile, session: str = "") -> tuple[str, ...]:
+    """Return a stored profile as `profiles` shows it, with what its session is called there if not by its id."""
     return (
         profile.id,
         profile.name,
-        profile.session,
+        session or profile.session,
         _pid(profile),
         profile.collector,
         profile.reason,
@@ -103,21 +103,22 @@ def profile_row(profile: profiles_pb2.Profile) -> tuple[str, ...]:
     )
 
 
-def _pid(of: sessions_pb2.Session | profiles_pb2.Profile) -> str:
+def _pid(of: Session | StoredProfile) -> str:
     # What was imported, or added up, is of no process.
     return str(of.pid) if of.pid else "-"
 
 
-def _state(session: sessions_pb2.Session) -> str:
-    name = state_name(session)
-    return session.form if session.form in _UNRECORDED and name == "stopped" else name.replace("_", " ")
+def _state(session: Session) -> str:
+    if session.form in _UNRECORDED and session.state == "stopped":
+        return session.form
+    return session.state.replace("_", " ")
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
 
 
-def _lasted(session: sessions_pb2.Session) -> str:
+def _lasted(session: Session) -> str:
     return _span(session.started_at, session.ended_at) if session.ended_at and session.form not in _UNRECORDED else ""
 
 

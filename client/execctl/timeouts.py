@@ -8,3 +8,5 @@ LOOK_TIMEOUT_S = 30.0
 CALL_TIMEOUT_S = 120.0
 # Reading a file in the daemon takes up to some seconds a MiB.
 IMPORT_TIMEOUT_S = 900.0
+# For a process to reach a point at which it can be attached to, where nothing else is said.
+ATTACH_TIMEOUT_S = 10.0

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from execctl import output
 from execctl.durations import format_duration
+from execctl.timeouts import ATTACH_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Waiting:
@@ -59,3 +65,8 @@ class Ending:
             what = "asking the target which lines of its files can run" if self._asks_for_lines else "storing it"
             output.note(f"{self._session}: has ended; {what}")
         self._told = True
+
+
+def waiting_for_census(target: str) -> Callable[[str], None]:
+    """Return what tells where a process is that is to be counted, as `Waiting.tell`."""
+    return Waiting(target, round(ATTACH_TIMEOUT_S * 1000), "counted").tell

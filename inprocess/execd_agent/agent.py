@@ -14,6 +14,7 @@ from time import thread_time_ns
 from execd_agent import port, wire
 from execd_agent.collectors import NeedsConsent, Refused
 from execd_agent.haste import Haste
+from execd_agent.originals import new_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,15 +59,19 @@ class Agent:
         self._pid = posix.getpid()
         # CPU time that the next answer to a ping tells of.
         self._paced_ns = 0
-        # Of a program that was started for us.
+        # Of a program that is recorded from its beginning.
         self._entry: Any = None
+        # Where its children are recorded too.
+        self._offspring: Any = None
 
     def serve(self) -> None:
         """Say hello, then answer request after request."""
         self._settings["stub"].disarms.append((self._pid, self.disarm))
         if "start" in self._settings:
-            entry = self._importer.load("execd_agent.entry")
-            self._entry = entry.Entry(self._settings["start"], self._settings["main_thread"], self._tell_end)
+            self._enter()
+        self._offspring = self._settings.pop("offspring", None)
+        if self._offspring is not None:
+            self._offspring.adopt(self._settings)
         self._port.send(wire.encode_frame(wire.HELLO, 0, wire.encode_json(self._hello())))
         # The daemon is busy with its books now; the start that follows finds the collector loaded, or says why not.
         _silently(lambda: self._collector("calls"))
@@ -81,6 +86,9 @@ class Agent:
     def disarm(self) -> None:
         """Take every hook off. Safe to call twice, and in a forked child."""
         self._haste.end()
+        if posix.getpid() == self._pid and self._offspring is not None:
+            _silently(self._offspring.close)
+            self._offspring = None
         for collector in list(self._collectors.values()):
             _silently(collector.stop)
         # A child needs its hooks off; to walk over what its parent has recorded would copy all of it.
@@ -160,11 +168,13 @@ class Agent:
         if operation == "ping":
             for collector in self._collectors.values():
                 collector.poll()
-            return {"memory_bytes": {name: one.memory_bytes for name, one in self._collectors.items()}}
+            collectors = self._collectors.items()
+            broken = {name: one.broken for name, one in collectors if getattr(one, "broken", "")}
+            return {"memory_bytes": {name: one.memory_bytes for name, one in collectors}, "broken": broken}
         if operation == "start":
             return self._start(session, message["collector"], message["options"])
-        if operation in ("arrive", "open"):
-            return self._entry.answer(operation, self._collectors.values())
+        if operation in ("arrive", "open", "follow"):
+            return self._accompany(operation, message)
         if operation == "ask":
             return self._collectors[session].ask(message["question"])
         if operation == "executable_lines":
@@ -206,6 +216,30 @@ class Agent:
             del self._collectors[session]
             raise
         return {"form": "python", "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+
+    def _accompany(self, operation: str, message: dict[str, Any]) -> Any:
+        """Let a program begin that waits for us; or have children that are forked from now on come to the daemon."""
+        if operation != "follow":
+            return self._entry.answer(operation, self._collectors.values())
+        try:
+            module = self._importer.load("execd_agent.offspring")
+        except ImportError as error:
+            raise Refused("this interpreter has no module " + str(error)) from None
+        if self._offspring is not None:
+            self._offspring.close()
+        settings, frozen = self._settings, self._importer.frozen
+        if self._entry is None:
+            start = self._importer.load("execd_agent.waits").make_start(new_lock)
+            settings["main_thread"] = 0
+            module.watch_end(settings, start)
+            self._enter()
+        self._offspring = module.Offspring(settings, frozen, message["nonce"], message["dead_man_s"])
+        self._offspring.open(self._port)
+        return {}
+
+    def _enter(self) -> None:
+        entry = self._importer.load("execd_agent.entry")
+        self._entry = entry.Entry(self._settings["start"], self._settings["main_thread"], self._tell_end)
 
     def _collector(self, name: str) -> Any:
         return getattr(self._importer.load("execd_agent.collectors." + name), _COLLECTORS[name])

@@ -44,7 +44,15 @@ def from_bytecode(bytecode: bytes, loads: Any) -> tuple[dict[str, Any], Any]:
     view = memoryview(bytecode)[4:]
     directory = loads(view)
     start = int.from_bytes(view[-4:], "little")
-    return directory, lambda name: loads(view[start + directory[name] :])
+    codes: dict[str, Any] = {}
+
+    def decode(name: str) -> Any:
+        # A forked child that is recorded too has them from its parent.
+        if name not in codes:
+            codes[name] = loads(view[start + directory[name] :])
+        return codes[name]
+
+    return directory, decode
 
 
 def read_modules(descriptor: int) -> tuple[dict[str, Any], Any]:
@@ -75,7 +83,8 @@ def main() -> None:
     try:
         settings["close"](settings["peer"])
         settings["hurry"](on=False)
-        modules, decode = read_modules(settings["descriptor"])
+        # A forked child has what its parent has read.
+        settings["modules"] = modules, decode = settings.get("modules") or read_modules(settings["descriptor"])
         name = _PACKAGE + ".importer"
         exec(decode(name), namespace)  # noqa: S102 - the one module that no importer can load
         importer = namespace["PrivateImporter"](frozen, modules, decode, settings["hurry"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "execd_agent"
 # What programs replace in modules that we need, so that tests travel in time.
-_CLOCKS = ("perf_counter_ns", "thread_time_ns")
+_CLOCKS = ("perf_counter_ns", "thread_time_ns", "clock_gettime_ns")
 
 
 def empty(kind: type) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What a signal handler that raises may spoil; it is called again after each.
 _ATTEMPTS = 20
 # Another name for each form of the stub: that of an agent of an earlier version stays, and does nothing any more.
-_STUB_NAME, _STUB_MODULE = "ExecdForkStub4", "execd_agent.launch"
+_STUB_NAME, _STUB_MODULE = "ExecdForkStub5", "execd_agent.launch"
 _STACK_BYTES = 1 << 20
 # Events of what is done here, of which a hook may refuse one (3.12+ has the first).
 _AUDITED = ("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork")
@@ -28,9 +28,9 @@ _NO_THREAD = "it cannot start a thread: a limit is reached, or a hook forbids it
 _REPLACED = "the program has replaced functions that all code uses: "
 # What the agent calls; functions of a program's in their place would be told of it, or break it.
 _FUNCTIONS = (
-    *("__build_class__", "all", "any", "compile", "delattr", "eval", "exec", "getattr", "globals", "hasattr", "id"),
-    *("isinstance", "issubclass", "iter", "len", "locals", "max", "min", "ord", "repr", "setattr", "sorted", "sum"),
-    "vars",
+    *("__build_class__", "all", "any", "callable", "compile", "delattr", "eval", "exec", "getattr", "globals"),
+    *("hasattr", "id", "isinstance", "issubclass", "iter", "len", "locals", "max", "min", "ord", "repr", "round"),
+    *("setattr", "sorted", "sum", "vars"),
 )
 # The same in modules; what is replaced there runs the agent's thread as one of the program's own kind.
 _IN_MODULES = {
@@ -98,7 +98,8 @@ def find_stub(posix: Any, failed: Any) -> Any:
     comes. A fork begins with what is in `silences`. Both hold pairs, of a process's number and what is to be called:
     an agent of its own may have come to a child before the child's hooks run. A fork waits until the threads `leaving`
     are gone; a thread that leaves waits for the `forks` under way. `launched` is the nonce of the latest agent: a text
-    that is run twice starts one. `kept` are functions that a thread may be about to call, see slothooks.py.
+    that is run twice starts one. `kept` are functions that a thread may be about to call, see slothooks.py. `births`
+    are what a child that is recorded too begins with when nothing is armed any more, see offspring.py.
     os.register_at_fork cannot be undone, so that it is called once; a later attach finds the class.
     """
     for candidate in type.__subclasses__(object):
@@ -108,7 +109,7 @@ def find_stub(posix: Any, failed: Any) -> Any:
     pause = original(frozen["_thread"], "allocate_lock")()
     pause.acquire()
     state = {"disarms": [], "silences": [], "leaving": [], "forks": 0, "forked": False, "launched": "", "pause": pause}
-    state["kept"] = []
+    state["kept"], state["births"] = [], []
     stub: Any = type(_STUB_NAME, (), {"__module__": _STUB_MODULE, **state})
 
     def go_on() -> None:
@@ -118,9 +119,7 @@ def find_stub(posix: Any, failed: Any) -> Any:
 
     def disarm() -> None:
         stub.forks, own = 0, posix.getpid()
-        for entry in stub.silences[:]:
-            if entry[0] != own:
-                stub.silences.remove(entry)
+        stub.silences[:] = [entry for entry in stub.silences if entry[0] == own]
         for entry in stub.disarms[:]:
             if entry[0] != own:
                 stub.disarms.remove(entry)
@@ -132,8 +131,32 @@ def find_stub(posix: Any, failed: Any) -> Any:
                 break
 
     # The interpreter counts the threads before it calls the hooks of the parent, and warns after them (3.14+).
-    posix.register_at_fork(before=preparer(stub, posix, failed), after_in_parent=go_on, after_in_child=disarm)
+    begin = beginner(stub, posix, disarm)
+    posix.register_at_fork(before=preparer(stub, posix, failed), after_in_parent=go_on, after_in_child=begin)
+    # A signal handler that raises may keep one from its first line; the second finds nothing left to do.
+    posix.register_at_fork(after_in_child=begin)
     return stub
+
+
+def beginner(stub: Any, posix: Any, disarm: Any) -> Any:
+    """Return what a child begins with. It needs no global name, see `closer`."""
+
+    def begin() -> None:
+        # One that is recorded takes its parent's place at once. No signal comes before: what it raises would be lost.
+        births: list[Any] = []
+        try:
+            births += [birth for birth in stub.births if birth.pid != posix.getpid()]
+            for birth in births:
+                stub.births.remove(birth)
+                birth.hold()
+        finally:
+            try:
+                disarm()
+            finally:
+                for birth in births:
+                    birth.begin()
+
+    return begin
 
 
 def preparer(stub: Any, posix: Any, failed: Any) -> Any:
@@ -338,6 +361,9 @@ def launch() -> None:
         settings["close"]()
         return
     settings["silence"] = silencer(sys, posix, frozen["_warnings"])
+    # A forked child that is recorded too needs its own.
+    settings["makers"] = (caller, closer, silencer, hurrier, forgetter)
+    settings["bootstrap"] = bootstrap
     # Of two threads the second finds nothing to take, and ends.
     settings["turn"] = [True]
     replaced = replaced_functions(posix)

@@ -86,6 +86,15 @@ class Port:
                     except (OSError, KeyError) as error:
                         raise ChannelClosed(str(error)) from None
 
+    def send_by(self, send: Callable[[int], None]) -> None:
+        """Have a frame written by another function, which is given the descriptor. Raises ChannelClosed."""
+        with self._sending:
+            try:
+                self._check()
+                send(self._descriptor)
+            except (OSError, KeyError) as error:
+                raise ChannelClosed(str(error)) from None
+
     def tell(self, frame: bytes, deadline: float) -> None:
         """Write a frame in a thread of the program's: no signal comes of it, and it waits for nobody for long.
 

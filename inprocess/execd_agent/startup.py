@@ -1,9 +1,12 @@
 """What a program's interpreter runs first that `execctl run` starts: the agent's start, and a gate in the main thread.
 
-`execd.attach.startup` wraps this file into a module `sitecustomize` in an archive that only an inherited descriptor
-leads to; site imports it. Executed with `given` as its one global: launch and bootstrap, code or source; marker (that
-descriptor) and descriptor (our end of the channel); before (PYTHONPATH as bytes, None where it was not set); nonce,
-sizes (see bootstrap.py); waits, whether something is armed at once; gates, whether something is at the first line.
+`execd.attach.startup` wraps `waits.py` and this file into a module `sitecustomize` in an archive that only an inherited
+descriptor leads to; site imports it. Executed with `given` as its one global: launch and bootstrap, code or source;
+marker (that descriptor) and descriptor (our end of the channel); before (PYTHONPATH as bytes, None where it was not
+set); nonce, sizes (see bootstrap.py); waits, whether something is armed at once; gates, whether something is at the
+first line; heirs, None, or where descendants are recorded that execute an interpreter too: the daemon's socket, what
+to say there, and the time limit of reads and writes in seconds. Those find the same archive in the program that was
+started, by an environment that is left to them.
 The gate holds the main thread where the program begins, at a frame of which nothing has run, until the collectors are
 armed. No frame of ours is below those of the program.
 """
@@ -14,57 +17,85 @@ import _thread
 import atexit
 import posix
 import sys
-from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    # That file is in front of this one.
+    from execd_agent.waits import make_end, make_let_go, make_start, make_wait  # noqa: TC004
+
     given: dict[str, Any]
 
-# A daemon that does not come holds nobody up for longer: in all at the start, and in all at the end.
+# A daemon that does not come holds nobody up for longer, in all at the start.
 _PATIENCE_S = 10.0
-_END_S = 5.0
+_COME_S = 5.0
+
+
+def own_path() -> str:
+    """Return where the archive is in the program that inherits it."""
+    return "/proc/self/fd/%d" % given["marker"]
 
 
 def tidy() -> None:
-    """Leave the environment, sys.path and the descriptors as they would be without us."""
-    os, path = sys.modules["os"], "/proc/self/fd/%d" % given["marker"]
+    """Leave sys.path and the descriptors as they would be without us, and the environment, but for descendants."""
+    path = own_path()
     for number in (given["descriptor"], given["marker"]):
         posix.set_inheritable(number, False)
-    if given["before"] is None:
-        del os.environ["PYTHONPATH"]
+    environment = sys.modules["os"].environb
+    if given["heirs"] is not None:
+        left = b"/proc/%d/fd/%d" % (posix.getpid(), given["marker"])
+        environment[b"PYTHONPATH"] = left if given["before"] is None else left + b":" + given["before"]
+    elif given["before"] is None:
+        del environment[b"PYTHONPATH"]
     else:
-        os.environb[b"PYTHONPATH"] = given["before"]
+        environment[b"PYTHONPATH"] = given["before"]
+    forget_path(path)
+    if given["heirs"] is None:
+        posix.ftruncate(given["marker"], 0)
+
+
+def forget_path(path: str) -> None:
+    """Take the archive out of where modules are looked for."""
     sys.path[:] = [entry for entry in sys.path if entry != path]
     sys.path_importer_cache.pop(path, None)
     sys.modules["zipimport"]._zip_directory_cache.pop(path, None)
-    posix.ftruncate(given["marker"], 0)
+
+
+def come() -> None:
+    """Connect a descendant to the daemon, which may have gone: the descendant goes on then as without us."""
+    # Programs that have no descendants recorded need neither.
+    import _socket  # noqa: PLC0415
+    import _struct  # noqa: PLC0415
+
+    forget_path(sys.modules["os"].environ["PYTHONPATH"].partition(":")[0])
+    address, token, dead_man_s = given["heirs"]
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_COME_S)
+        connection.connect(address)
+        connection.send(token)
+        if not connection.recv(1):
+            raise OSError("not let in")
+        connection.setblocking(True)
+        limit = _struct.pack("ll", dead_man_s, 0)
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, limit)
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, limit)
+        given["descriptor"], given["marker"] = connection.detach(), -1
+    finally:
+        connection.close()
 
 
 def settings(start: dict[str, Any]) -> dict[str, Any]:
     """Return what launch.py and bootstrap.py need; entry.py shares `start` with us."""
     files = []
-    for number in (given["marker"], given["descriptor"]):
+    for number in filter(lambda number: number >= 0, (given["marker"], given["descriptor"])):
         facts = posix.fstat(number)
         files.append((number, facts.st_dev, facts.st_ino))
     # There is no other end of the channel here to be closed.
     shared = {"peer": -1, "files": files, "pid": posix.getpid(), "start": start, "main_thread": _thread.get_ident()}
     return {**shared, **{name: given[name] for name in ("descriptor", "marker", "nonce", "sizes")}}
-
-
-def make_wait(start: dict[str, Any]) -> Any:
-    """Return what waits until the lock of a name is let go of, and notes those that it gave up."""
-    left_s = [_PATIENCE_S]
-
-    def wait(name: str) -> None:
-        began = monotonic()
-        if not start[name].acquire(True, left_s[0]):
-            start["missed"].append(name)
-        left_s[0] = max(left_s[0] - (monotonic() - began), 0.0)
-
-    return wait
 
 
 def make_gate(start: dict[str, Any], wait: Any, pid: int) -> Any:
@@ -90,59 +121,20 @@ def make_gate(start: dict[str, Any], wait: Any, pid: int) -> Any:
     return gate
 
 
-def make_end(start: dict[str, Any], pid: int) -> Any:
-    """Return what the interpreter calls last: it waits until the daemon has the last state."""
-
-    def end() -> None:
-        if posix.getpid() != pid:
-            return
-        start["ended"] = True
-        deadline = monotonic() + _END_S
-        try:
-            if start["tell"] is None:
-                start["said"].acquire(True, _END_S)
-            tell = start["tell"]
-            if tell is not None:
-                tell(deadline)
-                start["over"].acquire(True, max(deadline - monotonic(), 0.0))
-        except BaseException:  # noqa: BLE001, S110 - of a signal handler, which would have come after the end
-            pass
-
-    return end
-
-
-def make_let_go(start: dict[str, Any], end: Any) -> Any:
-    """Return what the agent calls when it leaves: the program waits for nothing any more, and forgets us."""
-
-    def let_go() -> None:
-        start["tell"] = None
-        for name in ("early", "opened", "said", "over"):
-            if start[name].locked():
-                start[name].release()
-        # What the interpreter is just calling stays.
-        if not start["ended"]:
-            # It compares with what the program has registered, which may raise: then it stays.
-            try:  # noqa: SIM105 - contextlib would be one more module in the target
-                atexit.unregister(end)
-            except BaseException:  # noqa: BLE001, S110
-                pass
-
-    return let_go
-
-
 def begin() -> None:
     """Start the agent and set the gate."""
-    tidy()
-    start: dict[str, Any] = {"entering": [], "missed": [], "ended": False, "tell": None}
-    for name in ("early", "arrived", "opened", "said", "over"):
-        start[name] = _thread.allocate_lock()
-        start[name].acquire()
-    end, wait = make_end(start, posix.getpid()), make_wait(start)
+    if own_path() in sys.path:
+        tidy()
+    else:
+        come()
+    start = make_start(_thread.allocate_lock)
+    end, wait = make_end(start, posix.getpid()), make_wait(start, _PATIENCE_S)
     # The first to be registered is the last to be called.
     atexit.register(end)
     frozen = vars(sys.modules["_frozen_importlib"])
     names = {"__builtins__": frozen["__builtins__"], "frozen": frozen, "bootstrap": given["bootstrap"]}
-    exec(given["launch"], {**names, "settings": {**settings(start), "let_go": make_let_go(start, end)}})  # noqa: S102 - it is ours
+    let_go = make_let_go(start, lambda: atexit.unregister(end))
+    exec(given["launch"], {**names, "settings": {**settings(start), "let_go": let_go}})  # noqa: S102 - it is ours
     if given["waits"]:
         wait("early")
     if given["gates"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.fake_daemon import HOSTILE, error_detail, make_target
-from execctl.records import OUTCOMES, outcome_name
+from execctl.convert import OUTCOMES, outcome_name
 from execd_api.v1 import targets_pb2
 
 if TYPE_CHECKING:

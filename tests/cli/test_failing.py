@@ -149,7 +149,7 @@ def test_a_bug_exits_with_10_and_shows_where(run: Run, monkeypatch: pytest.Monke
     def broken(_: object) -> None:
         raise ZeroDivisionError(HOSTILE)
 
-    monkeypatch.setattr(Client, "list_targets", broken)
+    monkeypatch.setattr(Client, "processes", broken)
     result = run("ps")
     assert result.exit_code == 10
     assert "ZeroDivisionError: evil\\x1b[2J" in result.stderr

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from execctl import child
+from execctl import child, convert
+from execctl.api.program import Outcome, Program
 from execctl.commands import run
-from execd_api.v1 import runs_pb2, sessions_pb2
+from execd_api.v1 import sessions_pb2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,15 +57,11 @@ def take_two(listener: socket.socket) -> None:
         connection.send(b"\1")
 
 
-class Told:
-    """A client that has an outcome."""
+class Told(Program):
+    """A program that has ended, of which this was recorded."""
 
     def __init__(self, *sessions: sessions_pb2.Session) -> None:
-        self._sessions = sessions
-
-    def run_outcome(self, _token: str) -> runs_pb2.OutcomeResponse:
-        """Return it."""
-        return runs_pb2.OutcomeResponse(sessions=self._sessions)
+        self._outcome = Outcome(tuple(map(convert.session, sessions)), "")
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -78,7 +75,8 @@ def test_a_session_that_did_not_last_says_so(capsys: pytest.CaptureFixture[str],
     )
     for one in (whole, failed):
         one.spec.collector = "calls"
-    run._tell(Told(whole, failed), "", quiet=quiet)  # type: ignore[arg-type]  # noqa: SLF001 - the whole command needs a daemon
+    client: Any = None
+    run.tell(client, Told(whole, failed), quiet=quiet)
     said = capsys.readouterr().err.splitlines()
     of_whole = ["execctl: recorded s1 (calls): see execctl report s1"]
     assert said == [

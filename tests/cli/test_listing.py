@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.fake_daemon import STOPPED, make_profile, make_session, make_target
-from execctl.records import STATES, state_name
+from execctl.convert import STATES, state_name
 from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
 
 if TYPE_CHECKING:

@@ -89,6 +89,7 @@ def test_labels_are_shown(run: Run, daemon: FakeDaemon) -> None:
     assert json.loads(run("profiles", "--json").stdout)["profiles"][0]["labels"] == {"env": "prod", "team": "web"}
     spec = sessions_pb2.SessionSpec(collector="calls", labels={"env": "prod"}, into="nightly")
     daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(sessions=[make_session(spec=spec)])
+    daemon.script.asked.clear()
     assert " env=prod " in run("sessions", "--label", "env=prod").stdout
     assert dict(daemon.script.request("Sessions.List").labels) == {"env": "prod"}
     (record,) = json.loads(run("sessions", "--json").stdout)["sessions"]

@@ -11,7 +11,7 @@ import pytest
 from cli.fake_daemon import HOSTILE, REPORT, STOPPED, error_detail, make_profile, make_session, make_target
 from execctl.cli import cli
 from execctl.commands.export import FORMATS as EXPORTED
-from execctl.settings import FILTERS, OF_LINES, OF_MEMORY, TIMING
+from execctl.settings import BIAS, FILTERS, OF_LINES, OF_MEMORY, TIMING
 from execctl.suggestions import after_profile, summary
 from execd.reports import FORMATS, SETTINGS
 from execd_api.v1 import reports_pb2, sessions_pb2, targets_pb2
@@ -60,13 +60,13 @@ def test_ignored_directories_may_begin_with_the_home(
 
 
 def test_the_daemon_knows_every_setting_that_the_commands_have() -> None:
-    sent = {setting.key for setting in (*OF_LINES, *OF_MEMORY, *FILTERS, TIMING)}
+    sent = {setting.key for setting in (*OF_LINES, *OF_MEMORY, *FILTERS, TIMING, BIAS)}
     assert sent | {"beside"} == set().union(*SETTINGS.values())
 
 
 def test_every_format_of_the_daemon_can_be_asked_for_by_a_command() -> None:
     formats = set().union(*FORMATS.values())
-    assert formats - {"text", "pstats-text", "json", "summary", "cover", "source"} <= set(EXPORTED)
+    assert formats - {"text", "pstats-text", "json", "whole", "summary", "cover", "source"} <= set(EXPORTED)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli import fake_daemon
 from click.testing import CliRunner
-from execctl import client
+from execctl import rpc
 from execctl.cli import cli
 from execctl.connection import listens
 
@@ -104,7 +104,7 @@ def test_a_daemon_that_is_killed_while_it_is_stopped_is_gone_at_once(stopped: in
 
 def test_a_list_is_given_up_with_the_exit_code_of_no_daemon(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """This process listens and never accepts: it hangs, and is not stopped."""
-    monkeypatch.setattr(client, "LOOK_TIMEOUT_S", SOON_S)
+    monkeypatch.setattr(rpc, "LOOK_TIMEOUT_S", SOON_S)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()

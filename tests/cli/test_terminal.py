@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.fake_daemon import HOSTILE, REPORT, STOPPED, error_detail, make_profile, make_session, make_target
-from execctl.escape import escape, escape_json, escape_lines
-from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
+from execctl.escape import escape, escape_json, escape_lines, escape_styled
+from execd_api.v1 import profiles_pb2, reports_pb2, sessions_pb2, targets_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cli.conftest import Run, Start
     from cli.fake_daemon import FakeDaemon
 
@@ -198,6 +200,69 @@ def test_a_pipe_gets_command_lines_whole(run: Run, daemon: FakeDaemon, command: 
 def test_no_color_is_obeyed(start: Start, daemon: FakeDaemon, process_environment: dict[str, str]) -> None:
     process_environment |= {"NO_COLOR": "1", "TERM": "xterm"}
     assert "\x1b" not in on_terminal(start, "--socket", str(daemon.socket), "ps")
+
+
+STYLED = b"\x1b[1mself s\x1b[0m \x1b[1;33mCaveat:\x1b[0m \x1b[8mhidden \x1b[2J\x1b[5;31m \x1b[99m\x07\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "asked"),
+    [
+        ({}, (), reports_pb2.Layout(width=83, color=True)),
+        ({"COLUMNS": "70"}, ("--color", "never"), reports_pb2.Layout(width=70)),
+        ({"COLUMNS": "wide"}, ("--wide",), reports_pb2.Layout(width=83, color=True, wide=True)),
+        ({"NO_COLOR": "1"}, ("--no-header",), reports_pb2.Layout(width=83, no_header=True)),
+        ({"TERM": "dumb", "PYTHONIOENCODING": "ascii"}, ("-o", "-"), reports_pb2.Layout(width=83, ascii=True)),
+    ],
+    ids=str,
+)
+def test_a_report_is_asked_for_as_the_terminal_takes_it(
+    start: Start,
+    daemon: FakeDaemon,
+    process_environment: dict[str, str],
+    environment: dict[str, str],
+    arguments: tuple[str, ...],
+    asked: reports_pb2.Layout,
+) -> None:
+    for name in ("NO_COLOR", "COLUMNS", "PYTHONIOENCODING"):
+        process_environment.pop(name, None)
+    process_environment |= {"TERM": "xterm", **environment}
+    on_terminal(start, "--socket", str(daemon.socket), "report", *arguments, columns=83)
+    assert daemon.script.request("Reports.Render").layout == asked
+
+
+def test_a_pipe_and_a_file_get_the_usual_width_and_no_colour(
+    run: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    for arguments in ((), ("-o", str(tmp_path / "report")), ("--color", "always")):
+        run("report", *arguments)
+    plain, to_file, colored = (request for _, request in daemon.script.asked)
+    assert not plain.HasField("layout")
+    assert not to_file.HasField("layout")
+    assert colored.layout == reports_pb2.Layout(color=True)
+
+
+@pytest.mark.parametrize("command", [["report"], ["diff", "p1", "p2"], ["growth"]], ids=" ".join)
+def test_of_the_control_characters_of_a_report_only_its_colours_pass(
+    run: Run, daemon: FakeDaemon, command: list[str]
+) -> None:
+    daemon.script.answers |= {"Reports.Render": STYLED, "Reports.Growth": STYLED}
+    assert is_harmless(run(*command).stdout)
+    colored = run(*command, "--color", "always").stdout
+    assert "\x1b[1mself s\x1b[0m \x1b[1;33mCaveat:\x1b[0m " in colored
+    assert is_harmless(colored.replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\x1b[1;33m", ""))
+
+
+def test_a_listing_has_no_colours_but_its_source_s_own(start: Start, daemon: FakeDaemon) -> None:
+    daemon.script.answers["Reports.Render"] = STYLED
+    words = ["--socket", str(daemon.socket), "report", "--format", "cover", "--color", "always"]
+    assert is_harmless(on_terminal(start, *words).replace("\r", ""))
+
+
+@given(st.text(st.characters(codec=None)))
+def test_a_styled_text_without_styles_is_escaped_as_any(text: str) -> None:
+    assert escape_styled(text) == escape_lines(text) or "\x1b[" in text
 
 
 def test_a_reader_that_goes_away_is_no_error(start: Start, daemon: FakeDaemon) -> None:

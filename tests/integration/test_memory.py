@@ -60,7 +60,7 @@ def test_a_planted_leak_is_the_first_line_of_the_comparison(
     assert program.ask_json("fork") == 0
     lines = daemon.execctl("snapshot", session.id, "--compare").splitlines()
     first = lines[1 + next(place for place, line in enumerate(lines) if line.startswith("change"))]
-    assert first.split()[:4] == ["new", f"+{LEAKED}", f"{LEAKED * size / 1024:+.1f}", "KiB"]
+    assert first.split()[:4] == ["new", f"{LEAKED * size / 1024:+.1f}", "KiB", f"+{LEAKED:,}"]
     assert "allocating.py:" in first
     assert any("size=" in line and f"count={LEAKED} (+{LEAKED})" in line for line in lines)
     top = daemon.execctl("report", session.id)

@@ -75,7 +75,8 @@ def test_after_a_detach_nothing_is_left_but_what_the_agent_names(drivers: Driver
         loaded = host.request("detach").facts["loaded_modules"]
         after = until_as_before(host)
         # Not even until a garbage collection; the at-fork stub stays, and what a thread may be about to call.
-        hooks = {"find_stub.<locals>.disarm", "find_stub.<locals>.go_on", "preparer.<locals>.prepare"}
+        hooks = {"find_stub.<locals>.disarm", "find_stub.<locals>.go_on"}
+        hooks |= {"preparer.<locals>.prepare", "beginner.<locals>.begin"}
         hooks |= set() if interpreter.version_info >= (3, 12) else {"make_profile_function.<locals>.profile", "nothing"}
         assert set(host.ask("functions")) == hooks
         assert set(after["modules"]) - set(host.state_before["modules"]) <= set(loaded)

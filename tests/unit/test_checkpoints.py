@@ -132,7 +132,7 @@ def test_a_checkpoint_that_gave_its_place_to_the_next_before_it_was_read_is_foun
     found: list[str] = []
 
     def find() -> StoredProfile:
-        stored = daemon.registry.resolve_profile(session)
+        stored = daemon.registry.subjects.resolve_profile(session)
         if not found:
             beat(daemon)
         found.append(stored.id)
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_gave_its_place_to_the_next_before_it_was_read_is_foun
 
 
 def test_a_profile_that_is_nowhere_is_looked_for_a_few_times(daemon: Daemon, session: str) -> None:
-    gone = daemon.registry.resolve_profile(session)
+    gone = daemon.registry.subjects.resolve_profile(session)
     beat(daemon)
     found: list[StoredProfile] = []
 

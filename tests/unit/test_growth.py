@@ -133,17 +133,19 @@ def test_the_report_names_the_line_that_grew_and_the_snapshots() -> None:
     lines = render((leak(step) for step in range(3)), "text", ReportOptions(), 0).decode().splitlines()
     assert "Snapshots: p1, p2, p3, over 2.000 s" in lines
     assert "Grew: what has more bytes in each of 3 snapshots than in the one before, by lineno" in lines
-    assert lines[-2:] == [
-        "       +size     +count        size      count where",
-        "     +1600 B        +16      8500 B         85 /srv/cart.py:12",
+    assert lines[lines.index("") + 1 :] == [
+        "  +size  +count    size  count  where",
+        "+1600 B     +16  8500 B     85  /srv/cart.py:12",
+        "",
+        "next: execctl report p3 --by traceback --include /srv/cart.py:12",
     ]
 
 
 def test_by_traceback_the_way_to_the_line_is_told() -> None:
     options = ReportOptions(settings={"by": "traceback"})
     lines = render((leak(step) for step in range(3)), "text", options, 0).decode().splitlines()
-    assert lines[-2].endswith("8000 B         80 /srv/cart.py:12")
-    assert lines[-1].strip() == "from /srv/main.py:3"
+    assert lines[-4].endswith("  8000 B     80  /srv/cart.py:12")
+    assert lines[-3] == "    from /srv/main.py:3"
 
 
 def test_filters_are_those_of_the_reports_on_memory() -> None:
@@ -169,14 +171,14 @@ def test_json_has_every_figure() -> None:
 def test_types_of_a_census_grow() -> None:
     two = [census({"app.Order": (10, 480), "builtins.dict": (9, 90)}), census({"app.Order": (12, 576)})]
     lines = render(two, "text", ReportOptions(settings={"by": "type"}), 0).decode().splitlines()
-    assert lines[-1] == "       +96 B         +2       576 B         12 app.Order"
+    assert lines[-1] == "+96 B      +2  576 B     12  app.Order"
     (row,) = json.loads(render(two, "json", ReportOptions(), 0))["growth"]
     assert (row["type"], row["count"]) == ("app.Order", [10, 12])
 
 
 def test_more_than_is_shown_is_counted() -> None:
     two = [census({}), census({f"app.T{number}": (1, number) for number in range(1, 8)})]
-    assert render(two, "text", ReportOptions(), 3).decode().splitlines()[-1] == "   4 more grew"
+    assert render(two, "text", ReportOptions(), 3).decode().splitlines()[-1] == "4 more grew"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from execd.imports.files import profiles_of
 from execd.model.merge import merge
 from execd.model.profile import check
 from execd.reports import ReportOptions, render
+from execd.reports.layout import Layout
 from execd_api.pprof import profile_pb2 as pb
 
 if TYPE_CHECKING:
@@ -40,22 +41,24 @@ def lines(profile: Profile) -> list[bytes]:
 
 
 def rows(profile: Profile, **options: Any) -> list[list[str]]:
-    """The lines of the table, in words."""
-    text = render(profile, "text", ReportOptions(**options)).decode()
-    return [line.split() for line in text.partition("function\n")[2].splitlines()]
+    """The lines of the table in words, without bars."""
+    options["layout"] = Layout(has_header=False, is_ascii=True)
+    lines = render(profile, "text", ReportOptions(**options)).decode().splitlines()[1:]
+    return [[word for word in line.split() if word.strip("#")] for line in lines]
 
 
 def test_stacks_are_told_by_their_content_and_counted_as_samples() -> None:
     profile = read(STACKS)
     assert (profile.header.collector, sum(profile.column("samples"))) == ("samples", 17)
-    assert rows(profile) == [
-        ["0", "17", "100.0%", "main"],
-        ["7", "14", "82.4%", "/srv/a.py:3(f)"],
-        ["7", "11", "64.7%", "sleep"],
-        ["0", "2", "11.8%", "<module>"],
-        ["2", "2", "11.8%", "café"],
-        ["1", "1", "5.9%", "a", "b;c"],
+    assert rows(profile, sort=("cumulative",)) == [
+        ["100.0", "0", "17", "main"],
+        ["82.4", "7", "14", "f", "/srv/a.py:3"],
+        ["64.7", "7", "11", "sleep"],
+        ["11.8", "0", "2", "<module>"],
+        ["11.8", "2", "2", "café"],
+        ["5.9", "1", "1", "a", "b;c"],
     ]
+    assert rows(profile) == rows(profile, sort=("time",))
     assert "17 samples" in render(profile, "text", ReportOptions()).decode()
 
 
@@ -69,7 +72,7 @@ def test_what_was_imported_is_written_as_it_came() -> None:
 
 def test_a_table_is_ordered_and_cut_as_asked() -> None:
     profile = read(STACKS)
-    assert [row[-1] for row in rows(profile, sort=("time",), limits=("2",))][:2] == ["sleep", "/srv/a.py:3(f)"]
+    assert [row[-1] for row in rows(profile, sort=("time",), limits=("2",))][:2] == ["sleep", "/srv/a.py:3"]
     assert rows(profile, sort=("name",), reverse=True, limits=("a.py|sleep",))[0][-1] == "sleep"
     document = json.loads(render(profile, "json", ReportOptions(limits=("1",))))
     assert (document["report"], document["measures"], document["totals"]) == ("samples", ["samples"], {"samples": 17})
@@ -150,9 +153,9 @@ def test_pprof_gives_samples_and_times_with_inlined_calls_as_calls() -> None:
     profile = read(made())
     assert lines(profile) == [b"0x0 1", b"g;/srv/a.py:3(f);/srv/a.py:3(f) 3"]
     assert (sum(profile.column("samples")), sum(profile.column("cpu_ns"))) == (4, 30_000_005)
-    assert rows(profile)[:2] == [
-        ["0", "3", "0.000", "0.030", "75.0%", "g"],
-        ["3", "3", "0.030", "0.030", "75.0%", "/srv/a.py:3(f)"],
+    assert rows(profile, sort=("cumulative",))[:2] == [
+        ["75.0", "0", "3", "0", "30.000", "g"],
+        ["75.0", "3", "3", "30.000", "30.000", "f", "/srv/a.py:3"],
     ]
     assert read(gzip.decompress(made()), "pprof").columns == profile.columns
 

@@ -208,8 +208,8 @@ def test_what_trace_keeps_in_its_file_comes_out_of_every_collector(program: Prog
 
 
 def test_the_text_report_names_the_files_that_ran_most_first(program: Program) -> None:
-    lines = body(program.render("text"), "        hits").splitlines()[1:]
-    hits = [int(line.split()[0]) for line in lines]
+    lines = body(program.render("text"), "       hits").splitlines()[1:]
+    hits = [int(line.split()[0].replace(",", "")) for line in lines]
     assert hits == sorted(hits, reverse=True)
     assert sum(hits) == sum(count for (path, _), count in program.counts.items() if path != "<string>")
 
@@ -286,8 +286,9 @@ def test_lines_that_came_and_lines_that_ran_more_are_told_with_their_source(prog
     later = line_profile({(path, 2): 1, (path, 5): 9, (path, 11): 2}, files=program.profile.files)
     report = render(later, "text", program.sources.options(), earlier).decode()
     rows = body(report.encode(), "change").splitlines()[1:]
-    assert rows[0].split() == ["new", "2", "+2", f"{path}:11", "f(1)"]
-    assert rows[1].split() == ["more", "9", "+6", f"{path}:5", "def", "f(x):"]
+    assert rows[0].split()[:4] == ["new", "2", "+2", "f(1)"]
+    assert rows[1].split()[:5] == ["more", "9", "+6", "def", "f(x):"]
+    assert [row.rpartition("/")[2] for row in rows] == ["app.py:11", "app.py:5"]
     assert len(rows) == 2
     changes = json.loads(render(later, "json", program.sources.options(), earlier))["changes"]
     assert [(one["kind"], one["line"], one["text"], one["delta"]) for one in changes] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 import random
+import re
 import struct
 import subprocess
 import time
@@ -81,7 +82,8 @@ def test_a_file_of_a_version_is_reported_as_that_version_does(interpreter: Inter
     content, *printed = json.loads(done.stdout)
     profile = imported(bytes.fromhex(content))
     for view, expected in zip((View.FUNCTIONS, View.CALLERS, View.CALLEES), printed, strict=True):
-        found = table(render(profile, "text", ReportOptions(view=view)).decode())
+        options = ReportOptions(view=view, sort=("cumulative",))
+        found = table(render(profile, "pstats-text", options).decode())
         assert found == table(expected)
         assert len(found) > 8
     assert in_ns(marshal.loads(render(profile, "pstats", ReportOptions()))) == in_ns(  # noqa: S302 - our own
@@ -125,7 +127,7 @@ def test_a_file_of_profile_tells_no_times_of_callers() -> None:
 def test_a_caller_that_is_no_function_of_the_file_is_shown_as_pstats_does() -> None:
     profile = imported(marshal.dumps({F: (1, 1, 1.0, 1.0, {("/srv/\x1b.py", 1, "gone"): (1, 1, 1.0, 1.0)})}))
     callers = render(profile, "text", ReportOptions(view=View.CALLERS)).decode()
-    assert r"/srv/\x1b.py:1(gone)" in callers
+    assert re.search(r"<- gone +/srv/\\x1b\.py:1$", callers, re.MULTILINE)
     callees = render(profile, "text", ReportOptions(view=View.CALLEES)).decode()
     assert "gone" not in callees
     assert json.loads(render(profile, "json", ReportOptions()))["totals"]["calls"] == 1
@@ -142,7 +144,7 @@ def test_files_compare_by_their_figures() -> None:
     text = render(later, "text", ReportOptions(), earlier=earlier).decode()
     assert "the figures as they are" in text
     assert "Functions: 0 new, 0 gone, 1 more, 0 less" in text
-    assert "more            5           +3" in text
+    assert text.splitlines()[-1].split() == ["more", "0", "0", "5", "+3", "f", "/srv/a.py:3"]
     recorded = replace(earlier, header=replace(earlier.header, form="python", session="s1"))
     assert "figures as they are" in render(later, "text", ReportOptions(), earlier=recorded).decode()
 

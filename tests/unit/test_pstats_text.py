@@ -74,7 +74,7 @@ def test_callers_that_become_equal_are_lost_as_in_pstats_and_kept_in_ours() -> N
     profile = tree([Node(ROOT, twins[0]), Node(ROOT, twins[1]), Node(0, "leaf", 2), Node(1, "leaf", 3)])
     options = ReportOptions(view=View.CALLERS, strip_dirs=True, limits=("leaf",))
     assert "<-       3 " in render(profile, "pstats-text", options).decode()
-    assert "<-       5 " in render(profile, "text", options).decode()
+    assert "  5    <- run " in render(profile, "text", options).decode()
 
 
 def test_the_head_names_the_profile_and_the_end_of_its_span() -> None:

@@ -256,22 +256,22 @@ def test_a_pid_means_every_session_on_it(daemon: Daemon) -> None:
 def test_prev_and_first_are_the_neighbours_in_time(daemon: Daemon) -> None:
     session = daemon.attach(daemon.target()).sessions[0]
     taken = [daemon.registry.snapshot(session.id, "")[0] for _ in range(3)]
-    newest = daemon.registry.resolve_profile(taken[2].id)
-    first = daemon.registry.earlier_profile(newest, "first")
-    assert daemon.registry.earlier_profile(newest, "prev").id == taken[1].id
+    newest = daemon.registry.subjects.resolve_profile(taken[2].id)
+    first = daemon.registry.subjects.earlier_profile(newest, "first")
+    assert daemon.registry.subjects.earlier_profile(newest, "prev").id == taken[1].id
     assert int(first.id[1:]) <= int(taken[0].id[1:])
-    assert daemon.registry.earlier_profile(newest, taken[0].id).id == taken[0].id
+    assert daemon.registry.subjects.earlier_profile(newest, taken[0].id).id == taken[0].id
     with pytest.raises(NotFound, match="no snapshot earlier"):
-        daemon.registry.earlier_profile(first, "prev")
+        daemon.registry.subjects.earlier_profile(first, "prev")
 
 
 def test_a_running_session_is_asked_for_a_fresh_profile(daemon: Daemon) -> None:
     pid = daemon.target()
     session = daemon.attach(pid, name="night").sessions[0]
-    ids = [daemon.registry.resolve_profile(word).id for word in (session.id, str(pid), "night", "")]
+    ids = [daemon.registry.subjects.resolve_profile(word).id for word in (session.id, str(pid), "night", "")]
     assert len(set(ids)) == 4
     (stopped,) = daemon.registry.stop(session.id)
-    assert {daemon.registry.resolve_profile(word).id for word in (session.id, str(pid), "night", "")} == {
+    assert {daemon.registry.subjects.resolve_profile(word).id for word in (session.id, str(pid), "night", "")} == {
         stopped.latest_profile
     }
 
@@ -279,7 +279,7 @@ def test_a_running_session_is_asked_for_a_fresh_profile(daemon: Daemon) -> None:
 def test_of_nothing_there_is_no_profile(daemon: Daemon) -> None:
     for word in ("", "4711", "s7", "night", "p9"):
         with pytest.raises(NotFound):
-            daemon.registry.resolve_profile(word)
+            daemon.registry.subjects.resolve_profile(word)
 
 
 def test_a_watch_ends_with_its_session(daemon: Daemon) -> None:

@@ -43,9 +43,10 @@ def test_the_summary_is_that_of_the_documentation() -> None:
     text = shown(memory(*TRACES))
     assert text.partition("\n\n")[2].splitlines() == [
         "Top 10 lines",
-        "#1: pkg/app.py:2: 2.9 KiB",
+        "  size     %            blocks  average  line",
+        "3000 B  93.8  ███████▌       3   1000 B  pkg/app.py:2",
         "    made = 'caf\u00e9'",
-        "#2: srv/\\x1b[31m.py:1: 0.2 KiB",
+        " 200 B   6.2  ▌              2    100 B  srv/\\x1b[31m.py:1",
         "Total allocated size: 3.1 KiB",
     ]
     assert "1 other: 0.2 KiB" in shown(memory(*TRACES), limits=("1",))
@@ -125,13 +126,11 @@ def test_a_comparison_names_what_became_of_each_place() -> None:
     earlier = memory(Trace(0, 10, 5, (MAIN,), 1), Trace(0, 10, 5, (APP,), 1), Trace(0, 1, 1, (("/a", 1),), 1))
     later = memory(Trace(0, 10, 9, (MAIN,), 1), Trace(0, 70, 64, (("/b", 1),), 1), Trace(0, 1, 1, (("/a", 1),), 1))
     text = shown(later, earlier=earlier, by="lineno")
-    rows = [
-        line.split() for line in text.splitlines() if line.split()[:1] in (["new"], ["grown"], ["freed"], ["delta"])
-    ]
-    assert rows[0] == ["new", "+64", "+4480", "B", "/b:1"]
-    assert rows[1] == ["grown", "+4", "+40", "B", "/srv/main.py:9"]
-    assert rows[2] == ["freed", "-5", "-50", "B", "/srv/pkg/app.py:2"]
-    assert rows[-1] == ["delta", "3", "+63", "+4470", "B"]
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["new"], ["grown"], ["freed"], ["in"])]
+    assert rows[0] == ["new", "+4480", "B", "+64", "/b:1"]
+    assert rows[1] == ["grown", "+40", "B", "+4", "/srv/main.py:9"]
+    assert rows[2] == ["freed", "-50", "B", "-5", "/srv/pkg/app.py:2"]
+    assert rows[-1] == ["in", "all", "+4470", "B", "+63", "3"]
     assert "/b:1: size=4480 B (+4480 B), count=64 (+64), average=70 B" in text
     document = json.loads(shown(later, "json", earlier=earlier))
     assert [row["change"] for row in document["statistics"]] == ["new", "freed", "grown", "same"]
@@ -157,8 +156,8 @@ def census(**counts: int) -> Profile:
 def test_a_census_and_what_became_of_it() -> None:
     text = shown(census(Kept=7, Other=2))
     assert [line.split() for line in text.splitlines() if "  app." in line] == [
-        ["7", "392", "B", "app.Kept"],
-        ["2", "112", "B", "app.Other"],
+        ["392", "B", "77.8", "██████▎", "7", "app.Kept"],
+        ["112", "B", "22.2", "█▊", "2", "app.Other"],
     ]
     assert "3 builtins.\\x1blist" in text
     changed = shown(census(Kept=9, New=1), earlier=census(Kept=7, Other=2, Same=0))

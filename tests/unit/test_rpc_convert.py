@@ -10,6 +10,7 @@ from execd.model.session import Session, SessionSpec, State
 from execd.model.stored import StoredProfile
 from execd.model.target import Candidate, Target, TargetKey
 from execd.reports import ReportOptions, View
+from execd.reports.layout import Layout
 from execd.rpc import convert
 from execd_api.v1 import reports_pb2, sessions_pb2
 from hypothesis import given, settings
@@ -162,6 +163,7 @@ def test_every_option_of_a_report_arrives() -> None:
         thread="main",
         per_thread=True,
         settings_json='{"missing": true}',
+        layout=reports_pb2.Layout(width=80, color=True, ascii=True, no_header=True),
     )
     assert convert.report_options(request, no_source) == ReportOptions(
         sort=("calls", "name"),
@@ -171,9 +173,16 @@ def test_every_option_of_a_report_arrives() -> None:
         strip_dirs=True,
         thread="main",
         per_thread=True,
+        layout=Layout(width=80, has_color=True, is_ascii=True, has_header=False),
         settings={"missing": True},
         source=no_source,
     )
+
+
+@pytest.mark.parametrize(("asked", "width"), [({}, 100), ({"width": 7}, 60), ({"width": 80, "wide": True}, 0)])
+def test_a_width_is_one_that_a_report_can_have(asked: dict[str, int], width: int) -> None:
+    request = reports_pb2.RenderRequest(layout=reports_pb2.Layout(**asked))  # type: ignore[arg-type]
+    assert convert.report_options(request, no_source).layout.width == width
 
 
 @pytest.mark.parametrize("settings", ["{", "[]", '{"a": NaN}', "[" * 100_000])

@@ -29,7 +29,7 @@ def test_several_subjects_are_one_report_that_says_of_what(monkeypatch: pytest.M
 
     def render(profile: Profile, *rest: object) -> bytes:
         parts = rest[-1]
-        assert isinstance(parts, list)
+        assert isinstance(parts, tuple)
         asked.extend((len(origins_of(profile.header)), len(parts)))
         return b"summed"
 

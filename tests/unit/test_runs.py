@@ -88,7 +88,7 @@ def test_runs_that_go_on_are_not_forgotten_and_those_that_are_over_are(
     assert said(over.socket, over.token.encode()) == TAKEN
     runs.outcome(over.token)
     going_on.append(runs.prepare(CALLS, "", "3.11.7", PLACES))
-    monkeypatch.setattr("execd.sessions.runs._SETTLED_S", 0.01)
+    monkeypatch.setattr("execd.sessions.runs.SETTLED_S", 0.01)
     assert all(runs.outcome(one.token) for one in going_on)
     with pytest.raises(NotFound):
         runs.outcome(over.token)

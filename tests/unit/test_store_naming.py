@@ -53,7 +53,7 @@ def test_a_database_of_version_1_becomes_what_a_new_one_is() -> None:
     old.executescript(SCHEMA_1.read_text("utf-8"))
     bring_up_to_date(old, current_schema())
     bring_up_to_date(new, current_schema())
-    assert version_of(old) == version_of(new) == 2
+    assert version_of(old) == version_of(new) == 3
     assert columns(old) == columns(new)
     assert {"session_labels", "profile_labels"} <= columns(new).keys()
     old.close()

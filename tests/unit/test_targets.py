@@ -129,7 +129,15 @@ ARGUMENTS = {
     "working": ["sum"],
 }
 STARTED = ("started", "countable")
-OF_LIBRARIES = ("benchmarked", "crunching", "serving", "strange", "gunicorn_server", "uvicorn_server")
+OF_LIBRARIES = (
+    "benchmarked",
+    "crunching",
+    "serving",
+    "strange",
+    "gunicorn_master",
+    "gunicorn_server",
+    "uvicorn_server",
+)
 
 
 def test_every_program_ends_with_its_pipes(local_interpreter: Interpreter, spawn: Spawn) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from execctl import importable, output
 from execctl.browse.statistics import FORMAT, Source
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import NotFound
 from execctl.query import ReportQuery
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ class Reader:
             return self._file(word)
         try:
             found = self._client.render(ReportQuery(word, FORMAT, limit=("0",)))
-        except ClientError as error:
-            if error.exit_code == ExitCode.NOT_FOUND and "." in word:
+        except NotFound as error:
+            if "." in word:
                 raise FileNotFoundError(ENOENT, os.strerror(ENOENT), word) from error
             raise
         for sentence in found.notes:
@@ -59,22 +58,20 @@ class Reader:
         path = os.path.realpath(word)
         key = (path, found.st_mtime_ns, found.st_size)
         if key not in self._files:
-            (profile,) = self._client.import_files([(importable.name_of(path), data)], "pstats")
+            (profile,) = self._client.import_contents([(importable.name_of(path), data)], "pstats")
             output.note(f"imported {word} as {profile.id}")
             self._files[key] = profile.id
         return Source(self._files[key], f"{time.ctime(found.st_mtime)}    {importable.name_of(word)}")
 
     def _lasting(self, profile: str) -> str:
         """Return a profile that stays: a checkpoint of a session that goes on gives its place to the next one."""
-        stored = next((one for one in self._client.list_profiles("", _NEWEST) if one.id == profile), None)
+        stored = next((one for one in self._client.profiles(limit=_NEWEST) if one.id == profile), None)
         if stored is None or stored.reason != "checkpoint":
             return profile
         try:
-            (snapshot,) = self._client.snapshot(stored.session, "", confirmed=False)
-        except ClientError as error:
+            (snapshot,) = self._client.snapshot(stored.session)
+        except NotFound:
             # It has ended: its last checkpoint is kept.
-            if error.exit_code != ExitCode.NOT_FOUND:
-                raise
             return profile
         output.note(f"{stored.session} goes on: this is its snapshot {snapshot.id}")
         return snapshot.id

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from execctl import output
+from execctl.descendants import children_option, with_children
 from execctl.durations import parse_duration_ms
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import UsageError
 from execctl.keeping import keeping_options, kept
 from execctl.modes import TIMING, asked_specs, mode_list, mode_options
 from execctl.quantities import quantity
@@ -19,8 +19,8 @@ from execctl.suggestions import while_running
 from execctl.waiting import Waiting
 
 if TYPE_CHECKING:
-    from execd_api.v1.targets_pb2 import AttachResponse
-
+    from execctl.api.recording import Recording
+    from execctl.api.session import Attachment
     from execctl.connection import Connection
 
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option("--name", default="", help="What to call the session.")
 @keeping_options
+@children_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -73,6 +74,7 @@ def command(
     name: str,
     labels: dict[str, str],
     into: str,
+    children: bool,
     **given: Any,
 ) -> None:
     """Attach to a process and start measuring.
@@ -86,50 +88,47 @@ def command(
         _refuse_without_mode(target)
     connection: Connection = ctx.obj
     with connection.open() as client:
-        attached = client.attach(
+        recording = client.attach(
             target,
-            kept(specs, labels, into),
-            timeout_ms=attach_timeout,
+            with_children(kept(specs, labels, into), children=children),
+            timeout_s=attach_timeout / 1000,
             name=name,
             allow_seccomp=allow_seccomp,
-            duration_ms=duration or 0,
+            duration_s=(duration or 0) / 1000,
             on_wait=Waiting(target, attach_timeout).tell,
         )
-        _tell_attached(attached, name)
-        if duration is None and not traced(attached):
-            _tell_running(attached)
+        _tell_attached(recording.attachment, name)
+        if duration is None and not traced(recording):
+            _tell_running(recording)
         else:
-            ctx.exit(record(client, attached, duration, timing=given[TIMING.parameter]))
+            ctx.exit(record(client, recording, duration, timing=given[TIMING.parameter]))
 
 
 def _refuse_without_mode(target: str) -> None:
-    raise ClientError(
-        f"attach to {target}, to do what? No mode is given",
-        kind="usage",
-        exit_code=ExitCode.USAGE,
-        remedy=f"the modes:\n{mode_list()}",
-    )
+    raise UsageError(f"attach to {target}, to do what? No mode is given", remedy=f"the modes:\n{mode_list()}")
 
 
-def _tell_attached(attached: AttachResponse, name: str) -> None:
+def _tell_attached(attached: Attachment, name: str) -> None:
     target = attached.target
     which = f"process {target.pid} (Python {target.python_version or 'of unknown version'})"
     if attached.joined:
-        output.note(f"joined the agent that is in {which}: recording after {attached.attach_us / 1000:.1f} ms")
+        output.note(f"joined the agent that is in {which}: recording after {attached.attach_s * 1000:.1f} ms")
     else:
         output.note(
-            f"attached to {which} by {attached.method}: recording after {attached.attach_us / 1000:.1f} ms, "
-            f"its threads stopped for {attached.stopped_us / 1000:.2f} ms"
+            f"attached to {which} by {attached.method}: recording after {attached.attach_s * 1000:.1f} ms, "
+            f"its threads stopped for {attached.stopped_s * 1000:.2f} ms"
         )
     if name and any(name not in session.name for session in attached.sessions):
         output.note(f"the daemon did not take the name {name}: it is older than this execctl")
+    for sentence in attached.notes:
+        output.note(sentence)
 
 
-def _tell_running(attached: AttachResponse) -> None:
+def _tell_running(attached: Recording) -> None:
     output.write_lines(session.id for session in attached.sessions)
     for session in attached.sessions:
         for caveat in session.caveats:
             output.note(f"{session.id}: {caveat}")
-        output.suggest(*while_running(session.id, session.spec.collector))
+        output.suggest(*while_running(session.id, session.collector))
     only = attached.sessions[0].id if len(attached.sessions) == 1 else attached.target.pid
     output.suggest(f"execctl stop {only}", f"execctl detach {attached.target.pid}")

@@ -53,7 +53,7 @@ def command(connection: Connection, *, subjects: tuple[str, ...]) -> None:
 
 def _first_verbs(client: Client, subjects: tuple[str, ...]) -> list[str]:
     if not subjects:
-        newest = client.list_profiles("", 1)
+        newest = client.profiles(limit=1)
         subjects = (newest[0].id,) if newest else ()
     return [f"{'add' if place else 'read'} {subject}" for place, subject in enumerate(subjects)]
 

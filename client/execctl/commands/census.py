@@ -10,7 +10,9 @@ from execctl import output
 from execctl.census import take_census
 from execctl.quantities import quantity
 from execctl.query import ReportQuery
+from execctl.recording import ending
 from execctl.sizes import parse_size_bytes
+from execctl.waiting import waiting_for_census
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -47,8 +49,15 @@ def command(
     form = "json" if as_json else "text"
     with connection.open() as client:
         profile = take_census(
-            client, target, referrers=referrers, confirmed=confirmed, max_memory_bytes=max_memory or 0
+            client,
+            target,
+            referrers=referrers,
+            confirmed=confirmed,
+            max_memory_bytes=max_memory or 0,
+            on_wait=waiting_for_census(target),
+            on_end=ending,
         )
-        rendering = client.render(ReportQuery(profile, form, limit=limit))
-    output.write_bytes(output.printable(rendering.data, form))
+        layout = output.layout()
+        rendering = client.render(ReportQuery(profile, form, limit=limit, layout=layout))
+    output.write_bytes(output.printable(rendering.data, form, has_color=layout.has_color))
     output.suggest(f"execctl report {profile}")

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
+from execctl.ended import tell_ended
 from execctl.exits import code_of_ends
-from execctl.records import state_name
-from execctl.suggestions import after_end
-from execctl.tables import ENDED_HEAD, ended_row
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -31,10 +29,8 @@ def command(ctx: click.Context, *, target: str) -> None:
     if not left.was_attached:
         output.note(f"process {left.target.pid} was not attached to")
         return
-    if left.sessions:
-        output.write_table(ENDED_HEAD, map(ended_row, left.sessions), prose=1)
     output.note(f"detached from process {left.target.pid}")
     for sentence in left.residue:
         output.note(f"left in it: {sentence}")
-    output.suggest(*after_end([one.latest_profile for one in left.sessions]))
-    ctx.exit(code_of_ends(map(state_name, left.sessions)))
+    tell_ended(left.sessions)
+    ctx.exit(code_of_ends(one.state for one in left.sessions))

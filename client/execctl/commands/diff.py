@@ -11,8 +11,10 @@ from execctl.query import ReportQuery
 from execctl.settings import (
     FILTERS,
     OF_MEMORY,
+    asked_layout,
     asked_settings,
     asked_table,
+    layout_options,
     output_options,
     settings_options,
     table_options,
@@ -29,6 +31,7 @@ _SETTINGS = (*OF_MEMORY, *FILTERS)
 @click.argument("later", metavar="B")
 @table_options
 @settings_options(_SETTINGS)
+@layout_options
 @output_options
 @click.pass_obj
 def command(
@@ -49,13 +52,15 @@ def command(
     if earlier == later:
         raise click.UsageError(f"A and B are both {earlier}: name two")
     form = "json" if as_json else "text"
+    layout = asked_layout(given, file)
     query = ReportQuery(
         subject=later,
         form=form,
         compare=earlier,
         settings=asked_settings(_SETTINGS, given),
+        layout=layout,
         **asked_table(given),
     )
     with connection.open() as client:
         rendering = client.render(query)
-    deliver(rendering, form, file)
+    deliver(rendering, form, file, has_color=layout.has_color)

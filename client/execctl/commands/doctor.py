@@ -8,12 +8,11 @@ import click
 
 from execctl import output
 from execctl.exits import ExitCode
-from execctl.records import candidate_record, check_record
+from execctl.records import check_record, process_record
 from execctl.tables import CHECK_HEAD, check_row
 
 if TYPE_CHECKING:
-    from execd_api.v1.targets_pb2 import Candidate
-
+    from execctl.api.process import Process
     from execctl.connection import Connection
 
 
@@ -29,30 +28,25 @@ def command(ctx: click.Context, *, target: str, allow_seccomp: bool, as_json: bo
     """
     connection: Connection = ctx.obj
     with connection.open() as client:
-        candidate = client.examine(target, allow_seccomp=allow_seccomp)
-    code = _exit_code(candidate)
+        process = client.doctor(target, allow_seccomp=allow_seccomp)
     if as_json:
-        record = candidate_record(candidate)
+        record = process_record(process)
         record |= {
-            "place": candidate.place,
-            "exit_code": code,
-            "checks": [check_record(check) for check in candidate.checks],
+            "place": process.place,
+            "exit_code": process.exit_code,
+            "checks": [check_record(check) for check in process.checks],
         }
         output.write_json(record)
     else:
-        _show(candidate, code)
-    ctx.exit(code)
+        _show(process)
+    ctx.exit(process.exit_code)
 
 
-def _show(candidate: Candidate, code: int) -> None:
-    if candidate.place:
-        output.note(f"process {candidate.target.pid}: its main thread is {candidate.place}")
-    output.write_table(CHECK_HEAD, map(check_row, candidate.checks), prose=2)
-    if code == ExitCode.DONE:
-        output.suggest(f"execctl attach {candidate.target.pid} --profile")
+def _show(process: Process) -> None:
+    if process.place:
+        output.note(f"process {process.pid}: its main thread is {process.place}")
+    output.write_table(CHECK_HEAD, map(check_row, process.checks), prose=2)
+    if process.exit_code == ExitCode.DONE:
+        output.suggest(f"execctl attach {process.pid} --profile")
     else:
         output.note("an attach would be refused")
-
-
-def _exit_code(candidate: Candidate) -> int:
-    return next((check.exit_code for check in candidate.checks if check.exit_code), ExitCode.DONE)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from execctl.delivery import deliver, refuse_terminal
+from execctl.descendants import process_option
 from execctl.query import ReportQuery
 from execctl.settings import FILTERS, asked_settings, settings_options
 
@@ -21,10 +23,21 @@ FORMATS = ("pstats", "pprof", "collapsed", "lcov", "cobertura", "coverage", "tra
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="The format.")
 @settings_options(FILTERS)
 @click.option("--thread", default="", metavar="NAME|ID", help="Only this thread.")
+@click.option("--per-process", is_flag=True, help="collapsed, of what --children recorded: a process is a frame.")
+@process_option
 @click.option("-o", "--output", "file", metavar="FILE", help="Write to this file.")
 @click.pass_obj
 def command(
-    connection: Connection, /, *, subjects: tuple[str, ...], form: str, thread: str, file: str | None, **given: Any
+    connection: Connection,
+    /,
+    *,
+    subjects: tuple[str, ...],
+    form: str,
+    thread: str,
+    per_process: bool,
+    process: int,
+    file: str | None,
+    **given: Any,
 ) -> None:
     """Write a profile in another tool's format.
 
@@ -36,6 +49,7 @@ def command(
     refuse_terminal(form, file, "execctl export")
     subject, *added = subjects or ("",)
     settings = asked_settings(FILTERS, given)
+    query = ReportQuery(subject, form, thread=thread, settings=settings, added=tuple(added))
     with connection.open() as client:
-        rendering = client.render(ReportQuery(subject, form, thread=thread, settings=settings, added=tuple(added)))
+        rendering = client.render(replace(query, per_process=per_process, process=process))
     deliver(rendering, form, file)

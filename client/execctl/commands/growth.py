@@ -8,7 +8,16 @@ import click
 
 from execctl.delivery import deliver
 from execctl.query import GrowthQuery
-from execctl.settings import BY_TYPE_TOO, CUMULATIVE, OF_BLOCKS, asked_settings, output_options, settings_options
+from execctl.settings import (
+    BY_TYPE_TOO,
+    CUMULATIVE,
+    OF_BLOCKS,
+    asked_layout,
+    asked_settings,
+    layout_options,
+    output_options,
+    settings_options,
+)
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -30,6 +39,7 @@ _SETTINGS = (BY_TYPE_TOO, CUMULATIVE, *OF_BLOCKS)
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Show so many at most."
 )
 @settings_options(_SETTINGS)
+@layout_options
 @output_options
 @click.pass_obj
 def command(
@@ -49,7 +59,8 @@ def command(
     censuses of a process types. Nothing means the newest snapshot of either, and those before it.
     """
     form = "json" if as_json else "text"
-    query = GrowthQuery(subject, form, last, limit, asked_settings(_SETTINGS, given))
+    layout = asked_layout(given, file)
+    query = GrowthQuery(subject, form, last, limit, asked_settings(_SETTINGS, given), layout)
     with connection.open() as client:
-        rendering = client.growth(query)
-    deliver(rendering, form, file)
+        rendering = client.render_growth(query)
+    deliver(rendering, form, file, has_color=layout.has_color)

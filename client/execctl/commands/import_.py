@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import importable, output
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.errors import UsageError
 from execctl.records import profile_record
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def command(
     """
     contents = [(importable.name_of(file), _read(file)) for file in files]
     with connection.open() as client:
-        profiles = client.library.import_files(contents, form or "", unit or "")
+        profiles = client.import_contents(contents, form or "", unit or "")
     if as_json:
         output.write_json({"profiles": [profile_record(profile) for profile in profiles]})
     else:
@@ -52,10 +51,4 @@ def _read(file: str) -> bytes:
         with Path(file).open("rb") as stream:
             return importable.read(stream, file)
     except OSError as error:
-        raise ClientError(
-            f"cannot read {file}: {error.strerror}",
-            kind="usage",
-            exit_code=ExitCode.USAGE,
-            remedy="name a file",
-            facts={"file": file},
-        ) from error
+        raise UsageError(f"cannot read {file}: {error.strerror}", remedy="name a file", facts={"file": file}) from error

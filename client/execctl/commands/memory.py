@@ -12,8 +12,7 @@ from execctl.sizes import format_size_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from execd_api.v1.targets_pb2 import LiveObject, MemoryResponse
-
+    from execctl.api.live_memory import LiveMemory, LiveObject
     from execctl.connection import Connection
 
 _HEAD = ("FIGURE", "VALUE")
@@ -67,18 +66,17 @@ def command(
     """
     if reset_peak + clear + bool(where) > 1:
         raise click.UsageError("--reset-peak, --clear and --where exclude each other")
-    action = "reset_peak" if reset_peak else "clear" if clear else "where" if where else "figures"
     with connection.open() as client:
         if where and confirmed:
-            _announce(client.ask_memory(target, "figures").figures["expected_search_ns"])
-        found = client.ask_memory(target, action, where=where, limit=limit, confirmed=confirmed)
+            _announce(client.memory(target).figures.get("expected_search_ns", 0))
+        found = client.memory(target, reset_peak=reset_peak, clear=clear, where=where, limit=limit, confirmed=confirmed)
     if as_json:
         output.write_json(_record(found))
     elif where:
         output.write_lines(_whereabouts(found))
     else:
         output.write_table(_HEAD, _rows(found))
-        if found.figures["joined"]:
+        if found.figures.get("joined"):
             output.note("the program traces itself: its tracemalloc was joined")
 
 
@@ -87,7 +85,7 @@ def _announce(search_ns: int) -> None:
         output.note(f"this takes up to {search_ns / _NS_A_MS / 1000:.1f} s of the interpreter's time from the process")
 
 
-def _rows(found: MemoryResponse) -> Iterator[tuple[str, str]]:
+def _rows(found: LiveMemory) -> Iterator[tuple[str, str]]:
     for name, title in _NAMES.items():
         if name in found.figures:
             yield title, _value(name, found.figures[name])
@@ -99,32 +97,33 @@ def _value(name: str, value: int) -> str:
     return f"{value / _NS_A_MS:.0f} ms" if name.endswith("_ns") else str(value)
 
 
-def _whereabouts(found: MemoryResponse) -> Iterator[str]:
-    at_least = "at least " if found.figures["unseen"] or found.figures["unfollowed"] else ""
+def _whereabouts(found: LiveMemory) -> Iterator[str]:
+    unseen, untraced = (found.figures.get(name, 0) for name in ("unseen", "untraced"))
+    at_least = "at least " if unseen or found.figures.get("unfollowed") else ""
     size = format_size_bytes(found.size_bytes)
     yield f"{at_least}{found.count} objects, {size} without what they refer to; the largest:"
     for rank, one in enumerate(found.objects, 1):
         yield f"#{rank}: {one.type}, {format_size_bytes(one.size_bytes)}{'' if one.is_traced else ', not traced'}"
         yield from _frames(one)
-    if found.figures["untraced"]:
+    if untraced:
         which = "larger ones" if found.objects else "of them"
-        yield f"{found.figures['untraced']} {which} have no traceback: they were allocated before tracing began"
-    if found.figures["unseen"]:
-        yield f"{found.figures['unseen']} containers were not looked at: the process let the search run too little"
+        yield f"{untraced} {which} have no traceback: they were allocated before tracing began"
+    if unseen:
+        yield f"{unseen} containers were not looked at: the process let the search run too little"
 
 
 def _frames(one: LiveObject) -> Iterator[str]:
-    for frame in one.frames:
-        yield f'  File "{frame.file}", line {frame.line}'
+    for frame in one.traceback:
+        yield f'  File "{frame.filename}", line {frame.lineno}'
 
 
-def _record(found: MemoryResponse) -> dict[str, object]:
+def _record(found: LiveMemory) -> dict[str, object]:
     objects = [
         {
             "type": one.type,
             "size": one.size_bytes,
             "is_traced": one.is_traced,
-            "frames": [{"file": frame.file, "line": frame.line} for frame in one.frames],
+            "frames": [{"file": frame.filename, "line": frame.lineno} for frame in one.traceback],
         }
         for one in found.objects
     ]

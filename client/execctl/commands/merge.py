@@ -29,7 +29,7 @@ def command(connection: Connection, *, subjects: tuple[str, ...], name: str, as_
     if len(subjects) < _FEWEST:
         raise click.UsageError("a sum is of two profiles or more: name them")
     with connection.open() as client:
-        merged = client.library.merge(subjects, name)
+        merged = client.merge(*subjects, name=name)
     if as_json:
         output.write_json({"profiles": [profile_record(merged.profile)]})
     else:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
-from execctl.records import candidate_record
-from execctl.tables import CANDIDATE_HEAD, candidate_row
+from execctl.records import process_record
+from execctl.tables import PROCESS_HEAD, process_row
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -23,10 +23,10 @@ def command(connection: Connection, *, as_json: bool) -> None:
     REASON says why a process cannot be attached to; it is empty where nothing is known to forbid it.
     """
     with connection.open() as client:
-        candidates = client.list_targets()
+        processes = client.processes()
     if as_json:
-        output.write_json({"targets": [candidate_record(candidate) for candidate in candidates]})
+        output.write_json({"targets": [process_record(process) for process in processes]})
         return
-    output.write_table(CANDIDATE_HEAD, map(candidate_row, candidates), prose=1)
-    if any(not candidate.reason for candidate in candidates):
+    output.write_table(PROCESS_HEAD, map(process_row, processes), prose=1)
+    if any(not process.reason for process in processes):
         output.suggest("execctl attach PID --profile")

@@ -9,14 +9,18 @@ import click
 
 from execctl.comparison import CompareCommand, compare_option
 from execctl.delivery import BESIDE, deliver, deliver_files, refuse_terminal
+from execctl.descendants import process_option
 from execctl.query import ReportQuery, View
 from execctl.settings import (
+    BIAS,
     FILTERS,
     OF_LINES,
     OF_MEMORY,
     TIMING,
+    asked_layout,
     asked_settings,
     asked_table,
+    layout_options,
     output_options,
     settings_options,
     table_options,
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
     from execctl.connection import Connection
 
-_SETTINGS = (*OF_LINES, TIMING, *OF_MEMORY, *FILTERS)
+_SETTINGS = (BIAS, *OF_LINES, TIMING, *OF_MEMORY, *FILTERS)
 # What each of these options asks for.
 _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_file": "source"}
 
@@ -41,6 +45,8 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
 @click.option("--callers", is_flag=True, help="Who called each function.")
 @click.option("--callees", is_flag=True, help="Whom each function called.")
 @click.option("--per-thread", is_flag=True, help="A table for each thread.")
+@click.option("--per-process", is_flag=True, help="What --children recorded: a report for each process.")
+@process_option
 @click.option("-s", "--summary", is_flag=True, help="Lines: a line a file; with -C the listings too.")
 @click.option(
     "-C",
@@ -50,6 +56,7 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
 )
 @settings_options(_SETTINGS)
 @compare_option
+@layout_options
 @output_options
 @click.pass_obj
 def command(
@@ -65,7 +72,8 @@ def command(
     """Show a profile.
 
     SUBJECT is a profile (p34), a session (s12: its newest profile, a fresh one while it goes on), a PID or a
-    name; nothing means the newest profile. Several are added up. A name that starts with a dash goes after `--`.
+    name; nothing means the newest profile. Several are added up, and so are the processes that --children recorded. A
+    name that starts with a dash goes after `--`.
     """
     if callers and callees:
         raise click.UsageError("--callers and --callees are two reports: ask for one")
@@ -73,14 +81,18 @@ def command(
     coverdir: str | None = given["coverdir"]
     _refuse_with_listings(coverdir, file, given)
     refuse_terminal(form, file, "execctl report")
+    layout = asked_layout(given, file)
     query = ReportQuery(
         subject=subjects[0] if subjects else "",
         added=subjects[1:],
         form=form,
         view=View.CALLERS if callers else View.CALLEES if callees else View.FUNCTIONS,
         per_thread=given["per_thread"],
+        per_process=given["per_process"],
+        process=given["process"],
         compare=given["compare"],
         settings=asked_settings(_SETTINGS, given),
+        layout=layout,
         **asked_table(given),
     )
     with connection.open() as client:
@@ -93,7 +105,7 @@ def command(
             rendering = replace(client.render(query.of_profile(listings.profile, listings.added)), notes=())
         else:
             rendering = client.render(query)
-    deliver(rendering, form, file)
+    deliver(rendering, form, file, has_color=layout.has_color)
 
 
 def _form(given: Mapping[str, Any]) -> str:

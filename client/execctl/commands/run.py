@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from execctl import child, output, pythonline
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
+from execctl.descendants import children_option, recorded, with_children
+from execctl.errors import ClientError, UsageError
 from execctl.keeping import keeping_options, kept
 from execctl.modes import asked_specs, mode_list, mode_options
 from execctl.quantities import quantity
-from execctl.records import state_name
 from execctl.sizes import parse_size_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from execd_api.v1 import sessions_pb2
-
+    from execctl.api.program import Prepared, Program
+    from execctl.api.session import Session
     from execctl.client import Client
     from execctl.connection import Connection
-    from execctl.pythonline import Interpreter
-    from execctl.query import SessionSpec
 
 
 class _Command(click.Command):
@@ -60,6 +56,7 @@ class _Command(click.Command):
 )
 @click.option("--name", default="", help="What to call the session.")
 @keeping_options
+@children_option
 @click.option("--quiet", is_flag=True, help="Say nothing where all went well.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF PYTHON] PROG.PY|-m MODULE|-c CODE ...")
 @click.pass_context
@@ -72,6 +69,7 @@ def command(
     name: str,
     labels: Mapping[str, str],
     into: str,
+    children: bool,
     quiet: bool,
     words: tuple[str, ...],
     **given: Any,
@@ -84,49 +82,41 @@ def command(
     specs = asked_specs(given, {} if max_memory is None else {"max_memory_bytes": max_memory})
     if not specs:
         _refuse_without_mode()
-    specs = kept(specs, labels, into)
+    specs = with_children(kept(specs, labels, into), children=children)
     pythonline.check_words(words)
     interpreter = pythonline.find_interpreter(python)
     connection: Connection = ctx.obj
     with connection.open() as client:
-        status = _run(client, interpreter, words, specs, name, quiet=quiet)
+        prepared = client.prepare(words, specs, python=interpreter, name=name)
+        status = _run(client, prepared, quiet=quiet)
     ctx.exit(child.end_as(status))
 
 
-def _run(
-    client: Client,
-    interpreter: Interpreter,
-    words: Sequence[str],
-    specs: Sequence[SessionSpec],
-    name: str,
-    *,
-    quiet: bool,
-) -> int:
+def _run(client: Client, prepared: Prepared, *, quiet: bool) -> int:
     """Return how the program ended, as subprocess has it."""
-    inherited = child.Inheritance()
+    recipient = child.Recipient()
     try:
-        prepared = client.prepare_run(
-            specs, name, interpreter.version, inherited.channel, inherited.archive, os.environb.get(b"PYTHONPATH")
-        )
-        inherited.fill(prepared.archive)
-        inherited.connect(prepared.socket, prepared.token, prepared.dead_man_s)
-        recipient = child.Recipient()
         with child.signals_handed_on(recipient):
-            environment = pythonline.with_archive(dict(os.environ), inherited.archive)
-            program = child.start([interpreter.path, *words], environment, inherited)
-            recipient.begin(program.pid)
+            program = prepared.start()
+            recipient.begin(program.process.pid)
             status = program.wait()
             recipient.end()
-            _tell(client, prepared.token, quiet=quiet)
+            tell(client, program, quiet=quiet)
     finally:
-        inherited.close()
+        prepared.close()
     return status
 
 
-def _tell(client: Client, token: str, *, quiet: bool) -> None:
-    """Say what was recorded; whatever became of that, the program's own end is what counts."""
+def tell(client: Client, program: Program, *, quiet: bool) -> None:
+    """Say what was recorded; whatever became of that, the program's own end is what counts.
+
+    Args:
+        client: of the daemon.
+        program: that has ended.
+        quiet: say nothing where all went well.
+    """
     try:
-        outcome = client.run_outcome(token)
+        outcome = program.outcome()
     except ClientError as error:
         output.error(f"what was recorded is not known: {error.message}", error.remedy)
         return
@@ -135,23 +125,17 @@ def _tell(client: Client, token: str, *, quiet: bool) -> None:
     for session in outcome.sessions:
         if not session.latest_profile:
             output.error(f"{session.id}: nothing was recorded: {session.reason or 'the program ended too soon'}")
-        elif not quiet or state_name(session) != "stopped":
-            what = f"{session.id} ({session.spec.collector}){_early_end(session)}"
+        elif not quiet or session.state != "stopped":
+            what = f"{recorded(client, session)}{_early_end(session)}"
             output.note(f"execctl: recorded {what}: see execctl report {session.id}")
 
 
-def _early_end(session: sessions_pb2.Session) -> str:
+def _early_end(session: Session) -> str:
     """Return how a session ended that did not last until the program's end, "" where it did."""
-    state = state_name(session)
-    if state == "stopped":
+    if session.state == "stopped":
         return ""
-    return f", {state}: {session.reason}" if session.reason else f", {state}"
+    return f", {session.state}: {session.reason}" if session.reason else f", {session.state}"
 
 
 def _refuse_without_mode() -> None:
-    raise ClientError(
-        "run a program, to do what? No mode is given",
-        kind="usage",
-        exit_code=ExitCode.USAGE,
-        remedy=f"the modes:\n{mode_list()}",
-    )
+    raise UsageError("run a program, to do what? No mode is given", remedy=f"the modes:\n{mode_list()}")

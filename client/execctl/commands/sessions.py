@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
+from execctl.descendants import Trees, newest, trees, unfolded_option
 from execctl.labels import label_option
 from execctl.records import session_record
 from execctl.tables import SESSION_HEAD, session_row
 
 if TYPE_CHECKING:
+    from execctl.api.session import Session
     from execctl.connection import Connection
 
 
@@ -19,19 +21,38 @@ if TYPE_CHECKING:
 @click.option("--all", "with_ended", is_flag=True, help="Also those that ended.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
 @label_option("Only those that have this label; several: all of them.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@unfolded_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, of process trees each process.")
 @click.pass_obj
-def command(connection: Connection, *, with_ended: bool, limit: int, labels: dict[str, str], as_json: bool) -> None:
+def command(
+    connection: Connection,
+    *,
+    with_ended: bool,
+    limit: int,
+    labels: dict[str, str],
+    is_unfolded: bool,
+    as_json: bool,
+) -> None:
     """List the sessions that go on.
 
-    Newest first.
+    Newest first. `s1 (+8)` stands for a process and eight descendants, which --children recorded.
     """
+
+    def ask(most: int) -> list[Session]:
+        return client.sessions(with_ended=with_ended, labels=labels, limit=most)
+
     with connection.open() as client:
-        sessions = client.list_sessions(running_only=not with_ended, limit=limit, labels=labels)
+        sessions = ask(limit)
+        known = Trees(() if is_unfolded or as_json else sessions)
+        if len(sessions) == limit and not (is_unfolded or as_json):
+            # Roots are older than what is below them.
+            known = trees(client, with_ended=with_ended)
+        sessions = newest(ask, lambda rows: [row for row in rows if not known.has(row.id)], limit, sessions)
     if as_json:
         output.write_json({"sessions": [session_record(session) for session in sessions]})
     else:
-        output.write_table(SESSION_HEAD, map(session_row, sessions), prose=1)
+        rows = (session_row(session, known.name(session.id)) for session in sessions)
+        output.write_table(SESSION_HEAD, rows, prose=1)
     if len(sessions) == limit:
         output.note(f"these are the newest {limit}; --limit shows more")
     elif not sessions and not with_ended:

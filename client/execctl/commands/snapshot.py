@@ -10,16 +10,18 @@ from execctl import output
 from execctl.census import take_census
 from execctl.comparison import CompareCommand, compare_option
 from execctl.delivery import deliver
-from execctl.errors import ClientError
+from execctl.descendants import Trees, trees
+from execctl.errors import ClientError, NotFound, UsageError
 from execctl.query import ReportQuery
+from execctl.recording import ending
 from execctl.settings import BY_TYPE_TOO, CUMULATIVE, OF_BLOCKS, asked_settings, settings_options
 from execctl.suggestions import after_profile, after_snapshot
+from execctl.waiting import waiting_for_census
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from execd_api.v1.profiles_pb2 import Profile
-
+    from execctl.api.stored import StoredProfile
     from execctl.client import Client
     from execctl.connection import Connection
 
@@ -65,7 +67,8 @@ def command(
         settings = {}
     if (settings or as_json) and not compare:
         raise click.UsageError("how to compare is said, and not --compare")
-    query = ReportQuery("", "json" if as_json else "text", compare=compare, settings=settings)
+    form = "json" if as_json else "text"
+    query = ReportQuery("", form, compare=compare, settings=settings, layout=output.layout())
     with connection.open() as client:
         if is_census:
             _count(client, session, query, confirmed=confirmed)
@@ -83,7 +86,7 @@ def _refuse_in_census(target: str, name: str, settings: Mapping[str, object]) ->
 
 
 def _count(client: Client, target: str, query: ReportQuery, *, confirmed: bool) -> None:
-    profile = take_census(client, target, confirmed=confirmed)
+    profile = take_census(client, target, confirmed=confirmed, on_wait=waiting_for_census(target), on_end=ending)
     if query.compare:
         _compare(client, query.of_profile(profile))
     else:
@@ -91,29 +94,32 @@ def _count(client: Client, target: str, query: ReportQuery, *, confirmed: bool) 
         output.suggest(*after_profile(profile, "census"))
 
 
-def _tell(client: Client, profiles: Sequence[Profile], query: ReportQuery) -> None:
+def _tell(client: Client, profiles: Sequence[StoredProfile], query: ReportQuery) -> None:
+    known = trees(client) if len(profiles) > 1 and not query.compare else Trees(())
+    profiles = [profile for profile in profiles if not known.has(profile.session)]
     for profile in profiles:
-        output.note(f"{profile.id}: {profile.collector} of session {profile.session}, {profile.nodes} nodes")
+        session = known.name(profile.session)
+        output.note(f"{profile.id}: {profile.collector} of session {session}, {profile.nodes} nodes")
     if query.compare:
         _compare_all(client, profiles, query)
     else:
         _list(profiles)
 
 
-def _list(profiles: Sequence[Profile]) -> None:
+def _list(profiles: Sequence[StoredProfile]) -> None:
     output.write_lines(profile.id for profile in profiles)
     for profile in profiles:
         output.suggest(*after_snapshot(profile.id, profile.collector, profile.pid))
 
 
-def _compare_all(client: Client, profiles: Sequence[Profile], query: ReportQuery) -> None:
+def _compare_all(client: Client, profiles: Sequence[StoredProfile], query: ReportQuery) -> None:
     """Compare each profile with its own earlier one; of several, one that does not compare does not stop the others."""
     failures: list[ClientError] = []
     for profile in profiles:
         try:
             _compare(client, query.of_profile(profile.id))
         except ClientError as failure:
-            if len(profiles) == 1 or failure.kind != "usage":
+            if len(profiles) == 1 or not isinstance(failure, UsageError):
                 raise
             output.note(f"{profile.id}: {failure.message}")
             failures.append(failure)
@@ -125,8 +131,8 @@ def _compare(client: Client, query: ReportQuery) -> None:
     try:
         rendering = client.render(query)
     except ClientError as error:
-        if error.kind != "not_found" or query.compare not in POSITIONS:
+        if not isinstance(error, NotFound) or query.compare not in POSITIONS:
             raise
         output.note(f"{query.subject}: nothing earlier to compare with")
         return
-    deliver(rendering, query.form, None)
+    deliver(rendering, query.form, None, has_color=query.layout.has_color)

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
+from execctl.ended import tell_ended
 from execctl.exits import code_of_ends
-from execctl.records import state_name
-from execctl.suggestions import after_end
-from execctl.tables import ENDED_HEAD, ended_row
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -29,8 +27,7 @@ def command(ctx: click.Context, *, session: str) -> None:
     connection: Connection = ctx.obj
     with connection.open() as client:
         stopped = client.stop(session)
-    output.write_table(ENDED_HEAD, map(ended_row, stopped), prose=1)
-    output.suggest(*after_end([one.latest_profile for one in stopped]))
-    for pid in sorted({one.pid for one in stopped if state_name(one) == "stopped"}):
+    shown = tell_ended(stopped)
+    for pid in sorted({one.pid for one in shown if one.state == "stopped"}):
         output.suggest(f"execctl detach {pid}")
-    ctx.exit(code_of_ends(map(state_name, stopped)))
+    ctx.exit(code_of_ends(one.state for one in stopped))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import marshal
+import os
 import select
+import socket
 import threading
 import time
 from collections import deque
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from execd_agent import wire
 
+from execd.attach import ancillary
 from execd.errors import (
     AgentFailed,
     AgentSilent,
@@ -29,7 +32,6 @@ from execd.errors import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
 _RECEIVE_SIZE = 1 << 18
@@ -37,8 +39,10 @@ _MARSHAL_VERSION = 2
 _HELLO_TIMEOUT_S = 5.0
 # The rest of a frame that has begun.
 _UNASKED_S = 10.0
-# What an agent says unasked, once.
+# What an agent says unasked, once; and what it says when it is asked for a door, which comes with that.
 _ENDING = {"event": "ending"}
+_DOOR = {"event": "door"}
+_NO_FILE = -1
 _NAME_LIMIT = 64
 _LIST_LIMIT = 1000
 _ABANDONED_LIMIT = 1000
@@ -99,6 +103,9 @@ class Channel:
         self._whole = True
         # The answer to the request has begun: what does not end then is no silence.
         self._answering = False
+        # A file that came with the answer to `follow`, and whether one is awaited.
+        self._file = _NO_FILE
+        self._awaits_file = False
         # Whether `hear_of_end` has taken in something since a request was last given up.
         self._heard = False
 
@@ -147,6 +154,24 @@ class Channel:
                 self._whole = True
                 raise
 
+    def follow(self, *, timeout_s: float, nonce: str, dead_man_s: int) -> int:
+        """Have the agent follow the children of its process, and return the descriptor of their door.
+
+        Args:
+            timeout_s: as in `request`, which says what it raises.
+            nonce: what their hellos are to hold.
+            dead_man_s: silence of the daemon after which their agents remove themselves, seconds.
+        """
+        self._awaits_file = True
+        try:
+            self.request("follow", timeout_s=timeout_s, nonce=nonce, dead_man_s=dead_man_s)
+        finally:
+            self._awaits_file = False
+        door, self._file = self._file, _NO_FILE
+        if door == _NO_FILE:
+            raise self._broken("it sent no door")
+        return door
+
     def has_news(self) -> bool:
         """Whether a silent agent has spoken since, or something is there to be read, or its end. For any thread."""
         return self._heard or self._is_readable()
@@ -186,6 +211,9 @@ class Channel:
         """Close the link; the agent then takes everything out of the target within a second."""
         self._closed = True
         self._connection.close()
+        if self._file != _NO_FILE:
+            os.close(self._file)
+            self._file = _NO_FILE
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -249,7 +277,7 @@ class Channel:
                     raise self._broken("its answer did not come to an end in time")
                 raise self._silent()
             try:
-                data = self._connection.recv(_RECEIVE_SIZE)
+                data = self._read()
             except BlockingIOError:
                 continue
             except OSError:
@@ -259,10 +287,24 @@ class Channel:
             self._frames += self._decoder.feed(data)
         frame = self._frames.popleft()
         if frame.kind == wire.EVENT:
-            if self.is_ending or self._object(frame, wire.EVENT) != _ENDING:
-                raise self._broken("it said what it was not asked")
-            self.is_ending = True
+            self._hear(self._object(frame, wire.EVENT))
         return frame
+
+    def _read(self) -> bytes:
+        """Return what is there. A file that comes with it, and was not asked for, is let go of."""
+        data, told, _, _ = self._connection.recvmsg(_RECEIVE_SIZE, ancillary.SPACE, socket.MSG_CMSG_CLOEXEC)
+        descriptors = ancillary.files(told)
+        if self._awaits_file and self._file == _NO_FILE and descriptors:
+            self._file = descriptors.pop()
+        ancillary.drop(descriptors)
+        return data
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event == _DOOR and self._awaits_file:
+            return
+        if self.is_ending or event != _ENDING:
+            raise self._broken("it said what it was not asked")
+        self.is_ending = True
 
     def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)

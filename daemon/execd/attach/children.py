@@ -7,12 +7,12 @@ target that could arrange for it. A child that has our end of the socketpair kee
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execd.attach import process, x86_64
+from execd.attach.descendants import children as children_of
+from execd.attach.descendants import share_memory
 from execd.attach.link import identity
 from execd.attach.stopped import CHAIN_STACK, StopClock, Stopper
 from execd.errors import ExecdError, TargetGone
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from execd.attach.link import Link
     from execd.attach.ptrace import Ptrace
 
-_KCMP = 312
-_KCMP_MEMORY = 1
 # On a busy machine a child that has just been forked may not be given the processor for as long, and so does not stop.
 _PATIENCE_S = 5.0
 _FIRST_PAUSE_S = 0.005
@@ -54,7 +52,7 @@ def close_in_children(
     deadline, pause_s = time.monotonic() + patience_s, _FIRST_PAUSE_S
     settled: set[int] = set()
     quiet = 0
-    while (children := _children(pid)) and time.monotonic() < deadline:
+    while (children := children_of(pid)) and time.monotonic() < deadline:
         left = [(child, parent) for child, parent in _heirs(pid, children, link, settled) if child not in settled]
         # One after the other, and again those that were busy: none must hold up the rest.
         settled.update(child for child, parent in left if _close_in(child, parent, ptrace, found, link))
@@ -68,7 +66,7 @@ def close_in_children(
 def _close_in(child: int, parent: int, ptrace: Ptrace, found: Interpreter, link: Link) -> bool:
     """Make one child close what it has. Returns whether that is done, or never to be."""
     # A child of vfork stands on its parent's stack, and executes a program in a moment.
-    if _share_memory(child, parent):
+    if share_memory(child, parent):
         return True
     try:
         stopper = Stopper(child, ptrace, StopClock(), process.mappings(child))
@@ -88,7 +86,7 @@ def _heirs(parent: int, children: list[int], link: Link, settled: set[int]) -> I
         if child in settled or _held(child, link):
             yield child, parent
             with contextlib.suppress(TargetGone):
-                yield from _heirs(child, _children(child), link, settled)
+                yield from _heirs(child, children_of(child), link, settled)
 
 
 def _held(pid: int, link: Link) -> list[int]:
@@ -97,17 +95,3 @@ def _held(pid: int, link: Link) -> list[int]:
         return [number for number, *facts in link.files if identity(pid, number) == tuple(facts)]
     except OSError:
         return []
-
-
-def _children(pid: int) -> list[int]:
-    """Return the children of all threads; none where the kernel does not list them (CONFIG_PROC_CHILDREN)."""
-    found: list[int] = []
-    for tid in process.threads(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, Path(f"/proc/{pid}/task/{tid}/children").read_text().split())
-    return found
-
-
-def _share_memory(one: int, other: int) -> bool:
-    """Whether two processes have one address space; where the kernel does not tell, they may."""
-    return int(ctypes.CDLL(None).syscall(_KCMP, one, other, _KCMP_MEMORY, 0, 0)) <= 0

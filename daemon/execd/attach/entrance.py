@@ -10,20 +10,20 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from execd.attach.attacher import AgentLink
-from execd.attach.channel import Channel
+from execd.attach import ancillary
+from execd.attach.arrival import linked
 from execd.attach.delivery import Delivery
-from execd.attach.readiness import is_readable
-from execd.errors import AgentFailed, NotPermitted, SocketPathTooLong, TargetGone
+from execd.errors import AgentFailed, SocketPathTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from execd.attach.attacher import AgentLink
 
 _LOG = logging.getLogger("execd.attach")
 METHOD = "a start of its own"
@@ -39,7 +39,6 @@ _BACKLOG = 128
 _PAUSE_S = 0.1
 # From the start of a program to its interpreter's import of site; a wrapper script may come before it.
 _HELLO_S = 120.0
-_CREDENTIALS = struct.Struct("iII")
 
 
 class Entrance:
@@ -122,8 +121,8 @@ class Entrance:
 
 def _credentials(connection: socket.socket) -> tuple[int, int, int]:
     """Return process, user and group of whoever made a connection."""
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(data)
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, ancillary.CREDENTIALS.size)
+    pid, uid, gid = ancillary.CREDENTIALS.unpack(data)
     return pid, uid, gid
 
 
@@ -164,22 +163,8 @@ def greet(connection: socket.socket, bundle: bytes, sources: bytes, nonce: str) 
     except (AgentFailed, ConnectionError) as error:
         # Where it is over without a word, sitecustomize of ours was not imported, or failed.
         raise AgentFailed(f"the program's interpreter did not start execd's agent: {error}") from None
-    pid, uid = _sender(connection)
-    if uid != os.geteuid():
-        raise NotPermitted(f"process {pid} belongs to another user", pid=pid)
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise TargetGone(f"process {pid} has ended", pid=pid) from None
-    channel = Channel(socket.socket(fileno=connection.detach()), pid)
-    try:
-        hello = channel.hello(nonce)
-        _require_alive(pid, pidfd)
-    except BaseException:
-        channel.close()
-        os.close(pidfd)
-        raise
-    return AgentLink(channel, pidfd, hello, METHOD, 0), pid
+    who = _sender(connection)
+    return linked(connection, who, nonce, METHOD), who[0]
 
 
 def _await_hello(delivery: Delivery) -> None:
@@ -189,19 +174,11 @@ def _await_hello(delivery: Delivery) -> None:
             raise AgentFailed(f"it has not come within {_HELLO_S:.0f} s")
 
 
-def _require_alive(pid: int, pidfd: int) -> None:
-    # Its number could be another's since: that of whoever has ended is not looked at any more.
-    if is_readable(pidfd, 0):
-        raise TargetGone(f"process {pid} has ended", pid=pid)
-
-
 def _sender(connection: socket.socket) -> tuple[int, int]:
     """Return process and user of whoever sent what is to be read next, as the kernel knows them."""
-    size = socket.CMSG_SPACE(_CREDENTIALS.size)
-    _, ancillary, _, _ = connection.recvmsg(1, size, socket.MSG_PEEK)
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-            pid, uid, _ = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])
-            return pid, uid
-    raise AgentFailed("the kernel does not say who speaks")
+    _, told, _, _ = connection.recvmsg(1, ancillary.SPACE, socket.MSG_PEEK)
+    who = ancillary.sender(told)
+    if who is None:
+        raise AgentFailed("the kernel does not say who speaks")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+    return who

@@ -128,6 +128,15 @@ def cpu_seconds(pid: int) -> float:
         raise _unreadable(pid) from None
 
 
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time that the threads of a process have taken that there are now, ns. Raises TargetGone."""
+    found = 0
+    for tid in threads(pid):
+        data = read_file(f"/proc/{pid}/task/{tid}/schedstat").split()
+        found += int(data[0]) if data else 0
+    return found
+
+
 def command_line(pid: int) -> tuple[str, ...]:
     """Return argv, undecodable bytes as surrogate escapes; () for a zombie or a kernel thread.
 

@@ -50,7 +50,31 @@ class Places:
     python_path: bytes | None
 
 
-def archive(agent: Agent, version: tuple[int, int], places: Places, nonce: str, *, waits: bool, gates: bool) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Heirs:
+    """How descendants of a program come to the daemon that execute an interpreter, while the program lasts.
+
+    Attributes:
+        socket: the path of the daemon's socket for agents.
+        token: what they say there.
+        dead_man_s: silence of the daemon after which their agents remove themselves, seconds.
+    """
+
+    socket: bytes
+    token: bytes
+    dead_man_s: int
+
+
+def archive(
+    agent: Agent,
+    version: tuple[int, int],
+    places: Places,
+    nonce: str,
+    *,
+    waits: bool,
+    gates: bool,
+    heirs: Heirs | None = None,
+) -> bytes:
     """Return the archive's content.
 
     Args:
@@ -60,6 +84,7 @@ def archive(agent: Agent, version: tuple[int, int], places: Places, nonce: str, 
         nonce: what the agent's hello is to hold.
         waits: whether something is armed at once, while site runs.
         gates: whether something is armed at the program's first line.
+        heirs: None where descendants are not recorded.
     """
     found = agent.bytecode.get(version)
     given = {
@@ -70,6 +95,7 @@ def archive(agent: Agent, version: tuple[int, int], places: Places, nonce: str, 
         "sizes": (len(found.modules) if found else 0, len(agent.sources_literal)),
         "waits": waits,
         "gates": gates,
+        "heirs": (heirs.socket, heirs.token, heirs.dead_man_s) if heirs else None,
     }
     stored = (found.magic, found.launch, found.bootstrap) if found else (b"", b"", b"")
     codes = {
@@ -78,7 +104,8 @@ def archive(agent: Agent, version: tuple[int, int], places: Places, nonce: str, 
     }
     pairs = [f"{name!r}: {value!r}" for name, value in given.items()]
     pairs += [f"{name!r}: {expression}" for name, expression in codes.items()]
-    source = _MODULE.format(startup=stripped_source("startup"), given="{" + ", ".join(pairs) + "}")
+    startup = "\n".join(map(stripped_source, ("waits", "startup")))
+    source = _MODULE.format(startup=startup, given="{" + ", ".join(pairs) + "}")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made:
         made.writestr("sitecustomize.py", source)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from execd.errors import ProfileCorrupt
-from execd.model.collector import collector_of
+from execd.model.collector import OPTIONAL_COLUMNS, collector_of
 from execd.model.profile import Column, Function, Header, Label, Location, Profile, check
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def read_table(data: bytes | bytearray, header: Header, command_pid: int, limit_
     texts = _texts(arrays.get("text_bytes", ("", _NOTHING)), _array(arrays, "text_lengths", "i4"))
     functions = _functions(_array(arrays, "functions", "i4"), texts)
     named = collector_of(header.collector).columns
-    columns = tuple(Column(name, unit, _array(arrays, name, "i8")) for name, unit in named)
+    told = [*named, *(column for column in OPTIONAL_COLUMNS.get(header.collector, ()) if column[0] in arrays)]
+    columns = tuple(Column(name, unit, _array(arrays, name, "i8")) for name, unit in told)
     profile = Profile(
         header=_completed(header, facts),
         functions=functions,

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What an attach came to; attach_us is from the request to the last session armed, stopped_us 0 when joined."""
+    """What an attach came to; attach_us is from the request to the last session armed, stopped_us 0 when joined.
+
+    `notes` are what the operator should know of it, a sentence each.
+    """
 
     target: Target
     sessions: tuple[Session, ...]
@@ -20,6 +23,7 @@ class Attachment:
     attach_us: int
     stopped_us: int
     method: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ CALLS = Collector(
 # The columns of calls that were summed already, as files of pstats hold them. A root is then a function with its
 # figures, and below it are those that called it, each with the function's figures under this caller.
 SUMMED = (("calls", "count"), ("primitive_calls", "count"), ("self_ns", "ns"), ("total_ns", "ns"))
+# What profiles may have beside: how many events cost time in a node and are of no counted call, see bias.py.
+OPTIONAL_COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({CALLS.name: (("uncounted", "count"),)})
 # A caller, and below it what it called; a function that a thread began with has no caller.
 CALLERS = Collector("callers", (("calls", "count"),), Since.SUBTRACTED, "covers the calls since the attach")
 # A node a function; a mark is the number of the start that it was seen after.

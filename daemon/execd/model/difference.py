@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _Path = tuple[int, Function, int, object]
 
 
+def gained(profile: Profile, baseline: Profile | None) -> Profile:
+    """Return what a profile has more than what was there before its session, None for nothing."""
+    if baseline is None:
+        return profile
+    found = since(profile, baseline)
+    return replace(found, header=replace(found.header, started_at=baseline.header.ended_at))
+
+
 def since(later: Profile, earlier: Profile) -> Profile:
     """Return what happened between two profiles of one recording, by the way of their collector.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from execd.errors import UsageError
-from execd.model.collector import MEMORY, TRACE
+from execd.model.bias import UNCOUNTED, costs_of_sum, with_uncounted
+from execd.model.collector import CALLS, MEMORY, TRACE
 from execd.model.fold import is_summed
 from execd.model.origins import merged_header, name_of
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile
@@ -62,6 +63,8 @@ def merge(profiles: Sequence[Profile]) -> Profile:
 def _merged(profiles: Sequence[Profile]) -> Profile:
     if any(map(is_summed, profiles)):
         profiles = [summed(profile) for profile in profiles]
+    if any(_has_uncounted(profile) for profile in profiles):
+        profiles = [with_uncounted(profile) for profile in profiles]
     _check_columns(profiles)
     tables = _Tables(columns=[[] for _ in profiles[0].columns])
     for profile in profiles:
@@ -69,7 +72,8 @@ def _merged(profiles: Sequence[Profile]) -> Profile:
     header, files = merged_header([profile.header for profile in profiles]), profiles[0].files
     if len(profiles) > 1:
         files, caveats = _merged_files(profiles)
-        header = replace(header, caveats=(*header.caveats, *caveats))
+        costs = costs_of_sum(profiles) if header.collector == CALLS.name else {}
+        header = replace(header, caveats=(*header.caveats, *caveats), extra={**header.extra, **costs})
     return _built(tables, header, profiles[0], files)
 
 
@@ -98,6 +102,10 @@ def _check_columns(profiles: Sequence[Profile]) -> None:
                 f"{name_of(first.header)} has {has}, {name_of(other.header)} has {other_has}: they do not add up",
                 remedy="name profiles that have the same figures",
             )
+
+
+def _has_uncounted(profile: Profile) -> bool:
+    return profile.header.collector == CALLS.name and any(column.name == UNCOUNTED for column in profile.columns)
 
 
 def _shape(profile: Profile) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from execd.errors import ProfileCorrupt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from execd.model.processtree import ProcessTree
     from execd.model.source import SourceFile
 
 # C functions have this file and first line 0, as in pstats.
@@ -96,6 +97,7 @@ class Header:
         caveats: what the numbers do not say, one sentence each.
         extra: figures of a collector's own, JSON values ("rate_hz", "event_cost_ns").
         profile: its id where it came out of the store, "p34"; it is no part of what is stored.
+        tree: of the sum of a tree's processes, what tree that is; no part of what is stored either.
     """
 
     collector: str
@@ -111,6 +113,7 @@ class Header:
     caveats: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
     profile: str = field(default="", compare=False)
+    tree: ProcessTree | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

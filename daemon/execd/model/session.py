@@ -37,12 +37,14 @@ class SessionSpec:
             and "max_memory_bytes".
         labels: of its session, by key; of one that is stored those that it has now.
         into: the name of the stored profile that its last one is added to, or "".
+        children: whether its process's descendants are recorded too, each by a session of its own in the group.
     """
 
     collector: str
     options: Mapping[str, object] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     into: str = ""
+    children: bool = False
 
 
 @dataclass(frozen=True, slots=True)

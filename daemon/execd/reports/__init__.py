@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
+from execd.model import bias
+from execd.model.change import of_one_session
+from execd.model.collector import CALLS
 from execd.model.filter import by_thread, is_thread, threads, where
 from execd.reports import (
     callers,
@@ -15,9 +18,11 @@ from execd.reports import (
     document,
     functions,
     pprof,
+    processes,
     pstats_text,
     stats,
     text,
+    whole,
 )
 from execd.reports.lines import cobertura, cover, coverage_data, lcov, listing, summary, trace_counts
 from execd.reports.lines import comparison as lines_comparison
@@ -39,7 +44,7 @@ from execd.reports.trace import text as trace_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from execd.model.profile import Profile
+    from execd.model.profile import Header, Profile
 
 __all__ = ["FORMATS", "SETTINGS", "Renderer", "ReportOptions", "View", "check_settings", "render", "render_files"]
 
@@ -56,6 +61,7 @@ class Renderer:
             is one.
         of_several: makes it of several profiles that are added up; None where they are merged before.
         settings: the keys of ReportOptions.settings that it alone knows.
+        is_corrected: whether what recording cost is taken off its times where nothing is said of it; see bias.py.
     """
 
     render: Callable[[Profile, ReportOptions], bytes]
@@ -64,17 +70,19 @@ class Renderer:
     files: Callable[[Profile, ReportOptions], Iterator[tuple[str, bytes]]] | None = None
     of_several: Callable[[Sequence[Profile], ReportOptions], bytes] | None = None
     settings: frozenset[str] = frozenset()
+    is_corrected: bool = False
 
 
 _CALLS: Mapping[str, Renderer] = {
-    "text": Renderer(text.render, comparison.render, has_tables=True),
-    "json": Renderer(document.render, document.render_change, has_tables=True),
+    "text": Renderer(text.render, comparison.render, has_tables=True, is_corrected=True),
+    "json": Renderer(document.render, document.render_change, has_tables=True, is_corrected=True),
     "pstats": Renderer(stats.render),
     "pstats-text": Renderer(
         pstats_text.render, has_tables=True, of_several=pstats_text.render_all, settings=pstats_text.SETTINGS
     ),
     "pprof": Renderer(pprof.render),
     "collapsed": Renderer(collapsed.render),
+    whole.FORMAT: Renderer(whole.calls, is_corrected=True),
 }
 _LINES: Mapping[str, Renderer] = {
     "text": Renderer(lines_text.render, lines_comparison.render),
@@ -86,15 +94,18 @@ _LINES: Mapping[str, Renderer] = {
     "cobertura": Renderer(cobertura.render),
     "coverage": Renderer(coverage_data.render),
     "trace-counts": Renderer(trace_counts.render),
+    whole.FORMAT: Renderer(lines_document.render),
 }
 _FUNCTIONS: Mapping[str, Renderer] = {
     "text": Renderer(functions.render, functions.render_change),
     "json": Renderer(functions.render_json, functions.render_json_change),
+    whole.FORMAT: Renderer(functions.render_json),
     "trace-counts": Renderer(trace_counts.render),
 }
 _CALLERS: Mapping[str, Renderer] = {
     "text": Renderer(callers.render, callers.render_change),
     "json": Renderer(callers.render_json, callers.render_json_change),
+    whole.FORMAT: Renderer(callers.render_json),
     "trace-counts": Renderer(trace_counts.render),
 }
 _MEMORY: Mapping[str, Renderer] = {
@@ -103,16 +114,19 @@ _MEMORY: Mapping[str, Renderer] = {
     "tracemalloc": Renderer(tracemalloc_file.render),
     "pprof": Renderer(memory_pprof.render),
     "collapsed": Renderer(memory_stacks.render),
+    whole.FORMAT: Renderer(whole.memory),
 }
 _CENSUS: Mapping[str, Renderer] = {
     "text": Renderer(census.render, census.compare, has_tables=True),
     "json": Renderer(census.document, census.document_of_change, has_tables=True),
+    whole.FORMAT: Renderer(census.document),
 }
 _SAMPLES: Mapping[str, Renderer] = {
     "text": Renderer(samples_text.render, has_tables=True),
     "json": Renderer(samples_document.render, has_tables=True),
     "pprof": Renderer(samples_exports.pprof),
     "collapsed": Renderer(samples_exports.collapsed),
+    whole.FORMAT: Renderer(samples_document.render),
 }
 # By collector, then by format; "text" is what is shown where nothing is asked for.
 FORMATS: Mapping[str, Mapping[str, Renderer]] = {
@@ -124,7 +138,11 @@ FORMATS: Mapping[str, Mapping[str, Renderer]] = {
     "memory": _MEMORY,
     "census": _CENSUS,
     "samples": _SAMPLES,
-    "trace": {"text": Renderer(trace_text.render), "json": Renderer(trace_document.render)},
+    "trace": {
+        "text": Renderer(trace_text.render),
+        "json": Renderer(trace_document.render),
+        whole.FORMAT: Renderer(trace_document.render),
+    },
 }
 
 _OF_CODE = frozenset({"ignore_modules", "ignore_dirs"})
@@ -136,6 +154,7 @@ _OF_MEMORY = frozenset(
 _OPTIONS = {"ignore_modules": "ignore-module", "ignore_dirs": "ignore-dir", "beside": "coverdir"}
 # What is known in ReportOptions.settings, by collector; the values are for the reports that use them to judge.
 SETTINGS: Mapping[str, frozenset[str]] = {
+    CALLS.name: frozenset({"bias"}),
     "lines": _OF_LINES,
     "cover": _OF_LINES,
     "functions": _OF_CODE,
@@ -170,10 +189,14 @@ def render(
     if not renderer.has_tables:
         _refuse_table_options(profile.header.collector, format, options)
     narrowed = by_thread(profile, options.thread) if options.thread else profile
-    if earlier is None and renderer.of_several and parts:
-        return renderer.of_several(_of_thread(parts, options.thread), options)
+    shown = [_corrected(renderer, options, part) for part in _of_thread(parts, options.thread)]
+    if earlier is None and options.per_process:
+        return processes.render_each(processes.with_processes(narrowed, shown), format, options, shown, renderer.render)
+    if earlier is None and renderer.of_several and shown:
+        return renderer.of_several(shown, options)
     if earlier is None:
-        return renderer.render(narrowed, options)
+        whole = processes.with_processes(_corrected(renderer, options, narrowed), shown)
+        return renderer.render(whole, options)
     return _compared(renderer, format, options, earlier, narrowed)
 
 
@@ -255,10 +278,10 @@ def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earl
             remedy=f"compare as {' or '.join(others)}" if others else f"profiles of {collector} do not compare",
             format=format_name,
         )
-    if options.view is not View.FUNCTIONS or options.per_thread:
+    if options.view is not View.FUNCTIONS or options.per_thread or options.per_process:
         raise UsageError(
             "a comparison is by function",
-            remedy="leave out callers, callees and per-thread",
+            remedy="leave out callers, callees, per-thread and per-process",
             format=format_name,
         )
     if earlier.header.collector != collector:
@@ -269,7 +292,18 @@ def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earl
     if options.thread:
         # The thread may have started after the earlier profile was taken; then it has nothing there.
         earlier = where(earlier, lambda label: is_thread(label, options.thread))
+    # Of one session the later one knows better what an event cost: by two prices a function would seem to run back.
+    measured = later.header if of_one_session(earlier.header, later.header) else earlier.header
+    earlier, later = _corrected(renderer, options, earlier, measured), _corrected(renderer, options, later)
     return renderer.compare(earlier, later, options)
+
+
+def _corrected(renderer: Renderer, options: ReportOptions, profile: Profile, measured: Header | None = None) -> Profile:
+    """Return a call tree as a format shows it, by what one's header says that events cost; every other as it is."""
+    asked = options.settings.get("bias")
+    if profile.header.collector != CALLS.name or (asked is None and not renderer.is_corrected):
+        return profile
+    return bias.corrected(profile, bias.chosen(measured or profile.header, asked))
 
 
 def _refuse_table_options(collector: str, format_name: str, options: ReportOptions) -> None:

@@ -10,12 +10,12 @@ from execd.model.lines.change import came_and_went
 from execd.model.lines.ignore import ignore
 from execd.model.lines.names import named
 from execd.model.profile import ROOT
+from execd.reports.comparison import compared_with
 from execd.reports.document import encoded, head
 from execd.reports.escape import visible
 from execd.reports.functions import Named, function_json
-from execd.reports.lines.comparison import compared_with
+from execd.reports.header import header_lines
 from execd.reports.lines.settings import line_settings
-from execd.reports.text import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,17 +31,17 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as UTF-8 text. Raises UsageError where a setting does not fit."""
     found = pairs(profile, options)
     lines = ["calling relationships:", *_layout(found)] if found else ["   (no calls)"]
-    return "\n".join([*origin(profile.header), "", *lines, ""]).encode()
+    return "\n".join([*header_lines(profile.header, options.layout), *lines, ""]).encode()
 
 
 def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     """Return the pairs that came, and of another session those that are missing, as UTF-8 text."""
     changes = _changes(earlier, later, options)
-    lines = [*origin(later.header), compared_with(earlier.header, "calls that were not made then")]
+    lines = header_lines(later.header, options.layout, [compared_with(earlier.header, "calls that were not made then")])
     for kind in (Kind.NEW, Kind.GONE):
         of_kind = [pair for one, pair in changes if one is kind]
-        lines += ["", f"{kind.value} calling relationships:", *_layout(of_kind)] if of_kind else []
-    return "\n".join([*lines, *([] if changes else ["", "   (no calls)"]), ""]).encode()
+        lines += [f"{kind.value} calling relationships:", *_layout(of_kind), ""] if of_kind else []
+    return "\n".join(lines if changes else [*lines, "   (no calls)", ""]).encode()
 
 
 def render_json(profile: Profile, options: ReportOptions) -> bytes:

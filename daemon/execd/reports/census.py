@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from execd.model.census import Tally, census_changes, tallies
+from execd.model.census import census_changes, tallies
+from execd.reports.comparison import compared_with
 from execd.reports.document import head
 from execd.reports.escape import valid, visible
+from execd.reports.figures import part, percent, size_text
+from execd.reports.header import header_lines
+from execd.reports.layout import CYAN
 from execd.reports.memory.options import refuse_orders
-from execd.reports.memory.text import size_text
-from execd.reports.names import span
+from execd.reports.next_commands import closing
 from execd.reports.selection import limited
-from execd.reports.text import origin
+from execd.reports.tables import Column, Kind, Row, table_lines
 
 if TYPE_CHECKING:
-    from execd.model.census import TallyChange
+    from execd.model.census import Tally, TallyChange
     from execd.model.profile import Header, Profile
+    from execd.reports.layout import Layout
     from execd.reports.options import ReportOptions
 
 _DEFAULT_LIMIT = "25"
-_HEAD = f"{'objects':>12}{'size':>14}  type"
-_CHANGE_HEAD = f"{'change':<8}{'objects':>12}{'size':>14}  type"
+_TYPE = Column("type", Kind.NAME)
+_COLUMNS = (Column("size"), Column("%"), Column("", Kind.WORD, CYAN), Column("objects"), _TYPE)
+_CHANGE_COLUMNS = (Column("change", Kind.WORD), Column("+size"), Column("+objects"), _TYPE)
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
@@ -29,11 +34,16 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     _refuse_others(options)
     found = tallies(profile)
     shown = limited(found, _name, options.limits or (_DEFAULT_LIMIT,))
-    lines = [*origin(profile.header), "", _HEAD, *map(_row, shown)]
+    whole = sum(one.size for one in found)
+    rows = [_row(one, whole, options.layout) for one in shown]
     other = len(found) - len(shown)
-    lines += [f"{other} other types"] if other else []
-    total = Tally("in all", sum(one.count for one in found), sum(one.size for one in found))
-    return "\n".join([*lines, _row(total), *_referrers(profile.header), ""]).encode()
+    kept = sum(one.count for one in found) - sum(one.count for one in shown)
+    left = whole - sum(one.size for one in shown)
+    lines = [*header_lines(profile.header, options.layout), *table_lines(_COLUMNS, rows, options.layout)]
+    lines += [f"{other:,} other types: {size_text(left)}, {kept:,} objects"] if other else []
+    lines.append(f"in all: {size_text(whole)}, {sum(one.count for one in found):,} objects")
+    lines += [*_referrers(profile.header), *closing(options.layout, _later(profile.header))]
+    return "\n".join([*lines, ""]).encode()
 
 
 def compare(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
@@ -41,9 +51,10 @@ def compare(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     _refuse_others(options)
     found = census_changes(earlier, later)
     shown = limited(found, _name, options.limits or (_DEFAULT_LIMIT,))
-    which = f"profile {visible(earlier.header.profile)}, " if earlier.header.profile else ""
-    lines = [*origin(later.header), f"Compared with: {which}{span(earlier.header)}", ""]
-    lines += [_CHANGE_HEAD, *map(_change_row, shown)] if shown else ["nothing changed"]
+    lines = header_lines(later.header, options.layout, [compared_with(earlier.header)])
+    rows = list(map(_change_row, shown))
+    lines += table_lines(_CHANGE_COLUMNS, rows, options.layout) if rows else ["nothing changed"]
+    lines += [f"{len(found) - len(shown):,} other types changed"] if len(found) > len(shown) else []
     return "\n".join([*lines, ""]).encode()
 
 
@@ -80,13 +91,19 @@ def _name(one: Tally | TallyChange) -> str:
     return one.name
 
 
-def _row(one: Tally) -> str:
-    return f"{one.count:>12}{size_text(one.size):>14}  {visible(one.name)}"
+def _row(one: Tally, whole: int, layout: Layout) -> Row:
+    share = part(one.size, whole)
+    return Row((size_text(one.size), percent(share), layout.bar(share), f"{one.count:,}", visible(one.name)))
 
 
-def _change_row(one: TallyChange) -> str:
+def _change_row(one: TallyChange) -> Row:
     size = size_text(one.size_delta, signed=True)
-    return f"{one.change.value:<8}{one.count_delta:>+12}{size:>14}  {visible(one.name)}"
+    return Row((one.change.value, size, f"{one.count_delta:+,}", visible(one.name)))
+
+
+def _later(header: Header) -> str:
+    """Return the command for what becomes of these objects, "" where no process is known."""
+    return f"execctl snapshot {header.pid} --by type --compare" if header.pid and header.profile else ""
 
 
 def _referrers(header: Header) -> list[str]:

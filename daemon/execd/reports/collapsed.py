@@ -54,12 +54,13 @@ def lines(profile: Profile, values: Sequence[int], name: Callable[[FunctionKey],
             size += 0 if stack in sums else len(stack)
             sums[stack] = sums.get(stack, 0) + values[node]
         if size > MAX_BYTES:
-            raise _too_large()
+            raise too_large()
     rounded = ((stack, round(value / divisor) if divisor > 1 else value) for stack, value in sums.items())
     return "".join(f"{stack} {value}\n" for stack, value in rounded if value > 0).encode()
 
 
-def _too_large() -> UsageError:
+def too_large() -> UsageError:
+    """Return what is raised for more than MAX_BYTES."""
     return UsageError(
         f"collapsed stacks of this profile exceed {MAX_BYTES >> 20} MiB",
         remedy="export it as pprof",

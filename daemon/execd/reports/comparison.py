@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 from execd.model.change import compare, of_one_session
 from execd.model.fold import renamed, strip_dirs
 from execd.reports.escape import visible
-from execd.reports.names import plain_basis, span, standard_name, visible_function
-from execd.reports.selection import select
-from execd.reports.tables import ordering
-from execd.reports.text import origin
+from execd.reports.figures import unit_of
+from execd.reports.function_names import FunctionNames
+from execd.reports.header import header_lines, summary_lines
+from execd.reports.layout import DIM
+from execd.reports.names import plain_basis, span, visible_function
+from execd.reports.next_commands import callers_of, closing
+from execd.reports.selection import ROWS_SHOWN, select, top
+from execd.reports.tables import Column, Kind, Row, table_lines
+from execd.reports.times import time_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from execd.model.change import Change, Comparison
     from execd.model.fold import FunctionKey, FunctionRow
-    from execd.model.profile import Profile
+    from execd.model.profile import Header, Profile
+    from execd.reports.header import Fact
     from execd.reports.options import ReportOptions
-
-BETWEEN_TITLE = "change      calls       +calls   +tottime   +cumtime filename:lineno(function)"
-PER_SECOND_TITLE = "change    calls/s     +calls/s +tottime/s +cumtime/s filename:lineno(function)"
 
 
 def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
@@ -38,31 +41,51 @@ def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     comparison = compare(earlier, later, shown)
     changes = {change.function: change for change in comparison.changes}
     selection = select({one: change.delta for one, change in changes.items()}, options, default_sort=())
-    lines = [*origin(later.header), *_basis(comparison), "", *ordering(selection)]
-    if selection.functions:
-        lines.append(PER_SECOND_TITLE if comparison.per_second else BETWEEN_TITLE)
-    decimals = 1 if comparison.per_second else 0
-    lines += [_line(changes[function], decimals) for function in selection.functions]
+    kept, rest = top(selection.functions, options, ROWS_SHOWN)
+    lines = header_lines(later.header, options.layout, [*time_facts(later.header), *_basis(comparison)])
+    lines += summary_lines(selection.notes(), options.layout)
+    names = FunctionNames((earlier, later), strip_dirs=options.strip_dirs)
+    lines += _table([changes[one] for one in kept], comparison, names, options) if kept else ["   (no functions)"]
+    lines += [*rest, *closing(options.layout, callers_of(later, kept))]
     return "\n".join([*lines, ""]).encode()
 
 
-def _basis(comparison: Comparison) -> list[str]:
+def compared_with(earlier: Header, how: str = "") -> Fact:
+    """Return the fact that says what a profile is compared with, and how."""
+    parts = [f"profile {visible(earlier.profile)}"] if earlier.profile else []
+    return "Compared with", ", ".join([*parts, span(earlier), *([how] if how else [])])
+
+
+def _basis(comparison: Comparison) -> list[Fact]:
     counts = [change.kind.value for change in comparison.changes]
-    kinds = ", ".join(f"{counts.count(kind)} {kind}" for kind in ("new", "gone", "more", "less"))
+    kinds = ", ".join(f"{counts.count(kind):,} {kind}" for kind in ("new", "gone", "more", "less"))
     earlier = comparison.earlier
     of_one = "of one session: " if of_one_session(earlier, comparison.later) else ""
     basis = "per second of each" if comparison.per_second else f"{of_one}{plain_basis(earlier, comparison.later)}"
-    which = f"profile {visible(earlier.profile)}, " if earlier.profile else ""
-    return [f"Compared with: {which}{span(earlier)}, {basis}", f"Functions: {kinds}"]
+    return [compared_with(earlier, basis), ("Functions", kinds)]
 
 
-def _line(change: Change, decimals: int) -> str:
-    parts = [
-        change.kind.value.ljust(6),
-        f"{change.later.calls:10.{decimals}f}",
-        f"{change.delta.calls:+12.{decimals}f}",
-        f"{change.delta.self_ns / 1e9:+10.3f}",
-        f"{change.delta.total_ns / 1e9:+10.3f}",
-        standard_name(change.function),
+def _table(
+    changes: Sequence[Change], comparison: Comparison, names: FunctionNames, options: ReportOptions
+) -> list[str]:
+    decimals = 1 if comparison.per_second else 0
+    per = "/s" if comparison.per_second else ""
+    unit = unit_of(ns for change in changes for ns in (change.delta.self_ns, change.delta.total_ns))
+    rows = [
+        Row(
+            (
+                change.kind.value,
+                unit.text(change.delta.self_ns, signed=True),
+                unit.text(change.delta.total_ns, signed=True),
+                f"{change.later.calls:,.{decimals}f}",
+                f"{change.delta.calls:+,.{decimals}f}",
+                names.name(change.function),
+                names.place(change.function),
+            )
+        )
+        for change in changes
     ]
-    return " ".join(parts)
+    titles = (f"+self {unit.name}{per}", f"+total {unit.name}{per}", f"calls{per}", f"+calls{per}")
+    columns = [Column("change", Kind.WORD), *map(Column, titles)]
+    columns += [Column("function", Kind.NAME), Column("where", Kind.PLACE, DIM)]
+    return table_lines(columns, rows, options.layout)

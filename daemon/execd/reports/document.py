@@ -15,6 +15,14 @@ Schema 1, an object in ASCII with these fields:
     threads     instead of totals and functions, where a table for each thread is asked for; each:
                 thread_id, thread_name, pid, totals, functions
 
+The report of a tree of processes, whatever its collector, has further
+
+    tree        its root: session, pid, command_line, python_version
+    processes   those that are in it, each: pid, command_line, python_version, session, profile, started_at, ended_at,
+                caveats, lost, figures (of calls: self_ns and calls; else those of the collector), and where a report
+                of each is asked for the fields that the report would have: totals and functions, which the whole then
+                does not have
+
 A change has instead of totals and functions:
 
     earlier     the header of the earlier profile
@@ -44,10 +52,21 @@ if TYPE_CHECKING:
 
     from execd.model.change import Change
     from execd.model.fold import Figures, FunctionKey, FunctionRow
+    from execd.model.processtree import ProcessTree, TreeProcess
     from execd.model.profile import Header, Profile
     from execd.reports.options import ReportOptions
 
 SCHEMA = 1
+_OF_PROCESS = (
+    "pid",
+    "command_line",
+    "python_version",
+    "session",
+    "profile",
+    "started_at",
+    "ended_at",
+    "caveats",
+)
 
 
 def head(report: str, header: Header, earlier: Header | None = None) -> dict[str, Any]:
@@ -60,12 +79,25 @@ def head(report: str, header: Header, earlier: Header | None = None) -> dict[str
     """
     begun = {"schema": SCHEMA, "report": report if earlier is None else f"{report}_change"}
     begun["profile"] = origin_json(header)
+    if header.tree:
+        begun |= _tree(header.tree)
     return begun if earlier is None else {**begun, "earlier": origin_json(earlier)}
 
 
 def origin_json(header: Header) -> dict[str, Any]:
     """Return where a profile comes from, as every JSON report has it under "profile"."""
     return {"id": header.profile, **header_json(header)}
+
+
+def _tree(tree: ProcessTree) -> dict[str, Any]:
+    root = {name: getattr(tree, name) for name in ("session", "pid", "command_line", "python_version")}
+    return {"tree": root, "processes": [_process(one) for one in tree.processes]}
+
+
+def _process(one: TreeProcess) -> dict[str, Any]:
+    header = one.header
+    facts = {name: getattr(header, name) for name in _OF_PROCESS}
+    return {**facts, "lost": dict(header.lost), "figures": dict(one.figures)}
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:

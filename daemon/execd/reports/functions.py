@@ -8,11 +8,11 @@ from execd.model.change import of_one_session
 from execd.model.lines.change import came_and_went
 from execd.model.lines.ignore import ignore
 from execd.model.lines.names import named
+from execd.reports.comparison import compared_with
 from execd.reports.document import encoded, head
 from execd.reports.escape import visible
-from execd.reports.lines.comparison import compared_with
+from execd.reports.header import header_lines
 from execd.reports.lines.settings import line_settings
-from execd.reports.text import origin
 
 if TYPE_CHECKING:
     from execd.model.change import Kind
@@ -27,13 +27,14 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as UTF-8 text. Raises UsageError where a setting does not fit."""
     functions = called(profile, options)
     lines = ["functions called:", *map(_line, functions)] if functions else ["   (no functions)"]
-    return "\n".join([*origin(profile.header), "", *lines, ""]).encode()
+    return "\n".join([*header_lines(profile.header, options.layout), *lines, ""]).encode()
 
 
 def render_change(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     """Return the functions that came, and of another session those that are missing, as UTF-8 text."""
     changes = _changes(earlier, later, options)
-    lines = [*origin(later.header), compared_with(earlier.header, "functions that were not called then"), ""]
+    basis = compared_with(earlier.header, "functions that were not called then")
+    lines = header_lines(later.header, options.layout, [basis])
     lines += [f"{kind.value:4} {_line(one)}" for kind, one in changes] or ["   (no functions)"]
     return "\n".join([*lines, ""]).encode()
 

@@ -24,9 +24,11 @@ from execd.model.profile import IMPORTED
 from execd.reports import check_settings
 from execd.reports.document import encoded, origin_json
 from execd.reports.escape import visible
+from execd.reports.figures import size_text
+from execd.reports.header import header_lines
 from execd.reports.memory.options import chosen_blocks, memory_options
-from execd.reports.memory.text import size_text
-from execd.reports.text import origin
+from execd.reports.next_commands import closing, is_plain, report_of
+from execd.reports.tables import Column, Kind, Row, table_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
     from execd.model.growth import Growth
     from execd.model.memory.statistics import Place
     from execd.model.profile import Header, Profile
+    from execd.reports.layout import Layout
     from execd.reports.options import ReportOptions
 
 SCHEMA = 1
-_TITLE = "       +size     +count        size      count"
 
 
 def render(profiles: Iterable[Profile], form: str, options: ReportOptions, limit: int) -> bytes:
@@ -58,7 +60,9 @@ def render(profiles: Iterable[Profile], form: str, options: ReportOptions, limit
     found = growing(_amounts(profiles, options, headers))
     shown = found[:limit] if limit else found
     by = str(options.settings.get("by", GROWING[headers[-1].collector][0]))
-    return (_text if form == "text" else _json)(headers, by, len(found), shown)
+    if form == "json":
+        return _json(headers, by, len(found), shown)
+    return _text(headers, by, len(found), shown, options.layout)
 
 
 def _amounts(
@@ -90,34 +94,37 @@ def _types(profile: Profile, options: ReportOptions) -> dict[Place, Amount]:
     return {((one.name, 0),): Amount(one.count, one.size) for one in tallies(profile)}
 
 
-def _text(headers: Sequence[Header], by: str, grown: int, shown: Sequence[Growth]) -> bytes:
+def _text(headers: Sequence[Header], by: str, grown: int, shown: Sequence[Growth], layout: Layout) -> bytes:
     latest = headers[-1]
     names = ", ".join(visible(header.profile) or "?" for header in headers)
     over = "" if latest.form == IMPORTED else f", over {latest.ended_at - headers[0].ended_at:.3f} s"
-    lines = [
-        *origin(latest),
-        f"Grew: what has more bytes in each of {len(headers)} snapshots than in the one before, by {by}",
-        f"Snapshots: {names}{over}",
-        "",
+    facts = [
+        ("Grew", f"what has more bytes in each of {len(headers)} snapshots than in the one before, by {by}"),
+        ("Snapshots", f"{names}{over}"),
     ]
+    lines = header_lines(latest, layout, facts)
     if not shown:
         return "\n".join([*lines, "   (nothing grew in every one)", ""]).encode()
-    lines += [f"{_TITLE} {'type' if by == 'type' else 'where'}"]
-    for growth in shown:
-        lines += _lines(growth)
-    if grown > len(shown):
-        lines.append(f"   {grown - len(shown)} more grew")
+    last = Column("type", Kind.NAME) if by == "type" else Column("where", Kind.PLACE)
+    lines += table_lines([*map(Column, ("+size", "+count", "size", "count")), last], list(map(_row, shown)), layout)
+    lines += [f"{grown - len(shown):,} more grew"] if grown > len(shown) else []
+    lines += closing(layout, "" if by == "type" else _tracebacks(latest, shown))
     return "\n".join([*lines, ""]).encode()
 
 
-def _lines(growth: Growth) -> list[str]:
+def _row(growth: Growth) -> Row:
     gained, latest = growth.gained, growth.amounts[-1]
     *older, newest = growth.place
-    figures = (
-        f"{size_text(gained.size, signed=True):>12} {gained.count:+10d} {size_text(latest.size):>11} {latest.count:10d}"
-    )
+    figures = (size_text(gained.size, signed=True), f"{gained.count:+,}", size_text(latest.size), f"{latest.count:,}")
     # The newest frame on the line of the figures, those that called it below.
-    return [f"{figures} {_frame(*newest)}", *(f"{' ' * len(figures)}   from {_frame(*one)}" for one in older[::-1])]
+    return Row((*figures, _frame(*newest)), tuple(f"from {_frame(*one)}" for one in older[::-1]))
+
+
+def _tracebacks(latest: Header, shown: Sequence[Growth]) -> str:
+    """Return the command for where the blocks of the first place come from, "" where none can be named."""
+    places = (growth.place[-1] for growth in shown)
+    place = next((_frame(file, line) for file, line in places if is_plain(file)), "")
+    return report_of(latest, f"--by traceback --include {place}") if place else ""
 
 
 def _frame(file: str, line: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,6 +14,12 @@ from execd.reports.escape import visible
 if TYPE_CHECKING:
     from execd.model.fold import FunctionKey
     from execd.model.profile import Header, Label
+
+
+# Options of an interpreter whose value is the next word.
+_WITH_VALUE = frozenset({"-W", "-X"})
+# What the module starts its processes by.
+_MULTIPROCESSING = re.compile(r"-c from (multiprocessing\.\w+) import ")
 
 
 def standard_name(function: FunctionKey) -> str:
@@ -43,6 +50,27 @@ def thread_title(label: Label) -> str:
 def command_line(header: Header) -> str:
     """Return the target's command line as a shell would take it, safe to show."""
     return visible(shlex.join(header.command_line)) or "(command line unknown)"
+
+
+def program(header: Header) -> str:
+    """Return what a process runs, without its interpreter, options of that and folders of the program, safe to show."""
+    words = list(header.command_line)
+    if len(words) > 1 and words[0].rpartition("/")[2].startswith("python"):
+        del words[0]
+        while len(words) > 1 and words[0].startswith("-") and words[0] not in ("-c", "-m"):
+            del words[: 2 if words[0] in _WITH_VALUE else 1]
+        if words[0] == "-m":
+            del words[:1]
+    of_multiprocessing = _MULTIPROCESSING.match(" ".join(words[:2]))
+    if of_multiprocessing:
+        return of_multiprocessing[1]
+    words[:1] = [word.rpartition("/")[2] or word for word in words[:1]]
+    return visible(shlex.join(words)) or "(command line unknown)"
+
+
+def process_title(header: Header) -> str:
+    """Return how a process of a tree is called, safe to show."""
+    return f"Process {header.pid} ({visible(header.session)}): {program(header)}"
 
 
 def span(header: Header) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from execd.reports.layout import Layout
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -23,8 +25,8 @@ class ReportOptions:
     """How to render.
 
     Attributes:
-        sort: pstats' sort keys in order, or their unambiguous prefixes; empty: by cumulative time, and for a
-            comparison by what became of the function.
+        sort: pstats' sort keys in order, or their unambiguous prefixes; empty: as text by the time in functions
+            themselves, as JSON by cumulative time, and for a comparison by what became of the function.
         reverse: the other way round.
         limits: pstats' restrictions in order: each an integer, a fraction from 0.0 to 1.0, or a
             regular expression on the standard name.
@@ -32,6 +34,8 @@ class ReportOptions:
         strip_dirs: file names without their directories; functions that become equal are merged.
         thread: only this thread, by name or by identifier in digits; "" all, merged.
         per_thread: a table for each thread.
+        per_process: a report for each process of a tree.
+        layout: of a text report.
         settings: what is asked of one collector's reports alone, JSON values; each report reads its own.
         source: returns the bytes of a source file by its digest; None where the store has lost it.
     """
@@ -43,6 +47,8 @@ class ReportOptions:
     strip_dirs: bool = False
     thread: str = ""
     per_thread: bool = False
+    per_process: bool = False
+    layout: Layout = field(default_factory=Layout)
     settings: Mapping[str, object] = field(default_factory=dict)
     source: Callable[[str], bytes | None] = lambda _digest: None
 

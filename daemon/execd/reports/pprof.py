@@ -10,12 +10,12 @@ from execd.model.filter import strip_dirs
 from execd.model.fold import call_columns
 from execd.model.profile import BUILTIN_FILE
 from execd.reports.escape import visible
-from execd.reports.names import standard_name
+from execd.reports.names import program, standard_name
 from execd.reports.pprof_encoding import Encoding, add_location
 from execd.reports.stacks import TRUNCATED, stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from execd.model.profile import Function, Label, Profile
     from execd.reports.options import ReportOptions
@@ -44,7 +44,9 @@ def encode(profile: Profile, types: Sequence[tuple[str, str, Sequence[int]]]) ->
 
 
 def _samples(profile: Profile, columns: Sequence[Sequence[int]], strings: Strings) -> Iterator[profile_pb2.Sample]:
-    labels = [_labels(label, strings) for label in profile.labels]
+    tree = profile.header.tree
+    programs = {one.header.pid: program(one.header) for one in tree.processes} if tree else {}
+    labels = [_labels(label, programs, strings) for label in profile.labels]
     location_ids = [location + 1 for location in profile.node_locations]
     for node, path in stacks(profile.parents, location_ids, len(profile.locations) + 1):
         values = tuple(column[node] for column in columns)
@@ -53,9 +55,12 @@ def _samples(profile: Profile, columns: Sequence[Sequence[int]], strings: String
             yield profile_pb2.Sample(location_id=path, value=values, label=labels[profile.node_labels[node]])
 
 
-def _labels(label: Label, strings: Strings) -> list[profile_pb2.Label]:
+def _labels(label: Label, programs: Mapping[int, str], strings: Strings) -> list[profile_pb2.Label]:
     thread = visible(label.thread_name) or str(label.thread_id)
+    process = programs.get(label.pid)
+    of_tree = [(strings["process"], strings[f"{process} ({label.pid})"])] if process else []
     return [
+        *(profile_pb2.Label(key=key, str=value) for key, value in of_tree),
         profile_pb2.Label(key=strings["thread"], str=strings[thread]),
         profile_pb2.Label(key=strings["thread_id"], num=min(label.thread_id, _INT64_MAX)),
         profile_pb2.Label(key=strings["pid"], num=label.pid),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from execd.errors import UsageError
 from execd.reports.names import standard_name
@@ -64,6 +64,8 @@ _CLEAR_PREFIXES: Mapping[str, str] = {
     "fi": "filename",
     "f": "filename",
 }
+# Of a table that nobody limited.
+ROWS_SHOWN: Final = 40
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FRACTION = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)")
 
@@ -81,6 +83,11 @@ class Selection:
     functions: tuple[FunctionKey, ...]
     ordered_by: str
     reductions: tuple[str, ...]
+
+    def notes(self) -> list[str]:
+        """Return the lines that say how the functions are ordered, and which of them were left out."""
+        words = self.ordered_by.replace("internal time", "self time").replace("cumulative time", "total time")
+        return [*([f"Ordered by: {words}"] if words else []), *self.reductions]
 
 
 def select(
@@ -107,6 +114,23 @@ def select(
         functions, reduction = _limited(functions, limit)
         reductions += reduction
     return Selection(tuple(functions), ", ".join(SORT_KEYS[key][1] for key in keys), tuple(reductions))
+
+
+def leading(options: ReportOptions, usual: Sequence[str]) -> str:
+    """Return the figure that an order is by: "self_ns", "total_ns" or "calls"; the first where it is by a name.
+
+    Raises:
+        UsageError: a sort key is unknown.
+    """
+    field = SORT_KEYS[resolve(options.sort or usual)[0]][0][0]
+    return {"total_ns": field, "calls": field, "primitive_calls": "calls"}.get(field, "self_ns")
+
+
+def top(rows: Sequence[_Row], options: ReportOptions, most: int) -> tuple[Sequence[_Row], list[str]]:
+    """Return as many rows as are shown where no limit is asked for, and the line that tells of the others."""
+    if options.limits or len(rows) <= most:
+        return rows, []
+    return rows[:most], [f"{len(rows) - most:,} more: --limit 1.0 shows all"]
 
 
 def limited(rows: Sequence[_Row], name: Callable[[_Row], str], limits: Sequence[str]) -> list[_Row]:

@@ -1,115 +1,120 @@
-"""The tables of pstats: functions, callers, callees. Layout and number format are those of `pstats.Stats`."""
+"""The table of every text report: figures first, then names, then places, in lines that fit the width."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from execd.model.fold import callees, totals
-from execd.reports.names import standard_name
-from execd.reports.options import View
-from execd.reports.selection import select
+from execd.reports.layout import BOLD
+from execd.reports.widths import cut, end_of, padded, short_path, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Sequence
 
-    from execd.model.fold import Figures, FunctionKey, FunctionRow
-    from execd.reports.options import ReportOptions
-    from execd.reports.selection import Selection
+    from execd.reports.layout import Layout
 
-FUNCTIONS_TITLE = "   ncalls  tottime  percall  cumtime  percall filename:lineno(function)"
-_CALLS_TITLE = "    ncalls  tottime  cumtime"
-_NO_FIGURE = " " * 8
+_GAP = "  "
+_BELOW = "    "
+# Of a name where nothing is shortened: a longer one moves what stands after it on its own line alone.
+_PADDED = 60
+# What stands before the name of a caller.
+_LEAD = re.compile("  (?:<-|->) ")
+# Of a column that is shortened, however narrow the whole is.
+_FEWEST = 10
 
 
-def table(rows: Mapping[FunctionKey, FunctionRow], options: ReportOptions) -> list[str]:
-    """Return the lines of a table, with how it is ordered and reduced.
+class Kind(Enum):
+    """What a column holds."""
 
-    Args:
-        rows: the functions, already safe to show.
-        options: its view, sort, reverse and limits are used.
+    FIGURE = "figure"
+    WORD = "word"
+    NAME = "name"
+    TEXT = "text"
+    PLACE = "place"
 
-    Raises:
-        UsageError: a sort key or limit that does not parse.
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column.
+
+    Attributes:
+        title: above it.
+        kind: a figure stands at the right, a word at the left, both whole; of a name that is too long the end is
+            shown, of a text the start, of a place the first and the last directories.
+        style: an SGR code for its cells.
     """
-    selection = select({function: row.figures for function, row in rows.items()}, options)
-    lines = [*_summary(rows), ""] if options.view is View.FUNCTIONS else []
-    lines += ordering(selection)
-    if not selection.functions:
-        return [*lines, "   (no functions)", ""]
-    match options.view:
-        case View.FUNCTIONS:
-            lines += [
-                FUNCTIONS_TITLE,
-                *(_function_line(one, rows[one].figures) for one in selection.functions),
-            ]
-        case View.CALLERS:
-            lines += _calls(selection, {one: row.callers for one, row in rows.items()}, "was called by...", "<-")
-        case View.CALLEES:
-            lines += _calls(selection, callees(rows), "called...", "->")
-    return [*lines, ""]
+
+    title: str
+    kind: Kind = Kind.FIGURE
+    style: str = ""
 
 
-def ordering(selection: Selection) -> list[str]:
-    """Return the lines that say how a table is ordered and reduced."""
-    lines = [f"   Ordered by: {selection.ordered_by}"] if selection.ordered_by else []
-    lines += [f"   {reduction}" for reduction in selection.reductions]
-    return [*lines, ""] if lines else []
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row.
+
+    Attributes:
+        cells: a text for each column, safe to show.
+        below: lines below it, safe to show; they are cut where they are too long.
+        style: an SGR code for its cells.
+    """
+
+    cells: tuple[str, ...]
+    below: tuple[str, ...] = ()
+    style: str = ""
 
 
-def seconds(ns: float) -> str:
-    """Return a time as pstats prints it: seconds with three decimals in eight columns."""
-    return f"{ns / 1e9:8.3f}"
-
-
-def count(calls: int, primitive_calls: int) -> str:
-    """Return calls as pstats prints them: `3/1` where some were recursive."""
-    return f"{calls}" if calls == primitive_calls else f"{calls}/{primitive_calls}"
-
-
-def _summary(rows: Mapping[FunctionKey, FunctionRow]) -> list[str]:
-    total = totals(rows)
-    primitive = f" ({total.primitive_calls} primitive calls)" if total.primitive_calls != total.calls else ""
-    lines = [f"         {total.calls} function calls{primitive} in {total.self_ns / 1e9:.3f} seconds"]
-    if total.open:
-        lines.append(f"         {total.open} already running at the start: time from then, no call")
+def table_lines(columns: Sequence[Column], rows: Sequence[Row], layout: Layout) -> list[str]:
+    """Return the lines of a table, its titles first."""
+    widths = _widths(columns, rows, layout)
+    lines = [_line(columns, widths, Row(tuple(column.title for column in columns), style=BOLD), layout)]
+    for row in rows:
+        lines.append(_line(columns, widths, row, layout))
+        lines += [_BELOW + _fitted(text, layout) for text in row.below]
     return lines
 
 
-def _function_line(function: FunctionKey, figures: Figures) -> str:
-    parts = [
-        count(figures.calls, figures.primitive_calls).rjust(9),
-        seconds(figures.self_ns),
-        _per_call(figures.self_ns, figures.calls),
-        seconds(figures.total_ns),
-        _per_call(figures.total_ns, figures.primitive_calls),
-        standard_name(function),
-    ]
-    return " ".join(parts)
+def _fitted(text: str, layout: Layout) -> str:
+    return cut(text, layout.width - len(_BELOW), layout.mark) if layout.width else text
 
 
-def _per_call(ns: int, calls: int) -> str:
-    # In seconds before the division, as pstats has it: the last digit is the same.
-    return f"{ns / 1e9 / calls:8.3f}" if calls else _NO_FIGURE
+def _widths(columns: Sequence[Column], rows: Sequence[Row], layout: Layout) -> list[int]:
+    cells = [[column.title, *(row.cells[place] for row in rows)] for place, column in enumerate(columns)]
+    widths = [max(map(width_of, texts)) for texts in cells]
+    flexible = [place for place, column in enumerate(columns) if column.kind not in (Kind.FIGURE, Kind.WORD)]
+    if not layout.width:
+        return [min(width, _PADDED) if place in flexible else width for place, width in enumerate(widths)]
+    gaps = len(_GAP) * (len(columns) - 1)
+    left = layout.width - gaps - sum(width for place, width in enumerate(widths) if place not in flexible)
+    # Each gets what it wants, or an even part of what is left: what a short one leaves goes to the others.
+    for nth, place in enumerate(sorted(flexible, key=widths.__getitem__)):
+        widths[place] = min(widths[place], max(left // (len(flexible) - nth), _FEWEST))
+        left -= widths[place]
+    return widths
 
 
-def _calls(
-    selection: Selection,
-    others: Mapping[FunctionKey, Mapping[FunctionKey, Figures]],
-    title: str,
-    arrow: str,
-) -> Iterable[str]:
-    width = max(len(standard_name(function)) for function in selection.functions) + 2
-    yield "Function ".ljust(width) + title
-    if any(others.values()):
-        yield " " * width + _CALLS_TITLE
-    for function in selection.functions:
-        lead = standard_name(function).ljust(width) + arrow + " "
-        parts = [(other, others[function][other]) for other in sorted(others[function])]
-        yield lead + _call_part(7, *parts[0]) if parts else lead
-        for part in parts[1:]:
-            yield " " * (width + 1) + _call_part(9, *part)
+def _line(columns: Sequence[Column], widths: Sequence[int], row: Row, layout: Layout) -> str:
+    shown = []
+    for column, width, cell in zip(columns, widths, row.cells, strict=True):
+        text = _shortened(column, cell, width, layout)
+        blanks = padded("", width - width_of(text))
+        styled = layout.styled(text, row.style or column.style)
+        shown.append(blanks + styled if column.kind is Kind.FIGURE else styled + blanks)
+    return _GAP.join(shown).rstrip()
 
 
-def _call_part(width: int, other: FunctionKey, figures: Figures) -> str:
-    calls = count(figures.calls, figures.primitive_calls).rjust(width)
-    return f"{calls} {seconds(figures.self_ns)} {seconds(figures.total_ns)}  {standard_name(other)}"
+def _shortened(column: Column, cell: str, width: int, layout: Layout) -> str:
+    if not layout.width or width_of(cell) <= width:
+        return cell
+    match column.kind:
+        case Kind.NAME:
+            lead = _LEAD.match(cell)
+            start = lead.end() if lead else 0
+            return cell[:start] + end_of(cell[start:], width - start, layout.mark)
+        case Kind.TEXT:
+            return cut(cell, width, layout.mark)
+        case Kind.PLACE:
+            return short_path(cell, width, layout.mark)
+    return cell

@@ -14,6 +14,7 @@ from execd.model.session import SessionSpec, State
 from execd.model.stored import Wanted
 from execd.model.target import Outcome
 from execd.reports import ReportOptions, View
+from execd.reports.layout import Layout, layout_of_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,6 +118,7 @@ def attachment(value: Attachment) -> targets_pb2.AttachResponse:
         attach_us=value.attach_us,
         stopped_us=value.stopped_us,
         method=value.method,
+        notes=texts(value.notes),
     )
 
 
@@ -133,7 +135,11 @@ def detachment(value: Detachment) -> targets_pb2.DetachResponse:
 def spec(value: SessionSpec) -> sessions_pb2.SessionSpec:
     """Return the message of a spec."""
     return sessions_pb2.SessionSpec(
-        collector=value.collector, options_json=json.dumps(dict(value.options)), labels=value.labels, into=value.into
+        collector=value.collector,
+        options_json=json.dumps(dict(value.options)),
+        labels=value.labels,
+        into=value.into,
+        children=value.children,
     )
 
 
@@ -144,7 +150,7 @@ def spec_from(message: sessions_pb2.SessionSpec) -> SessionSpec:
         UsageError: its options are no JSON object.
     """
     options = _object(message.options_json, f"the options of {message.collector!r}")
-    return SessionSpec(message.collector, options, dict(message.labels), message.into)
+    return SessionSpec(message.collector, options, dict(message.labels), message.into, message.children)
 
 
 def specs_from(messages: Iterable[sessions_pb2.SessionSpec]) -> list[SessionSpec]:
@@ -217,8 +223,19 @@ def report_options(message: reports_pb2.RenderRequest, source: Callable[[str], b
         strip_dirs=message.strip_dirs,
         thread=message.thread,
         per_thread=message.per_thread,
+        per_process=message.per_process,
+        layout=_layout(message.layout),
         settings=_object(message.settings_json, "the settings of a report"),
         source=source,
+    )
+
+
+def _layout(message: reports_pb2.Layout) -> Layout:
+    return Layout(
+        width=0 if message.wide else layout_of_width(message.width),
+        has_color=message.color,
+        is_ascii=message.ascii,
+        has_header=not message.no_header,
     )
 
 

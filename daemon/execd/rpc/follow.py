@@ -74,7 +74,7 @@ def _running(
 
 
 def _stored(registry: Registry, store: Store, request: pb.FollowRequest) -> Iterator[pb.FollowChunk]:
-    stored, profile = archive.load_found(store, lambda: registry.resolve_profile(request.session))
+    stored, profile = archive.load_found(store, lambda: registry.subjects.resolve_profile(request.session))
     if profile.header.collector != TRACE.name:
         raise UsageError(
             f"session {stored.session} is no trace, its collector is {stored.collector}",

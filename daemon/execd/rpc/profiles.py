@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from execd_api.v1 import profiles_pb2 as pb
@@ -17,9 +16,10 @@ from execd.imports.files import profiles_of
 from execd.model.merge import merge
 from execd.model.profile import IMPORTED, Header
 from execd.rpc import convert
+from execd.rpc.chosen import Choice
 from execd.rpc.chunks import chunks
 from execd.rpc.uploads import uploads
-from execd.sessions import archive, imported, sums
+from execd.sessions import imported, sums
 from execd.sessions.housekeeping import tidy
 from execd.store.identifiers import check_name
 
@@ -75,12 +75,12 @@ class ProfilesServicer(profiles_pb2_grpc.ProfilesServicer):
         check_name(request.name)
         if not FEWEST_PARTS <= len(request.subjects) <= MOST_PARTS:
             raise UsageError(f"a sum is of {FEWEST_PARTS} to {MOST_PARTS} profiles, not of {len(request.subjects)}")
-        find = self._registry.resolve_profile
-        found = [archive.load_found(self._store, partial(find, subject)) for subject in request.subjects]
-        _refuse_twice([(subject, stored.id) for subject, (stored, _) in zip(request.subjects, found, strict=True)])
-        stored = sums.keep(self._store, merge([profile for _, profile in found]), request.name)
+        choice = Choice(self._registry, self._store)
+        found = [choice.of_one(subject, 0) for subject in request.subjects]
+        _refuse_twice([(subject, one.stored[0].id) for subject, one in zip(request.subjects, found, strict=True)])
+        stored = sums.keep(self._store, merge([one.profile for one in found]), request.name)
         tidy(self._store)
-        parts = [convert.stored_profile(part) for part, _ in found]
+        parts = [convert.stored_profile(part) for one in found for part in one.stored]
         return pb.MergeResponse(profile=convert.stored_profile(stored), parts=parts)
 
     def Rename(self, request: pb.RenameRequest, context: grpc.ServicerContext) -> pb.RenameResponse:

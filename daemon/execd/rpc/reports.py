@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from execd_api.v1 import reports_pb2 as pb
@@ -11,10 +10,10 @@ from execd_api.v1 import reports_pb2_grpc
 from execd import reports
 from execd.errors import UsageError
 from execd.model.growth import collectors_of
-from execd.model.merge import merge
 from execd.reports import growth
 from execd.reports.escape import visible
 from execd.rpc import convert
+from execd.rpc.chosen import MOST_ADDED, Choice
 from execd.rpc.chunks import chunks
 from execd.sessions import archive
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 # Snapshots in which growth is looked for; the contract names the first.
 FEWEST, MOST = 2, 1000
 _LATE_TOLD = 5
-# What is rendered is held in memory, whole.
-MOST_ADDED = 1000
 
 
 class ReportsServicer(reports_pb2_grpc.ReportsServicer):
@@ -41,36 +38,34 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
+        self._choice = Choice(registry, store)
 
     def Render(self, request: pb.RenderRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
         """Yield a rendering; the first piece says what it is of."""
         del context
         options = convert.report_options(request, self._store.source)
+        subjects = _subjects(request)
         # Loaded before another is taken: a fresh one is a checkpoint, and the next takes its place.
-        found = [
-            archive.load_found(self._store, partial(self._registry.resolve_profile, subject))
-            for subject in _subjects(request)
-        ]
-        stored, profile = found[0]
-        parts = [part for _, part in found] if request.added else []
-        if parts:
-            profile = merge(parts)
-        head = pb.RenderChunk(
-            profile=stored.id, notes=_notes(request.format, profile), added=[row.id for row, _ in found[1:]]
-        )
+        one = self._choice.of_several(subjects) if request.added else self._choice.of_one(subjects[0], request.process)
+        if len(one.stored) > 1 and request.compare:
+            raise UsageError("a comparison is of one process", remedy="choose one: --process PID")
+        first, *added = one.stored
+        notes = _notes(request.format, one.profile)
+        head = pb.RenderChunk(profile=first.id, notes=notes, added=[row.id for row in added])
         if request.files:
             yield head
-            yield from _files(reports.render_files(profile, request.format, options))
+            yield from _files(reports.render_files(one.profile, request.format, options))
             return
-        earlier = self._earlier(stored, request.compare) if request.compare else None
-        yield from _pieces(reports.render(profile, request.format, options, earlier, parts), head)
+        earlier = self._earlier(first, request.compare) if request.compare else None
+        rendered = reports.render(one.profile, request.format, options, earlier, one.parts)
+        yield from _pieces(rendered, head)
 
     def Growth(self, request: pb.GrowthRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
         """Yield the report on what grew."""
         del context
         if not FEWEST <= request.last <= MOST:
             raise UsageError(f"growth is looked for in {FEWEST} to {MOST} snapshots, not in {request.last}")
-        asked = pb.RenderRequest(format=request.format, settings_json=request.settings_json)
+        asked = pb.RenderRequest(format=request.format, settings_json=request.settings_json, layout=request.layout)
         options = convert.report_options(asked, self._store.source)
         collectors = collectors_of(str(options.settings.get("by", "")))
         rows = archive.series(self._store, request.subject, request.last, collectors)
@@ -81,7 +76,7 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         yield from _pieces(rendered, head)
 
     def _earlier(self, later: StoredProfile, compare: str) -> Profile:
-        return archive.load_found(self._store, lambda: self._registry.earlier_profile(later, compare))[1]
+        return archive.load_found(self._store, lambda: self._registry.subjects.earlier_profile(later, compare))[1]
 
 
 def _subjects(request: pb.RenderRequest) -> list[str]:
@@ -94,6 +89,10 @@ def _subjects(request: pb.RenderRequest) -> list[str]:
         raise UsageError("a comparison is one report", remedy="leave out files, or compare")
     if request.compare and request.added:
         raise UsageError("a comparison is of one profile", remedy="name one subject, or leave out compare")
+    if request.files and request.per_process:
+        raise UsageError("listings are of one process, or of the sum", remedy="choose one: --process PID")
+    if request.added and (request.process or request.per_process):
+        raise UsageError("a process is chosen of one tree", remedy="name one subject")
     if len(request.added) >= MOST_ADDED:
         raise UsageError(f"{len(request.added) + 1} profiles are over the limit of {MOST_ADDED}")
     return [request.subject, *request.added]

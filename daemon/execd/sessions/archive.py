@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from execd.errors import NotFound
+from execd.errors import NotFound, UsageError
 from execd.model.collector import CENSUS
 from execd.model.growth import GROWING, no_growth
 from execd.model.profile import MERGED
@@ -99,6 +99,47 @@ def series(store: Store, subject: str, last: int, collectors: Container[str]) ->
             remedy="take another: execctl snapshot, or execctl census PID",
         )
     return found[::-1]
+
+
+def session_of(store: Store, word: str) -> Session:
+    """Return a session by its id or its name, or of a group the first one: a tree's root is before its descendants.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not selection.is_group(word):
+        return store.session(word)
+    sessions = store.group_sessions(word)
+    if not sessions:
+        raise NotFound(f"group {word} has no session", remedy="list them: execctl sessions --all")
+    return sessions[0]
+
+
+def root_of(store: Store, group: str, collector: str = "") -> Session:
+    """Return the session that a group is reported by, of one collector where that is given: of a tree the root's.
+
+    Raises:
+        NotFound: there is none.
+        UsageError: the group's sessions are of several collectors.
+    """
+    first = session_of(store, group)
+    roots = [
+        one
+        for one in store.group_sessions(group)
+        if one.target.key == first.target.key and collector in ("", one.spec.collector)
+    ]
+    if len(roots) > 1:
+        listed = ", ".join(f"{one.id} ({one.spec.collector})" for one in roots)
+        raise UsageError(f"{group} is of several collectors", remedy=f"name one of its sessions: {listed}", group=group)
+    return roots[0] if roots else first
+
+
+def below(store: Store, root: Session) -> list[Session]:
+    """Return the sessions of the descendants of a tree's root that its own stands for; [] of one that is no root."""
+    if not root.spec.children:
+        return []
+    sessions = store.group_sessions(root.group)
+    return [one for one in sessions if one.spec.collector == root.spec.collector and not one.spec.children]
 
 
 def load(store: Store, stored: StoredProfile) -> Profile:

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
 import threading
 import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from execd.attach.descendants import has_memory
 from execd.attach.headroom import memory_headroom
 from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
 from execd.attach.table import read_table, table_limit
 from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, TargetGone
 from execd.model.collector import CENSUS, MEMORY, TRACE, collector_of
-from execd.model.difference import since
+from execd.model.difference import gained
 from execd.model.profile import Header, Profile
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
+from execd.sessions.program_end import is_gone
 from execd.sessions.residue import residue
 from execd.sessions.state import Event, after
 from execd.sessions.stream.feed import MOST_TAKEN, Feed
@@ -46,8 +47,6 @@ PING_TIMEOUT_S = 1.0
 CLIENT_GRACE_S = 2.0
 # An agent holds as many events as so many answers have; meanwhile there are new ones.
 _MOST_FETCHES = 5
-# A channel closes an instant before its process is gone for good; on a busy machine the instant is long.
-_END_S = 1.0
 
 
 @dataclass(slots=True)
@@ -76,6 +75,8 @@ class Running:
     checkpoint_due: float = 0.0
     # Why it ends, where nobody asked for it.
     breach: str = ""
+    # Of a tree's root: what is not recorded below it.
+    notes: tuple[str, ...] = ()
     # On time.monotonic(); when the client that asked for so long must have ended it, if it is there.
     ends_at: float = math.inf
 
@@ -184,7 +185,7 @@ class LiveTarget:
         if armed.feed is not None:
             self._fetch_rest(armed.feed, armed, operation)
             return armed.feed.taken(running.session.id, self._header(running))
-        return partial(_gained, self._read(running, operation), running.baseline)
+        return partial(gained, self._read(running, operation), running.baseline)
 
     def stop(self, running: Running) -> Profile:
         """Return the last profile of a session, and disarm its collector if nobody else uses it."""
@@ -209,12 +210,13 @@ class LiveTarget:
         A session that takes more than it may is marked with the breach; the caller ends it.
         """
         facts = self.request("ping", timeout_s=PING_TIMEOUT_S).facts
-        used = facts.get("memory_bytes")
+        used, broken = (said if isinstance(said, dict) else {} for said in map(facts.get, ("memory_bytes", "broken")))
         breach = self._cpu.breach(time.monotonic(), _count(facts.get("cpu_ns")))
         for armed in self._armed.values():
-            armed.memory_bytes = _count(used.get(armed.key)) if isinstance(used, dict) else 0
+            armed.memory_bytes = _count(used.get(armed.key))
         for running in self.running.values():
-            ended = running.armed.feed.end if running.armed.feed is not None else ""
+            feed, said = running.armed.feed, str(broken.get(running.armed.key, ""))[:500]
+            ended = said if feed is None else feed.end
             running.breach = ended or breach or memory_breach(running.armed.memory_bytes, self._headroom())
 
     def feeds(self) -> list[Feed]:
@@ -258,10 +260,8 @@ class LiveTarget:
 
     def ended(self) -> bool:
         """Whether the process is no more."""
-        # Not select(), which takes no descriptor above 1023.
-        poller = select.poll()
-        poller.register(self.link.pidfd, select.POLLIN)
-        return bool(poller.poll(_END_S * 1000))
+        pid = self.target.key.pid
+        return is_gone(self.link.pidfd, lambda: self._program.has_ended and has_memory(pid))
 
     def left(self) -> ExecdError:
         """Return the error that says why the agent is gone from a process that goes on, as the same program or not."""
@@ -378,18 +378,11 @@ class LiveTarget:
             options=armed.options,
             caveats=(
                 *([running.breach] if running.breach else []),
+                *running.notes,
                 *armed.caveats,
                 *filter(None, (collector_of(armed.collector).caveat,)),
             ),
         )
-
-
-def _gained(profile: Profile, baseline: Profile | None) -> Profile:
-    """Return what a profile has more than what was there before its session, None for nothing."""
-    if baseline is None:
-        return profile
-    gained = since(profile, baseline)
-    return replace(gained, header=replace(gained.header, started_at=baseline.header.ended_at))
 
 
 def _count(value: object) -> int:

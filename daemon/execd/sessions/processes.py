@@ -11,7 +11,7 @@ from execd.attach.checks import first_failure
 from execd.attach.interpreter import Finder
 from execd.attach.place import where
 from execd.attach.scan import candidate, candidates, closed, look_at
-from execd.errors import NotPermitted, UsageError
+from execd.errors import ExecdError, NotPermitted, UsageError
 from execd.sessions import selection
 
 if TYPE_CHECKING:
@@ -76,6 +76,14 @@ class Processes:
         except NotPermitted:
             # The checks tell what is in the way.
             return closed(int(selector))
+
+    def is_python(self, pid: int) -> bool:
+        """Whether a process is one of CPython's, as far as this user may look."""
+        try:
+            with self._lock:
+                return bool(self._finder.version(pid))
+        except ExecdError:
+            return False
 
     def find(self, selector: str) -> Target:
         """Return one process as a target, by PID or name. Raises UsageError, TargetGone, NotFound, Ambiguous."""

@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from execd.sessions.state import failed, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from execd.model.profile import Profile
     from execd.model.session import Session, SessionSpec
@@ -52,23 +54,24 @@ class Recorder:
             if session.spec.into:
                 store.save_session(self._added(session))
 
-    def start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str) -> list[Session]:
+    def start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str, group: str = "") -> list[Session]:
         """Start sessions, one group, all or none.
 
         Args:
             live: the target.
             specs: what to start.
             name: of the session; with several, each gets its collector's name added.
+            group: that they come to, "" for a new one.
         """
         if not specs:
             return []
         # Made when the first collector is armed: what waits for the disk must not keep a target waiting.
-        group = functools.cache(self._store.new_group)
+        group_of = functools.cache(lambda: group or self._store.new_group())
         started: list[Session] = []
         try:
             for spec in specs:
                 own_name = name if len(specs) == 1 or not name else f"{name}-{spec.collector}"
-                started.append(self._start(live, spec, group, own_name))
+                started.append(self._start(live, spec, group_of, own_name))
         except ExecdError:
             for session in started:
                 self.stop(live, live.running[session.id])
@@ -92,12 +95,13 @@ class Recorder:
         self._end(session)
         return self.as_it_is(self._store.session(session.id))
 
-    def stop_all(self, live: LiveTarget, patience_s: float) -> None:
+    def stop_all(self, live: LiveTarget, patience_s: float, turn: AbstractContextManager[object] | None = None) -> None:
         """Stop every session of a program that waits at its end: what they have is here before anything is stored.
 
         Args:
             live: the target.
             patience_s: how long it may be asked about its sources, without regard to its own work.
+            turn: entered to store, where many programs may end at once: of each what it has is taken before.
         """
         deadline = time.monotonic() + patience_s
         taken = []
@@ -107,12 +111,13 @@ class Recorder:
             except ExecdError as error:
                 self._end(self._broken(live, running, error))
         self._sources_of(live).hurry()
-        for running, profile in taken:
-            try:
-                session = self._stored(live, running, profile, max(deadline - time.monotonic(), 0.0))
-            except ExecdError as error:
-                session = self._broken(live, running, error)
-            self._end(session)
+        with turn or nullcontext():
+            for running, profile in taken:
+                try:
+                    session = self._stored(live, running, profile, max(deadline - time.monotonic(), 0.0))
+                except ExecdError as error:
+                    session = self._broken(live, running, error)
+                self._end(session)
 
     def fail(self, live: LiveTarget, error: ExecdError) -> None:
         """End every session of a target that cannot be reached any more: with what was stored until then."""

@@ -1,8 +1,7 @@
 """Registry: the owner of everything that is live. What the RPC layer asks for is done here.
 
-Threads: RPC threads call the public methods; the pulse thread (pulse.py) calls `live_targets`, `beat` and `lose`. The
-registry's lock guards its tables and is never held while a target is waited for; each LiveTarget has a lock of its own
-for that.
+Threads: RPC threads call the public methods; the pulse thread (pulse.py) calls `live_targets`, `beat` and `lose`;
+those of runs and trees enter and leave targets. Each LiveTarget has a lock of its own, held while it is waited for.
 """
 
 from __future__ import annotations
@@ -13,14 +12,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from execd.errors import AgentSilent, AttachTimeout, ExecdError, NotFound, TargetGone, UsageError
+from execd.errors import AgentSilent, AttachTimeout, ExecdError, NotFound, UsageError
 from execd.model.attachment import Attachment, Detachment
 from execd.sessions import archive, selection, sums
-from execd.sessions.live import LiveTarget, Running
+from execd.sessions.attached import Attached
+from execd.sessions.below import Below
+from execd.sessions.live import LiveTarget
 from execd.sessions.memory import refuse_long_pauses
 from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
 from execd.sessions.recorder import Recorder
+from execd.sessions.subjects import Subjects
+from execd.sessions.trees import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, TargetKey
+    from execd.sessions.live import Running
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
@@ -52,22 +56,22 @@ class Registry:
         self._store = store
         self._attacher = attacher
         self._clock = clock
-        self._lock = threading.Lock()
-        self._targets: dict[TargetKey, LiveTarget] = {}
-        self._attaching: dict[TargetKey, threading.Lock] = {}
+        self._table = Attached()
         self.recorder = Recorder(store, clock)
-        self._processes = Processes(attacher, self._attached_keys)
+        self._processes = Processes(attacher, self._table.keys)
+        self.trees = Trees(self, attacher, clock)
+        self.subjects = Subjects(self, store)
         self._pulse = Pulse(self)
 
     @property
     def attached_targets(self) -> int:
         """How many targets have our agent now."""
-        return len(self._attached_keys())
+        return len(self._table.keys())
 
     @property
     def running_sessions(self) -> int:
         """How many sessions record now."""
-        return len(self._running())
+        return len(self._table.running())
 
     def candidates(self) -> list[Candidate]:
         """Return the CPython processes that this user can see, by PID."""
@@ -108,7 +112,7 @@ class Registry:
         if specs:
             self._store.check_room()
         target = self._processes.find(selector)
-        with self._attach_lock(target.key):
+        with self._table.turn(target.key):
             live = self._answering(target.key)
             joined = live is not None
             if live is None:
@@ -122,21 +126,24 @@ class Registry:
                     sessions = self.recorder.start_all(live, specs, name)
                     self._undo_cancelled(live, sessions, cancelled)
                     live.bound(sessions, duration_s, came_for_them=not joined)
+                    self._follow(live, sessions)
                 except ExecdError:
                     if not joined:
                         self.leave(live)
                     raise
         self._pulse.look_again()
         self._store.audit(0, "attach", target.key.pid, "joined" if joined else live.link.method)
-        return Attachment(
-            target=live.target,
-            sessions=tuple(sessions),
-            joined=joined,
-            # A collector that was armed before is armed now.
-            attach_us=(max(live.armed_ns, began) - began) // 1000,
-            stopped_us=0 if joined else live.link.stopped_us,
-            method=live.link.method,
-        )
+        # A collector that was armed before is armed now.
+        attach_us = (max(live.armed_ns, began) - began) // 1000
+        stopped_us = 0 if joined else live.link.stopped_us
+        notes = self._notes(target.key.pid, specs)
+        return Attachment(live.target, tuple(sessions), joined, attach_us, stopped_us, live.link.method, notes)
+
+    def _notes(self, pid: int, specs: Sequence[SessionSpec]) -> tuple[str, ...]:
+        """Return what is to be said of a process that records, but not below it."""
+        if not specs or any(spec.children for spec in specs):
+            return ()
+        return tuple(filter(None, [Below(pid, self._processes.is_python).told()]))
 
     def _undo_cancelled(self, live: LiveTarget, sessions: list[Session], cancelled: Callable[[], bool]) -> None:
         """End what was started for somebody who is not there any more: nobody would know of it."""
@@ -144,6 +151,15 @@ class Registry:
             for session in sessions:
                 self.recorder.stop(live, live.running[session.id])
             raise AttachTimeout(f"the attach to process {live.target.key.pid} was cancelled")
+
+    def _follow(self, live: LiveTarget, sessions: list[Session]) -> None:
+        """Record the descendants of a process too, where that is asked for: all or nothing."""
+        try:
+            self.trees.follow(live, sessions)
+        except ExecdError:
+            for session in sessions:
+                self.recorder.stop(live, live.running[session.id])
+            raise
 
     def detach(self, selector: str, *, unless_used: bool = False) -> Detachment:
         """Stop the sessions of a target and take the agent out. No agent there is no error.
@@ -158,8 +174,12 @@ class Registry:
         with live.lock:
             if live.gone or (unless_used and live.running):
                 return Detachment(live.target, (), was_attached=not live.gone, residue=())
+            self.trees.leave(live.target.key)
+            below = self.trees.end(live.target.key)
             ended = [self.recorder.stop(live, running) for running in list(live.running.values())]
             residue = self.leave(live)
+        for other in below:
+            self._close_target(other)
         self._store.audit(0, "detach", live.target.key.pid, "done")
         return Detachment(live.target, tuple(ended), was_attached=True, residue=residue)
 
@@ -178,7 +198,7 @@ class Registry:
 
     def stop(self, selector: str) -> list[Session]:
         """End sessions and store their last profiles. A session that has ended is no error."""
-        selector = self._meant(selector)
+        selector = self.meant(selector)
         try:
             chosen = self._select(selector)
         except NotFound:
@@ -186,6 +206,7 @@ class Registry:
                 raise
             return [self.session(selector)]
         ended = []
+        self.trees.stop(chosen)
         for live, running in chosen:
             with live.lock:
                 ended.append(self.recorder.stop(live, running))
@@ -203,7 +224,7 @@ class Registry:
             if taken is not None:
                 stored.append(taken)
         if not stored:
-            raise _has_ended(self.session(chosen[0][1].session.id))
+            raise selection.has_ended(self.session(chosen[0][1].session.id))
         return stored
 
     def session(self, selector: str) -> Session:
@@ -211,10 +232,13 @@ class Registry:
         if selector:
             self.recorder.store_ends()
             return self.recorder.as_it_is(self._store.session(selector))
-        running = [running.session for _, running in self._running()]
+        running = [running.session for _, running in self._table.running()]
         if not running:
             raise selection.none_runs("", self.sessions(running_only=False, limit=1))
-        return selection.only(running, "running session")
+        # A tree's root stands for what is below it.
+        roots = {(one.group, one.spec.collector) for one in running if one.spec.children}
+        top = [one for one in running if one.spec.children or (one.group, one.spec.collector) not in roots]
+        return selection.only(top, "running session")
 
     def sessions(self, *, running_only: bool, limit: int, wanted: Mapping[str, str] | None = None) -> list[Session]:
         """Return sessions that have the wanted labels, newest first."""
@@ -232,22 +256,18 @@ class Registry:
             session = self.session(session.id)
             yield session
 
-    def resolve_profile(self, subject: str) -> StoredProfile:
-        """Return the newest profile of a session, PID or name, or a profile by id or name; "" the newest of all.
+    def meant(self, word: str) -> str:
+        """Return the session or the PID that a name means while that is live; any other word as it is."""
+        running = [row.session for _, row in self._table.running()]
+        return selection.live_meaning(word, running, [live.target for live in self.live_targets()], self._store.knows)
 
-        A running session is asked for a fresh one first.
-        """
-        if selection.is_profile(subject):
-            return self._store.stored(subject)
-        subject = self._meant(subject)
-        return self._fresh(subject) or archive.newest(self._store, subject)
-
-    def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
-        """Return what to compare a profile with: "prev", "first", or as in resolve_profile. Raises NotFound."""
-        return archive.earlier(self._store, profile, compare) or self.resolve_profile(compare)
+    def running(self) -> list[tuple[LiveTarget, Running]]:
+        """Return what records now."""
+        return self._table.running()
 
     def close(self) -> None:
         """Stop and save every session and detach from every target, within seconds."""
+        self.trees.close()
         self._pulse.close()
         deadline = time.monotonic() + _CLOSE_S
         workers = [
@@ -260,8 +280,7 @@ class Registry:
 
     def live_targets(self) -> list[LiveTarget]:
         """Return the targets with an agent."""
-        with self._lock:
-            return list(self._targets.values())
+        return self._table.all()
 
     def beat(self, live: LiveTarget) -> None:
         """Ping a target, and checkpoint its sessions where that is due.
@@ -298,32 +317,16 @@ class Registry:
             self._drop(live)
         _LOG.info("a target is gone", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
 
-    def _attached_keys(self) -> set[TargetKey]:
-        with self._lock:
-            return set(self._targets)
-
-    def _attach_lock(self, key: TargetKey) -> threading.Lock:
-        with self._lock:
-            return self._attaching.setdefault(key, threading.Lock())
-
-    def _live(self, key: TargetKey) -> LiveTarget | None:
-        with self._lock:
-            return self._targets.get(key)
-
     def _answering(self, key: TargetKey) -> LiveTarget | None:
         """Return a target if our agent is in it: an exec of the target may have ended that an instant ago."""
-        live = self._live(key)
+        live = self._table.get(key)
         if live is not None:
             self.beat(live)
         return None if live is None or live.gone else live
 
-    def _running(self) -> list[tuple[LiveTarget, Running]]:
-        return [(live, running) for live in self.live_targets() for running in list(live.running.values())]
-
     def enter(self, live: LiveTarget) -> None:
         """Take in a target with our agent."""
-        with self._lock:
-            self._targets[live.target.key] = live
+        self._table.enter(live)
         self._pulse.look_again()
 
     def leave(self, live: LiveTarget) -> tuple[str, ...]:
@@ -339,52 +342,38 @@ class Registry:
     def _drop(self, live: LiveTarget) -> None:
         if not live.gone:
             live.close()
-        with self._lock:
-            self._targets.pop(live.target.key, None)
-            attaching = self._attaching.get(live.target.key)
-            if attaching is not None and not attaching.locked():
-                del self._attaching[live.target.key]
+        self._table.drop(live)
         self._pulse.look_again()
-
-    def _meant(self, word: str) -> str:
-        running = [row.session for _, row in self._running()]
-        return selection.live_meaning(word, running, [live.target for live in self.live_targets()], self._store.knows)
 
     def _select(self, selector: str) -> list[tuple[LiveTarget, Running]]:
         """Return the running sessions that a word means."""
-        selector, rows = self._meant(selector), self._running()
+        selector, rows = self.meant(selector), self._table.running()
         if selection.is_pid(selector):
             fitting = [(live, running) for live, running in rows if live.target.key.pid == int(selector)]
             if not fitting:
                 raise selection.none_runs(selector, self.sessions(running_only=False, limit=_LATEST))
+            return fitting + self.trees.below(fitting, rows)
+        if selection.is_group(selector):
+            first = archive.session_of(self._store, selector)
+            fitting = [row for row in rows if row[1].session.group == selector]
+            if not fitting:
+                raise selection.has_ended(first)
             return fitting
         session = self.session(selector)
         fitting = [(live, running) for live, running in rows if running.session.id == session.id]
         if not fitting:
-            raise _has_ended(session)
-        return fitting
+            raise selection.has_ended(session)
+        return fitting + self.trees.below(fitting, rows)
 
     def _attached(self, selector: str) -> LiveTarget | None:
         """Return the attached target that a word means, None for one without agent."""
-        selector, lives = self._meant(selector), self.live_targets()
-        if selection.is_session(selector):
-            session = self._store.session(selector)
+        selector, lives = self.meant(selector), self.live_targets()
+        if selection.is_session(selector) or selection.is_group(selector):
+            session = archive.session_of(self._store, selector)
             return next((live for live in lives if live.target.key == session.target.key), None)
         if selection.is_pid(selector):
             return next((live for live in lives if live.target.key.pid == int(selector)), None)
-        return self._live(self._processes.find(selector).key) if selector else selection.only_attached(lives)
-
-    def _fresh(self, subject: str) -> StoredProfile | None:
-        """Return a profile taken now of the running session that is meant, None where it has ended."""
-        rows = [row for row in self._running() if subject in ("", row[1].session.id, str(row[0].target.key.pid))]
-        if not rows:
-            return None
-        live, running = max(rows, key=lambda row: row[1].session.started_at)
-        try:
-            return self.recorder.store_checkpoint(live, running)
-        except TargetGone as error:
-            self.lose(live, error)
-            return None
+        return self._table.get(self._processes.find(selector).key) if selector else selection.only_attached(lives)
 
     def _close_target(self, live: LiveTarget) -> None:
         with live.lock:
@@ -393,8 +382,3 @@ class Registry:
             for running in list(live.running.values()):
                 self.recorder.stop(live, running, patience_s=0.0)
             self.leave(live)
-
-
-def _has_ended(session: Session) -> NotFound:
-    ended = f"session {session.id} has ended ({session.state.value})"
-    return NotFound(ended, remedy=f"see what it recorded: execctl report {session.id}")

@@ -8,51 +8,43 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import secrets
-import select
 import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from execd.attach.entrance import Entrance, greet
-from execd.attach.scan import look_at
-from execd.attach.startup import archive
+from execd.attach.startup import Heirs, archive
 from execd.attach.text import bundle, read_agent
-from execd.errors import ExecdError, NotFound, NotSupported, TargetGone, UsageError
-from execd.model.collector import MEMORY
+from execd.errors import ExecdError, NotFound, NotSupported, UsageError
 from execd.sessions import sums
-from execd.sessions.live import LiveTarget
+from execd.sessions.attached import come
+from execd.sessions.first_line import armed_at_the_first_line, is_early
+from execd.sessions.program_end import SETTLED_S, SOURCES_S, ends_by_itself, settled
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from execd.attach.attacher import AgentLink
     from execd.attach.startup import Places
     from execd.attach.text import Agent
     from execd.model.session import Session, SessionSpec
-    from execd.sessions.live import Armed
+    from execd.sessions.live import Armed, LiveTarget
     from execd.sessions.registry import Registry
+    from execd.sessions.tree import Tree
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
 _SUPPORTED = ((3, 9), (3, 15))
 # Of a token that nobody has come with.
 _TOKEN_S = 60.0
-# From the agent's hello to the program's first line: the rest of site, and with -m what its packages import.
-_ARRIVAL_S = 600.0
-# How long a program's end waits for its sources to be compiled; startup.py waits for 5 s in all.
-_SOURCES_S = 2.0
-# How long the end of a run is waited for once its program is gone.
-_SETTLED_S = 10.0
-_LATE = "recorded from an instant after the first line on: the program, or a .pth file, set a profile function"
-_WAITED = "recorded from some time after the first line on: execd took longer than the 10 s that a program waits for it"
-# How often a run looks whether a request of another thread has taken in that its program is about to end.
-_LOOK_S = 1.0
+# From the execution of an interpreter to its import of site; one that has not come by then is attached to.
+_HEIRS_S = 3.0
 # Of those that are over: their outcome may be asked for.
 _KEPT = 256
 
@@ -64,10 +56,11 @@ class Run:
     Attributes:
         specs, name: what to record, and what to call it.
         version: of its interpreter, (3, 11).
-        nonce: what its agent's hello holds.
+        nonce: what its agent's hello holds, and those of descendants that come as it does.
         due: until when somebody may come with its token, on time.monotonic().
         sessions: those that it has, once they run.
         failure: why it has none.
+        heirs: what its descendants say that execute an interpreter, where they are recorded.
         over: set when nothing more is recorded.
     """
 
@@ -78,6 +71,7 @@ class Run:
     due: float
     sessions: tuple[str, ...] = ()
     failure: str = ""
+    heirs: bytes = b""
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -113,6 +107,8 @@ class Runs:
         self._lock = threading.Lock()
         self._entrance: Entrance | None = None
         self._runs: OrderedDict[bytes, Run] = OrderedDict()
+        # By what descendants say that execute an interpreter.
+        self._heirs: dict[bytes, tuple[Run, Tree]] = {}
         # Read when it is first needed.
         self._agent = functools.cache(read_agent)
 
@@ -141,8 +137,12 @@ class Runs:
                 self._entrance = Entrance(self._path, self._admit)
             self._runs[token.encode()] = run
             self._forget_old()
-        early = [_is_early(spec) for spec in specs]
-        content = archive(self._agent(), minor, places, run.nonce, waits=any(early), gates=not all(early))
+        early = [is_early(spec) for spec in specs]
+        heirs = None
+        if any(spec.children for spec in specs):
+            run.heirs = secrets.token_hex(16).encode()
+            heirs = Heirs(os.fsencode(self._path), run.heirs, self._dead_man_s)
+        content = archive(self._agent(), minor, places, run.nonce, waits=any(early), gates=not all(early), heirs=heirs)
         return Prepared(token, self._path, content, self._dead_man_s)
 
     def outcome(self, token: str) -> tuple[list[Session], str]:
@@ -150,7 +150,7 @@ class Runs:
         run = self._runs.get(token.encode())
         if run is None:
             raise NotFound("there is no run of that token")
-        run.over.wait(_SETTLED_S)
+        run.over.wait(SETTLED_S)
         unknown = "" if run.sessions else "execd failed; its log says why"
         return [self._registry.session(one) for one in run.sessions], run.failure or unknown
 
@@ -169,6 +169,9 @@ class Runs:
             del self._runs[token]
 
     def _admit(self, token: bytes, connection: socket.socket) -> None:
+        if token in self._heirs:
+            self._admit_heir(*self._heirs[token], connection)
+            return
         run = self._runs[token]
         with self._lock:
             if time.monotonic() > run.due:
@@ -184,15 +187,24 @@ class Runs:
         finally:
             run.over.set()
 
+    def _admit_heir(self, run: Run, tree: Tree, connection: socket.socket) -> None:
+        agent = self._agent()
+        tree.admit_started(lambda: greet(connection, bundle(agent, run.version), agent.sources_literal, run.nonce))
+
     def _conduct(self, run: Run, connection: socket.socket) -> None:
         agent: Agent = self._agent()
         link, pid = greet(connection, bundle(agent, run.version), agent.sources_literal, run.nonce)
-        live = self._live(link, pid)
+        live = come(link, pid, self._clock)
         try:
             with live.lock:
-                armed = _armed_at_the_first_line(live, run.specs)
+                if run.heirs:
+                    # Before it begins: it may fork at once.
+                    self._expect_heirs(run, self._registry.trees.open(live, _HEIRS_S))
+                armed = armed_at_the_first_line(live, run.specs)
                 sessions = self._begun(live, run, armed)
+                self._registry.trees.follow(live, sessions)
         except BaseException:
+            self._registry.trees.end(live.target.key)
             # What waits for us goes on when the link is closed, in any case.
             with suppress(ExecdError):
                 live.detach()
@@ -200,17 +212,14 @@ class Runs:
         run.sessions = tuple(session.id for session in sessions)
         self._registry.enter(live)
         self._store.audit(0, "run", pid, link.method)
-        if _ends_by_itself(live):
+        if ends_by_itself(live):
             self._end(live)
-        _await(lambda: live.gone)
+        settled(lambda: live.gone)
 
-    def _live(self, link: AgentLink, pid: int) -> LiveTarget:
-        try:
-            target = look_at(pid)
-            return LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
-        except BaseException:
-            link.close()
-            raise
+    def _expect_heirs(self, run: Run, tree: Tree) -> None:
+        with self._lock:
+            self._heirs = {token: row for token, row in self._heirs.items() if not row[1].is_over}
+            self._heirs[run.heirs] = run, tree
 
     def _begun(self, live: LiveTarget, run: Run, armed: Sequence[Armed]) -> list[Session]:
         """Start the sessions; the program runs already, and the disk does not keep it waiting."""
@@ -226,63 +235,8 @@ class Runs:
         with live.lock:
             if live.gone:
                 return
-            self._registry.recorder.stop_all(live, _SOURCES_S)
+            self._registry.recorder.stop_all(live, SOURCES_S)
             self._registry.leave(live)
-
-
-def _armed_at_the_first_line(live: LiveTarget, specs: Sequence[SessionSpec]) -> list[Armed]:
-    """Switch on what was asked for, at once or at the program's first line, and let it go on."""
-    armed = [live.arm(spec) for spec in specs if _is_early(spec)]
-    at_the_line: list[Armed] = []
-    later = [spec for spec in specs if not _is_early(spec)]
-    if later:
-        facts = live.request("arrive", timeout_s=_ARRIVAL_S).facts
-        if facts.get("arrived") is not True:
-            raise TargetGone("the program ended before its first line", pid=live.target.key.pid)
-        at_the_line = [live.arm(spec) for spec in later]
-        if facts.get("late") is True:
-            _warn(at_the_line, _LATE)
-    missed = live.request("open").facts.get("missed")
-    if isinstance(missed, list) and missed:
-        _warn([*armed, *at_the_line] if "early" in missed else at_the_line, _WAITED)
-    return [*armed, *at_the_line]
-
-
-def _warn(armed: Sequence[Armed], caveat: str) -> None:
-    for one in armed:
-        one.caveats += (caveat,)
-
-
-def _is_early(spec: SessionSpec) -> bool:
-    """Tell what is to hear of more than the program's own code: all memory that it holds counts."""
-    return spec.collector == MEMORY.name
-
-
-def _ends_by_itself(live: LiveTarget) -> bool:
-    """Sleep until a program says that it is about to end; False where it, or its agent, is gone without a word."""
-    while not live.gone:
-        number = live.link.channel.fileno()
-        if number < 0:
-            break
-        poller = select.poll()
-        poller.register(number, select.POLLIN | select.POLLRDHUP)
-        poller.register(live.link.pidfd, select.POLLIN)
-        events = dict(poller.poll(_LOOK_S * 1000))
-        try:
-            if live.link.channel.hear_of_end():
-                return True
-        except ExecdError:
-            break  # the pulse sees it too, and ends what runs
-        if live.link.pidfd in events or events.get(number, 0) & (select.POLLRDHUP | select.POLLHUP):
-            break
-    return False
-
-
-def _await(condition: Callable[[], bool]) -> None:
-    """Wait, for some seconds, for what another thread is about to do."""
-    deadline = time.monotonic() + _SETTLED_S
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
 
 
 def _minor(version: str) -> tuple[int, int]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from execd.sessions.live import LiveTarget
 
 _SESSION = re.compile(r"s\d+")
+_GROUP = re.compile(r"g\d+")
 _PROFILE = re.compile(r"p\d+")
 _LISTED = 10
 # What an interpreter's command line has before the program: options of one letter, several in one word, of which the
@@ -31,6 +32,11 @@ def is_pid(selector: str) -> bool:
 def is_session(selector: str) -> bool:
     """Whether a selector is a session's id."""
     return bool(_SESSION.fullmatch(selector))
+
+
+def is_group(selector: str) -> bool:
+    """Whether a selector is a group's id."""
+    return bool(_GROUP.fullmatch(selector))
 
 
 def is_profile(selector: str) -> bool:
@@ -112,7 +118,7 @@ def live_meaning(
     Raises:
         Ambiguous: several processes are called so.
     """
-    if not word or is_pid(word) or is_session(word) or is_profile(word):
+    if not word or any(is_id(word) for is_id in (is_pid, is_session, is_group, is_profile)):
         return word
     for session in sessions:
         if session.name == word:
@@ -158,6 +164,12 @@ def none_runs(pid: str, sessions: Iterable[Session]) -> NotFound:
         f"{what}; the latest, {last.id}, has ended ({last.state.value}{reason})",
         remedy=f"see what it recorded: execctl report {last.id}, or list them: execctl sessions --all",
     )
+
+
+def has_ended(session: Session) -> NotFound:
+    """Return the error where a session is to run and does not."""
+    ended = f"session {session.id} has ended ({session.state.value})"
+    return NotFound(ended, remedy=f"see what it recorded: execctl report {session.id}")
 
 
 def only_attached(lives: Sequence[LiveTarget]) -> LiveTarget:

@@ -50,12 +50,19 @@ _LABELS = Migration(
     ) WITHOUT ROWID
     """,
 )
+_CHILDREN = Migration(
+    3,
+    """
+    ALTER TABLE sessions ADD COLUMN children INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX sessions_group ON sessions (group_id)
+    """,
+)
 
 
 def current_schema() -> Schema:
     """Return the schema of this execd; a change of schema.sql adds its step to the table here."""
     sql = resources.files("execd.store").joinpath("schema.sql").read_text(encoding="utf-8")
-    return Schema(version=2, sql=sql, migrations=(_LABELS,))
+    return Schema(version=3, sql=sql, migrations=(_LABELS, _CHILDREN))
 
 
 def bring_up_to_date(connection: sqlite3.Connection, schema: Schema) -> None:

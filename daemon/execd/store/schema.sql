@@ -1,4 +1,4 @@
--- execd.db, version 2. A new database is made from this file, an older one by the steps in migrations.py;
+-- execd.db, version 3. A new database is made from this file, an older one by the steps in migrations.py;
 -- both must end at the same tables. Ids carry a letter outside of the database: sessions.id 12 is "s12".
 -- Times are seconds since the epoch.
 --
@@ -40,10 +40,12 @@ CREATE TABLE sessions (
     ended_at   REAL    NOT NULL,                     -- 0.0 while it goes on
     reason     TEXT    NOT NULL,                     -- JSON, string: why it ended, where not by a stop
     caveats    TEXT    NOT NULL,                     -- JSON, array of strings
-    into_name  TEXT    NOT NULL DEFAULT ''           -- of the profile that its last one is added to, '' for none
+    into_name  TEXT    NOT NULL DEFAULT '',          -- of the profile that its last one is added to, '' for none
+    children   INTEGER NOT NULL DEFAULT 0            -- 1: those of its group that have 0 are of its descendants
 );
 CREATE INDEX sessions_name ON sessions (name) WHERE name != '';
 CREATE INDEX sessions_state ON sessions (state);
+CREATE INDEX sessions_group ON sessions (group_id);
 
 -- A stored profile; its bytes are in profiles/p<id>.profile. The row is written after the file is safe, so a
 -- file without a row was never acknowledged, and a row without its file is damage.
@@ -87,4 +89,4 @@ CREATE TABLE audit (
     outcome    TEXT    NOT NULL     -- JSON, string: 'done' or the error's message
 );
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

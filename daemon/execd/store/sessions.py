@@ -20,7 +20,8 @@ INTERRUPTED_REASON = "the daemon ended without stopping it"
 
 _SELECT = f"""
     SELECT sessions.id, name, group_id, collector, options, form, state, started_at, ended_at, reason,
-           caveats, boot_id, pid, start_ticks, uid, command_line, executable, python_version, in_other_root, into_name,
+           caveats, boot_id, pid, start_ticks, uid, command_line, executable, python_version, in_other_root,
+           into_name, children,
            {labels.OF_SESSION} AS labels,
            (SELECT max(profiles.id) FROM profiles WHERE profiles.session = sessions.id) AS latest_profile
       FROM sessions JOIN targets ON targets.id = sessions.target
@@ -54,11 +55,13 @@ def add_session(
         State.STARTING.value,
         started_at,
         spec.into,
+        spec.children,
     )
     number = insert(
         connection,
         "INSERT INTO sessions (name, group_id, target, collector, options, state, started_at,"
-        " into_name, form, ended_at, reason, caveats) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0.0, '\"\"', '[]')",
+        " into_name, children, form, ended_at, reason, caveats)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0.0, '\"\"', '[]')",
         values,
     )
     labels.put(connection, SESSION, number, spec.labels)
@@ -143,6 +146,12 @@ def list_sessions(
     return [_session(row) for row in rows]
 
 
+def of_group(connection: sqlite3.Connection, group: str) -> list[Session]:
+    """Return the sessions of a group, oldest first."""
+    rows = connection.execute(f"{_SELECT} WHERE group_id = ? ORDER BY sessions.id", (_group_number(connection, group),))
+    return [_session(row) for row in rows]
+
+
 def interrupt_running(connection: sqlite3.Connection) -> tuple[str, ...]:
     """End the sessions that an earlier daemon left running, at the end of what was stored of them."""
     rows = connection.execute(f"SELECT id FROM sessions WHERE {STILL_RUNNING}").fetchall()  # noqa: S608 - constants
@@ -167,6 +176,7 @@ def _session(row: sqlite3.Row) -> Session:
             options=json.loads(row["options"]),
             labels=labels.decoded(row["labels"]),
             into=row["into_name"],
+            children=bool(row["children"]),
         ),
         form=row["form"],
         state=State(row["state"]),

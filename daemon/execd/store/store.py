@@ -176,6 +176,11 @@ class Store:
         with self._database.read() as connection:
             return sessions.list_sessions(connection, running_only=running_only, limit=limit, wanted=wanted or {})
 
+    def group_sessions(self, group: str) -> list[Session]:
+        """Return the sessions of a group, oldest first. Raises NotFound."""
+        with self._database.read() as connection:
+            return sessions.of_group(connection, group)
+
     def add_profile(
         self,
         profile: Profile,

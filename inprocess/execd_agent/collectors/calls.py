@@ -1,14 +1,15 @@
-"""The calls collector, Python form: every call of every thread, with wall-clock times, as a call tree.
+"""The calls collector, Python form: every call of every thread, with its times, as a call tree.
 
 It hears them by a subscription (`subscription.py`).
 """
 
 from __future__ import annotations
 
+import posix
 from time import perf_counter_ns
 
 from execd_agent import compat
-from execd_agent.collectors import events
+from execd_agent.collectors import Refused, events
 from execd_agent.collectors.calltree import CallTree
 from execd_agent.collectors.subscription import Subscription
 
@@ -17,23 +18,45 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DEFAULT_MAX_BYTES = 32 << 20
+# More is a mistake in the unit.
+_MOST_BIAS_S = 1.0
 
 
 class Calls:
-    """One calls session. options: builtins (count C functions), max_memory_bytes (for the tree)."""
+    """One calls session.
+
+    options: builtins (count C functions), max_memory_bytes (for the tree), clock ("wall", "cpu"), timer and timeunit
+    (see timers.py), bias (what an event is taken to cost; measured where it is "auto" or left out), force.
+    """
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._builtins = bool(options.get("builtins", True))
-        self._calls = CallTree(perf_counter_ns, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES))
+        self._clock: Any = None
+        if options.get("timer") or (options.get("clock") or "wall") != "wall":
+            from execd_agent.collectors.clocks import clock_of  # noqa: PLC0415 - what few ask for
+
+            self._clock = clock_of(options)
+        read = perf_counter_ns if self._clock is None else self._clock.read
+        self._calls = CallTree(read, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES), self._clock)
         self._force = bool(options.get("force"))
         self._hooks: Any = None
-        self._ended_ns = 0
+        self._began_ns = self._ended_ns = 0
+        bias = options.get("bias", "auto")
+        if bias != "auto" and not (type(bias) in (int, float) and 0 <= bias <= _MOST_BIAS_S):
+            raise Refused("a bias is auto, or the seconds that one event costs, not %r" % (bias,))
+        measures = bias == "auto" and (self._clock is None or self._clock.is_measured)
+        self._measures = measures
+        self._event_costs: Any = None
+        self._pid = posix.getpid()
 
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
         self._calls.ignore_this_thread()
         self._hooks = Subscription(self._handlers, resume=self._calls.resume, force=self._force)
         self._calls.begin()
+        self._began_ns = perf_counter_ns() if self._clock is not None else self._calls.started_ns
+        if self._clock is not None:
+            self._clock.begin()
         if compat.HAS_MONITORING:
             return self._hooks.install()  # type: ignore[no-any-return]
         from execd_agent.collectors.threadstates import NoThreadStates  # noqa: PLC0415 - what 3.12 does not need
@@ -61,15 +84,24 @@ class Calls:
         """About how much memory the tree takes."""
         return self._calls.used_bytes
 
+    @property
+    def broken(self) -> str:
+        """Why the recording must end, "" where it need not."""
+        return "" if self._clock is None else str(self._clock.broken)
+
     def poll(self) -> None:
         """Look for threads that nothing told us of; called from time to time while armed."""
         self._hooks.poll()
+        self._measure()
 
     def snapshot(self) -> bytes:
         """Return the table of everything recorded until now."""
+        self._measure()
         now_ns = self._ended_ns or perf_counter_ns()
         lost = {"calls over the memory limit": self._calls.lost_calls} if self._calls.lost_calls else {}
-        header = {"span_ns": now_ns - self._calls.started_ns, "lost": lost, "caveats": list(self._hooks.caveats)}
+        caveats = [*self._hooks.caveats, *([self.broken] if self.broken else [])]
+        costs = {} if self._event_costs is None else self._event_costs.figures()
+        header = {"span_ns": now_ns - self._began_ns, "lost": lost, "caveats": caveats, "extra": costs}
         return self._calls.table(now_ns, header)
 
     mark = snapshot
@@ -77,8 +109,25 @@ class Calls:
     def stop(self) -> None:
         """Disarm. What was recorded stays until `free`."""
         if self._hooks is not None and not self._ended_ns:
+            if posix.getpid() == self._pid:
+                self._measure()
             self._hooks.remove()
             self._ended_ns = perf_counter_ns()
+            if self._clock is not None:
+                self._clock.end()
+
+    def _measure(self) -> None:
+        """Measure what an event costs: not before the start is answered, which somebody waits for."""
+        if not self._measures or self._ended_ns:
+            return
+        try:
+            if self._event_costs is None:
+                from execd_agent.collectors.eventcost import EventCosts  # noqa: PLC0415 - as it says
+
+                self._event_costs = EventCosts(self._calls, builtins=self._builtins)
+            self._event_costs.measure()
+        except Exception:  # noqa: BLE001 - an audit hook of the target's forbids it: its times stay as they are recorded
+            self._measures = False
 
     def free(self) -> None:
         """Let go of what was recorded; after `stop`."""

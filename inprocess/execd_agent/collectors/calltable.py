@@ -17,26 +17,37 @@ if TYPE_CHECKING:
 
 
 class CallTable:
-    """The table form of a call tree: nodes in an order in which parents stand before their children."""
+    """The table form of a call tree: nodes in an order in which parents stand before their children.
+
+    Args:
+        calls: the tree.
+        now_ns: what a clock shows now that all threads have in common.
+    """
 
     def __init__(self, calls: CallTree, now_ns: int) -> None:
-        self._table = Table(("calls", "self_ns", "open"))
+        self._table = Table(("calls", "self_ns", "open", "uncounted"))
+        self._now_ns = now_ns
         frames = sys._current_frames()
         for tree in list(calls.trees):
             alive = calls.current.get(tree.ident) is tree and tree.ident in frames
             # Threads go on while this is made: some have an event that is younger than `now_ns`.
-            pending_ns = max(now_ns - tree.last_ns, 0) if alive else 0
+            pending_ns = self._since_ns(calls, tree.last_ns, tree.native_id) if alive else 0
             self._add_tree(tree, tree.node, pending_ns)
         self._add_tree(calls.ended, calls.ended.root, 0)
         for ident, frame in frames.items():
             if ident not in calls.current:
-                self._add_silent_thread(calls, ident, frame, now_ns)
+                self._add_silent_thread(calls, ident, frame)
 
     def encode(self, header: dict[str, Any]) -> bytes:
         """Return the bulk payload."""
         return self._table.encode(header)
 
-    def _add_silent_thread(self, calls: CallTree, ident: int, frame: FrameType, now_ns: int) -> None:
+    def _since_ns(self, calls: CallTree, then_ns: int | None, native_id: int) -> int:
+        """Return what a thread's clock has gone on since it showed `then_ns`; nothing where nobody knows."""
+        now_ns = self._now_ns if calls.own_clocks is None else calls.own_clocks.now_ns(native_id)
+        return 0 if now_ns is None or then_ns is None else max(now_ns - then_ns, 0)
+
+    def _add_silent_thread(self, calls: CallTree, ident: int, frame: FrameType) -> None:
         """Add a thread that has had no event: all its frames are open, and the time is the innermost one's.
 
         One that began later, and was not noticed yet, has neither: since when it waits is not known.
@@ -46,7 +57,9 @@ class CallTable:
         used_bytes = calls.used_bytes
         node = calls.descend(tree.root, frame, opened=int(is_old))
         calls.used_bytes = used_bytes
-        self._add_tree(tree, node, now_ns - calls.started_ns if is_old else 0)
+        native_id = 0 if calls.own_clocks is None else _native_id(ident)
+        since_ns = self._since_ns(calls, calls.began_ns(native_id), native_id) if is_old else 0
+        self._add_tree(tree, node, since_ns)
 
     def _add_tree(self, tree: ThreadTree, current: Node, pending_ns: int) -> None:
         """Add a thread's nodes; `pending_ns` is what its current node has had since the last event."""
@@ -60,13 +73,23 @@ class CallTable:
             what: Any = node.what
             function = table.c_function(what) if isinstance(what, str) else table.code(what)
             self_ns = node.self_ns + (pending_ns if node is current else 0)
-            index = table.add(parent, table.location(function), label, (node.calls, self_ns, node.opens))
-            pending.extend([(child, index) for child in list(node.children.values())])
+            index = table.add(
+                parent, table.location(function), label, (node.calls, self_ns, node.opens, node.uncounted)
+            )
+            # A program's thread runs some of ours where it forks, and where it ends.
+            pending.extend([(child, index) for child in list(node.children.values()) if not _is_own(child)])
 
 
 def _is_own(node: Node) -> bool:
     """Tell what the interpreter calls of ours in a thread of the program's: at the end of one that we started."""
     return getattr(node.what, "co_filename", "").startswith(OWN_CODE)
+
+
+def _native_id(ident: int) -> int:
+    """Return the system's number of a thread as the threading module has it, 0 where it has none."""
+    thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
+    number = getattr(thread, "_native_id", None)
+    return number if type(number) is int else 0
 
 
 def _live_name(tree: ThreadTree) -> str:

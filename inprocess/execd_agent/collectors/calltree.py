@@ -7,6 +7,7 @@ folds of it and need no bookkeeping here. All of this runs under the GIL, a thre
 
 from __future__ import annotations
 
+import _thread
 import sys
 
 from execd_agent import originals
@@ -25,9 +26,12 @@ C_FUNCTION_BYTES = 300
 
 
 class Node:
-    """A function called along one path. `what` is its code object, or the name that cProfile prints of a C function."""
+    """A function called along one path. `what` is its code object, or the name that cProfile prints of a C function.
 
-    __slots__ = ("calls", "children", "key", "opens", "parent", "self_ns", "what")
+    `uncounted` is the number of events that were told while it was the innermost, and are none of a counted call.
+    """
+
+    __slots__ = ("calls", "children", "key", "opens", "parent", "self_ns", "uncounted", "what")
 
     def __init__(self, parent: Node | None, key: object, what: object) -> None:
         self.parent = parent
@@ -37,16 +41,17 @@ class Node:
         self.calls = 0
         self.self_ns = 0
         self.opens = 0
+        self.uncounted = 0
 
 
 class ThreadTree:
     """What was recorded of one thread.
 
     `node` is the current node, `last_ns` the clock at the thread's last event, `skipped` how many calls deep it is
-    inside of what the memory limit left out.
+    inside of what the memory limit left out, `native_id` the thread's number in the system, 0 where that is not needed.
     """
 
-    __slots__ = ("ident", "last_ns", "name", "node", "root", "skipped")
+    __slots__ = ("ident", "last_ns", "name", "native_id", "node", "root", "skipped")
 
     def __init__(self, ident: int, name: str, now_ns: int) -> None:
         self.ident = ident
@@ -54,13 +59,21 @@ class ThreadTree:
         self.root = self.node = Node(None, None, None)
         self.last_ns = now_ns
         self.skipped = 0
+        self.native_id = 0
 
 
 class CallTree:
-    """All threads' trees of one session."""
+    """All threads' trees of one session.
 
-    def __init__(self, clock: Any, max_bytes: int) -> None:
+    Args:
+        clock: returns the time of the thread that calls it, ns.
+        max_bytes: that it may take.
+        own_clocks: tells of the times of other threads, see clocks.py; None where all have the same.
+    """
+
+    def __init__(self, clock: Any, max_bytes: int, own_clocks: Any = None) -> None:
         self.clock = clock
+        self.own_clocks = own_clocks
         self.started_ns = clock()
         self.local = originals.thread_local()
         self.trees: list[ThreadTree] = []
@@ -94,6 +107,11 @@ class CallTree:
         """Tell whether a thread without a tree ran already when the session began."""
         return ident not in self.current and self.initial.get(ident) == id(outermost(frame))
 
+    def began_ns(self, native_id: int) -> int | None:
+        """Return what the clock of a thread showed when the session began, None where nobody knows."""
+        began_ns: int | None = self.started_ns if self.own_clocks is None else self.own_clocks.began_ns(native_id)
+        return began_ns
+
     def child(self, parent: Node, key: object, what: object) -> Node | None:
         """Return a new child, None where the memory limit is reached."""
         if self.used_bytes + NODE_BYTES > self.max_bytes:
@@ -116,7 +134,12 @@ class CallTree:
         if len(self.trees) > 2 * _ENDED_THREADS_KEPT:
             self._merge_ended()
         is_old = self.began_before(ident, frame)
-        tree = ThreadTree(ident, thread_name(ident, frame), self.started_ns if is_old else now_ns)
+        tree = ThreadTree(ident, thread_name(ident, frame), now_ns)
+        if self.own_clocks is not None:
+            tree.native_id = _thread.get_native_id()
+        if is_old:
+            began_ns = self.began_ns(tree.native_id)
+            tree.last_ns = now_ns if began_ns is None else began_ns
         tree.node = self.descend(tree.root, frame.f_back if entering else frame, opened=int(is_old))
         self.trees.append(tree)
         self.current[ident] = tree
@@ -152,7 +175,8 @@ class CallTree:
         """Go on with a thread that was not recorded for a while: nobody is credited with that time."""
         tree = self.current.get(ident)
         if tree is not None:
-            tree.last_ns = self.clock()
+            now_ns = self.clock() if self.own_clocks is None else self.own_clocks.now_ns(tree.native_id)
+            tree.last_ns = tree.last_ns if now_ns is None else now_ns
             tree.node = self.resynchronise(tree, frame)
 
     def table(self, now_ns: int, header: dict[str, Any]) -> bytes:
@@ -199,6 +223,7 @@ class CallTree:
                 mine.calls += node.calls
                 mine.self_ns += node.self_ns
                 mine.opens += node.opens
+                mine.uncounted += node.uncounted
                 pending.append((node, mine))
 
 

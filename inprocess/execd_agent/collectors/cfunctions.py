@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 # Not of len: a program may have a function of its own there.
 BUILTIN: Any = type("".join)
 METHOD_DESCRIPTOR = type(list.append)
-_FUNCTION = type(lambda: None)
+FUNCTION = type(lambda: None)
 _MODULE = type(sys)
+# Of a method of a Python class, bound to an object. A class made for it would be a cycle.
+_CLASSMETHOD: Any = classmethod
+METHOD = type(_CLASSMETHOD(lambda: None).__get__(None, object))
 # The repr of these runs no code of the program's.
 _SAFE_REPR = (
     METHOD_DESCRIPTOR,
     BUILTIN,
-    _FUNCTION,
+    FUNCTION,
     type(dict.__dict__["fromkeys"]),
     type(list.__add__),
     type(type.__dict__["__module__"]),

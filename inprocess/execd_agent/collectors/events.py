@@ -100,15 +100,15 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
     clock, local, child, known = calls.clock, calls.local, calls.child, calls.c_functions
     builtin, descriptor = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR
     key_of, is_builtin = cfunctions.key_of, cfunctions.is_builtin
+    python_function, bound_method = cfunctions.FUNCTION, cfunctions.METHOD
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
 
     # A call less here is 50 ns less at every C call.
-    def enter_c(code: CodeType, _offset: int, function: Any, first: object) -> Any:  # noqa: C901
-        now = clock()
+    def enter_c(code: CodeType, _offset: int, function: Any, first: object) -> Any:
         try:
             tree: ThreadTree | None = local.tree
         except AttributeError:
-            tree = calls.begin_thread(sys._getframe(depth), now)
+            tree = calls.begin_thread(sys._getframe(depth), clock())
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
         node = tree.node
@@ -116,18 +116,19 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
         while type(node.what) is str and not tree.skipped:
             node = tree.node = node.parent or tree.root
         kind = type(function)
-        if kind is descriptor:
-            if first is missing:
-                return None
+        if kind is descriptor and first is not missing:
             key: object = id(function)
         elif kind is builtin or is_builtin(kind):
             key = key_of(function)
         else:
+            # From 3.12 on each call is told: after those of C code that does not count a return follows.
+            node.uncounted += 1 if kind is python_function or kind is bound_method else 2
             return None
         if tree.skipped:
             tree.skipped += 1
             calls.lost_calls += 1
             return None
+        now = clock()
         elapsed = now - tree.last_ns
         tree.last_ns = now
         node.self_ns += elapsed

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65xecd_api/v1/reports.proto\x12\x08\x65xecd.v1\"\xfa\x01\n\rRenderRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x0c\n\x04sort\x18\x03 \x03(\t\x12\x0f\n\x07reverse\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x03(\t\x12\x1c\n\x04view\x18\x06 \x01(\x0e\x32\x0e.execd.v1.View\x12\x12\n\nstrip_dirs\x18\x07 \x01(\x08\x12\x0e\n\x06thread\x18\x08 \x01(\t\x12\x12\n\nper_thread\x18\t \x01(\x08\x12\x0f\n\x07\x63ompare\x18\n \x01(\t\x12\x15\n\rsettings_json\x18\x0b \x01(\t\x12\r\n\x05\x66iles\x18\x0c \x01(\x08\x12\r\n\x05\x61\x64\x64\x65\x64\x18\r \x03(\t\"d\n\rGrowthRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04last\x18\x02 \x01(\r\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x15\n\rsettings_json\x18\x05 \x01(\t\"X\n\x0bRenderChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x05 \x03(\t*@\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x10\n\x0cVIEW_CALLERS\x10\x01\x12\x10\n\x0cVIEW_CALLEES\x10\x02\x32\x81\x01\n\x07Reports\x12:\n\x06Render\x12\x17.execd.v1.RenderRequest\x1a\x15.execd.v1.RenderChunk0\x01\x12:\n\x06Growth\x12\x17.execd.v1.GrowthRequest\x1a\x15.execd.v1.RenderChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65xecd_api/v1/reports.proto\x12\x08\x65xecd.v1\"V\n\x06Layout\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0c\n\x04wide\x18\x02 \x01(\x08\x12\r\n\x05\x63olor\x18\x03 \x01(\x08\x12\r\n\x05\x61scii\x18\x04 \x01(\x08\x12\x11\n\tno_header\x18\x05 \x01(\x08\"\xc2\x02\n\rRenderRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x0c\n\x04sort\x18\x03 \x03(\t\x12\x0f\n\x07reverse\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x03(\t\x12\x1c\n\x04view\x18\x06 \x01(\x0e\x32\x0e.execd.v1.View\x12\x12\n\nstrip_dirs\x18\x07 \x01(\x08\x12\x0e\n\x06thread\x18\x08 \x01(\t\x12\x12\n\nper_thread\x18\t \x01(\x08\x12\x0f\n\x07\x63ompare\x18\n \x01(\t\x12\x15\n\rsettings_json\x18\x0b \x01(\t\x12\r\n\x05\x66iles\x18\x0c \x01(\x08\x12\r\n\x05\x61\x64\x64\x65\x64\x18\r \x03(\t\x12 \n\x06layout\x18\x0e \x01(\x0b\x32\x10.execd.v1.Layout\x12\x13\n\x0bper_process\x18\x0f \x01(\x08\x12\x0f\n\x07process\x18\x10 \x01(\r\"\x86\x01\n\rGrowthRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04last\x18\x02 \x01(\r\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x15\n\rsettings_json\x18\x05 \x01(\t\x12 \n\x06layout\x18\x06 \x01(\x0b\x32\x10.execd.v1.Layout\"X\n\x0bRenderChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x05 \x03(\t*@\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x10\n\x0cVIEW_CALLERS\x10\x01\x12\x10\n\x0cVIEW_CALLEES\x10\x02\x32\x81\x01\n\x07Reports\x12:\n\x06Render\x12\x17.execd.v1.RenderRequest\x1a\x15.execd.v1.RenderChunk0\x01\x12:\n\x06Growth\x12\x17.execd.v1.GrowthRequest\x1a\x15.execd.v1.RenderChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'execd_api.v1.reports_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VIEW']._serialized_start=485
-  _globals['_VIEW']._serialized_end=549
-  _globals['_RENDERREQUEST']._serialized_start=41
-  _globals['_RENDERREQUEST']._serialized_end=291
-  _globals['_GROWTHREQUEST']._serialized_start=293
-  _globals['_GROWTHREQUEST']._serialized_end=393
-  _globals['_RENDERCHUNK']._serialized_start=395
-  _globals['_RENDERCHUNK']._serialized_end=483
-  _globals['_REPORTS']._serialized_start=552
-  _globals['_REPORTS']._serialized_end=681
+  _globals['_VIEW']._serialized_start=680
+  _globals['_VIEW']._serialized_end=744
+  _globals['_LAYOUT']._serialized_start=40
+  _globals['_LAYOUT']._serialized_end=126
+  _globals['_RENDERREQUEST']._serialized_start=129
+  _globals['_RENDERREQUEST']._serialized_end=451
+  _globals['_GROWTHREQUEST']._serialized_start=454
+  _globals['_GROWTHREQUEST']._serialized_end=588
+  _globals['_RENDERCHUNK']._serialized_start=590
+  _globals['_RENDERCHUNK']._serialized_end=678
+  _globals['_REPORTS']._serialized_start=747
+  _globals['_REPORTS']._serialized_end=876
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,40 @@ VIEW_CALLEES: View.ValueType  # 2
 Global___View: typing_extensions.TypeAlias = View
 
 @typing.final
+class Layout(google.protobuf.message.Message):
+    """How a text report is laid out, for where it is shown."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: builtins.int
+    WIDE_FIELD_NUMBER: builtins.int
+    COLOR_FIELD_NUMBER: builtins.int
+    ASCII_FIELD_NUMBER: builtins.int
+    NO_HEADER_FIELD_NUMBER: builtins.int
+    width: builtins.int
+    """Columns of a line; 0: 100. Those below 60 and above 1,000 are taken as the nearest of these."""
+    wide: builtins.bool
+    """Nothing is shortened, whatever the width."""
+    color: builtins.bool
+    """With SGR sequences of the forms ESC [ n m and ESC [ n ; n m; no other control character is in a report."""
+    ascii: builtins.bool
+    """Bars and marks in ASCII; names stay as they are."""
+    no_header: builtins.bool
+    """The tables alone."""
+    def __init__(
+        self,
+        *,
+        width: builtins.int = ...,
+        wide: builtins.bool = ...,
+        color: builtins.bool = ...,
+        ascii: builtins.bool = ...,
+        no_header: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ascii", b"ascii", "color", b"color", "no_header", b"no_header", "wide", b"wide", "width", b"width"]) -> None: ...
+
+Global___Layout: typing_extensions.TypeAlias = Layout
+
+@typing.final
 class RenderRequest(google.protobuf.message.Message):
     """What to render, and how."""
 
@@ -62,6 +96,9 @@ class RenderRequest(google.protobuf.message.Message):
     SETTINGS_JSON_FIELD_NUMBER: builtins.int
     FILES_FIELD_NUMBER: builtins.int
     ADDED_FIELD_NUMBER: builtins.int
+    LAYOUT_FIELD_NUMBER: builtins.int
+    PER_PROCESS_FIELD_NUMBER: builtins.int
+    PROCESS_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """A profile, session, PID or name; empty: the newest profile. A session means its newest profile, and a running
     one is asked for a fresh one first.
@@ -84,9 +121,13 @@ class RenderRequest(google.protobuf.message.Message):
     """What is asked of one collector's reports alone, one JSON object; docs/reports.md lists them."""
     files: builtins.bool
     """Several files, as a report of one file for each source file has them."""
+    per_process: builtins.bool
+    """Of a tree: a report for each process; collapsed stacks begin with it."""
+    process: builtins.int
+    """Of a tree: only the process of this PID; 0: all, added up."""
     @property
     def sort(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """pstats' sort keys, in order; empty: by cumulative time."""
+        """pstats' sort keys, in order; empty: as text by the time in functions themselves, as JSON by cumulative time."""
 
     @property
     def limit(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -95,6 +136,10 @@ class RenderRequest(google.protobuf.message.Message):
     @property
     def added(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Further ones, each as subject; what is rendered is the sum of all. They are of one collector, and not compared."""
+
+    @property
+    def layout(self) -> Global___Layout:
+        """Of a text report."""
 
     def __init__(
         self,
@@ -112,8 +157,12 @@ class RenderRequest(google.protobuf.message.Message):
         settings_json: builtins.str = ...,
         files: builtins.bool = ...,
         added: collections.abc.Iterable[builtins.str] | None = ...,
+        layout: Global___Layout | None = ...,
+        per_process: builtins.bool = ...,
+        process: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["added", b"added", "compare", b"compare", "files", b"files", "format", b"format", "limit", b"limit", "per_thread", b"per_thread", "reverse", b"reverse", "settings_json", b"settings_json", "sort", b"sort", "strip_dirs", b"strip_dirs", "subject", b"subject", "thread", b"thread", "view", b"view"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["layout", b"layout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["added", b"added", "compare", b"compare", "files", b"files", "format", b"format", "layout", b"layout", "limit", b"limit", "per_process", b"per_process", "per_thread", b"per_thread", "process", b"process", "reverse", b"reverse", "settings_json", b"settings_json", "sort", b"sort", "strip_dirs", b"strip_dirs", "subject", b"subject", "thread", b"thread", "view", b"view"]) -> None: ...
 
 Global___RenderRequest: typing_extensions.TypeAlias = RenderRequest
 
@@ -128,6 +177,7 @@ class GrowthRequest(google.protobuf.message.Message):
     FORMAT_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
     SETTINGS_JSON_FIELD_NUMBER: builtins.int
+    LAYOUT_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """A session, PID or name; empty: what the newest snapshot of a collector that knows growth is of."""
     last: builtins.int
@@ -138,6 +188,10 @@ class GrowthRequest(google.protobuf.message.Message):
     """How many things are shown at most; 0: all."""
     settings_json: builtins.str
     """As in RenderRequest; "by" may be "type", for a census, too."""
+    @property
+    def layout(self) -> Global___Layout:
+        """As in RenderRequest."""
+
     def __init__(
         self,
         *,
@@ -146,8 +200,10 @@ class GrowthRequest(google.protobuf.message.Message):
         format: builtins.str = ...,
         limit: builtins.int = ...,
         settings_json: builtins.str = ...,
+        layout: Global___Layout | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["format", b"format", "last", b"last", "limit", b"limit", "settings_json", b"settings_json", "subject", b"subject"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["layout", b"layout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["format", b"format", "last", b"last", "layout", b"layout", "limit", b"limit", "settings_json", b"settings_json", "subject", b"subject"]) -> None: ...
 
 Global___GrowthRequest: typing_extensions.TypeAlias = GrowthRequest
 

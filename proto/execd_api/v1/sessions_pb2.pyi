@@ -90,6 +90,7 @@ class SessionSpec(google.protobuf.message.Message):
     OPTIONS_JSON_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     INTO_FIELD_NUMBER: builtins.int
+    CHILDREN_FIELD_NUMBER: builtins.int
     collector: builtins.str
     """"calls", "lines" or another collector of the daemon."""
     options_json: builtins.str
@@ -98,6 +99,10 @@ class SessionSpec(google.protobuf.message.Message):
     """
     into: builtins.str
     """The stored profile, by its name, that the session's last one is added to when it ends; empty: none."""
+    children: builtins.bool
+    """The descendants of its process are recorded too, those that it has and those that come later: each has a session of
+    its own in the group.
+    """
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """The labels of its session, by key."""
@@ -109,8 +114,9 @@ class SessionSpec(google.protobuf.message.Message):
         options_json: builtins.str = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         into: builtins.str = ...,
+        children: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collector", b"collector", "into", b"into", "labels", b"labels", "options_json", b"options_json"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["children", b"children", "collector", b"collector", "into", b"into", "labels", b"labels", "options_json", b"options_json"]) -> None: ...
 
 Global___SessionSpec: typing_extensions.TypeAlias = SessionSpec
 

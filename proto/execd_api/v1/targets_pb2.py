@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from execd_api.v1 import sessions_pb2 as execd__api_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65xecd_api/v1/targets.proto\x12\x08\x65xecd.v1\x1a\x1b\x65xecd_api/v1/sessions.proto\"\xa1\x01\n\x06Target\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x13\n\x0bstart_ticks\x18\x02 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\r\x12\x14\n\x0c\x63ommand_line\x18\x05 \x03(\t\x12\x12\n\nexecutable\x18\x06 \x01(\t\x12\x16\n\x0epython_version\x18\x07 \x01(\t\x12\x15\n\rin_other_root\x18\x08 \x01(\x08\"\x8d\x01\n\tCandidate\x12 \n\x06target\x18\x01 \x01(\x0b\x32\x10.execd.v1.Target\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x10\n\x08\x61ttached\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x1f\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x0f.execd.v1.Check\x12\r\n\x05place\x18\x06 \x01(\t\"l\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.execd.v1.Outcome\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x11\n\texit_code\x18\x05 \x01(\r\"\x14\n\x12ListTargetsRequest\">\n\x13ListTargetsResponse\x12\'\n\ncandidates\x18\x01 \x03(\x0b\x32\x13.execd.v1.Candidate\"L\n\x0eInspectRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x13\n\x0b\x65very_check\x18\x02 \x01(\x08\x12\x15\n\rallow_seccomp\x18\x03 \x01(\x08\"\x96\x01\n\rAttachRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\'\n\x08sessions\x18\x02 \x03(\x0b\x32\x15.execd.v1.SessionSpec\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\rallow_seccomp\x18\x05 \x01(\x08\x12\x13\n\x0b\x64uration_ms\x18\x06 \x01(\r\"\x9e\x01\n\x0e\x41ttachResponse\x12 \n\x06target\x18\x01 \x01(\x0b\x32\x10.execd.v1.Target\x12#\n\x08sessions\x18\x02 \x03(\x0b\x32\x11.execd.v1.Session\x12\x0e\n\x06joined\x18\x03 \x01(\x08\x12\x11\n\tattach_us\x18\x04 \x01(\x04\x12\x12\n\nstopped_us\x18\x05 \x01(\x04\x12\x0e\n\x06method\x18\x06 \x01(\t\"4\n\rDetachRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x13\n\x0bunless_used\x18\x02 \x01(\x08\"~\n\x0e\x44\x65tachResponse\x12 \n\x06target\x18\x01 \x01(\x0b\x32\x10.execd.v1.Target\x12#\n\x08sessions\x18\x02 \x03(\x0b\x32\x11.execd.v1.Session\x12\x14\n\x0cwas_attached\x18\x03 \x01(\x08\x12\x0f\n\x07residue\x18\x04 \x03(\t\"x\n\rMemoryRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12&\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x16.execd.v1.MemoryAction\x12\r\n\x05where\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x11\n\tconfirmed\x18\x05 \x01(\x08\"\xe0\x01\n\x0eMemoryResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x36\n\x07\x66igures\x18\x03 \x03(\x0b\x32%.execd.v1.MemoryResponse.FiguresEntry\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12%\n\x07objects\x18\x06 \x03(\x0b\x32\x14.execd.v1.LiveObject\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"e\n\nLiveObject\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x11\n\tis_traced\x18\x03 \x01(\x08\x12\"\n\x06\x66rames\x18\x04 \x03(\x0b\x32\x12.execd.v1.CodeLine\"&\n\x08\x43odeLine\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\r*u\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03\x12\x14\n\x10OUTCOME_UNNEEDED\x10\x04*\x98\x01\n\x0cMemoryAction\x12\x1d\n\x19MEMORY_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15MEMORY_ACTION_FIGURES\x10\x01\x12\x1c\n\x18MEMORY_ACTION_RESET_PEAK\x10\x02\x12\x17\n\x13MEMORY_ACTION_CLEAR\x10\x03\x12\x17\n\x13MEMORY_ACTION_WHERE\x10\x04\x32\xbf\x02\n\x07Targets\x12\x43\n\x04List\x12\x1c.execd.v1.ListTargetsRequest\x1a\x1d.execd.v1.ListTargetsResponse\x12\x38\n\x07Inspect\x12\x18.execd.v1.InspectRequest\x1a\x13.execd.v1.Candidate\x12;\n\x06\x41ttach\x12\x17.execd.v1.AttachRequest\x1a\x18.execd.v1.AttachResponse\x12;\n\x06\x44\x65tach\x12\x17.execd.v1.DetachRequest\x1a\x18.execd.v1.DetachResponse\x12;\n\x06Memory\x12\x17.execd.v1.MemoryRequest\x1a\x18.execd.v1.MemoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65xecd_api/v1/targets.proto\x12\x08\x65xecd.v1\x1a\x1b\x65xecd_api/v1/sessions.proto\"\xa1\x01\n\x06Target\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x13\n\x0bstart_ticks\x18\x02 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\r\x12\x14\n\x0c\x63ommand_line\x18\x05 \x03(\t\x12\x12\n\nexecutable\x18\x06 \x01(\t\x12\x16\n\x0epython_version\x18\x07 \x01(\t\x12\x15\n\rin_other_root\x18\x08 \x01(\x08\"\x8d\x01\n\tCandidate\x12 \n\x06target\x18\x01 \x01(\x0b\x32\x10.execd.v1.Target\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x10\n\x08\x61ttached\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x1f\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x0f.execd.v1.Check\x12\r\n\x05place\x18\x06 \x01(\t\"l\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.execd.v1.Outcome\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x11\n\texit_code\x18\x05 \x01(\r\"\x14\n\x12ListTargetsRequest\">\n\x13ListTargetsResponse\x12\'\n\ncandidates\x18\x01 \x03(\x0b\x32\x13.execd.v1.Candidate\"L\n\x0eInspectRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x13\n\x0b\x65very_check\x18\x02 \x01(\x08\x12\x15\n\rallow_seccomp\x18\x03 \x01(\x08\"\x96\x01\n\rAttachRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\'\n\x08sessions\x18\x02 \x03(\x0b\x32\x15.execd.v1.SessionSpec\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\rallow_seccomp\x18\x05 \x01(\x08\x12\x13\n\x0b\x64uration_ms\x18\x06 \x01(\r\"\xad\x01\n\x0e\x41ttachResponse\x12 \n\x06target\x18\x01 \x01(\x0b\x32\x10.execd.v1.Target\x12#\n\x08sessions\x18\x02 \x03(\x0b\x32\x11.execd.v1.Session\x12\x0e\n\x06joined\x18\x03 \x01(\x08\x12\x11\n\tattach_us\x18\x04 \x01(\x04\x12\x12\n\nstopped_us\x18\x05 \x01(\x04\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\r\n\x05notes\x18\x07 \x03(\t\"4\n\rDetachRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x13\n\x0bunless_used\x18\x02 \x01(\x08\"~\n\x0e\x44\x65tachResponse\x12 \n\x06target\x18\x01 \x01(\x0b\x32\x10.execd.v1.Target\x12#\n\x08sessions\x18\x02 \x03(\x0b\x32\x11.execd.v1.Session\x12\x14\n\x0cwas_attached\x18\x03 \x01(\x08\x12\x0f\n\x07residue\x18\x04 \x03(\t\"x\n\rMemoryRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12&\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x16.execd.v1.MemoryAction\x12\r\n\x05where\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x11\n\tconfirmed\x18\x05 \x01(\x08\"\xe0\x01\n\x0eMemoryResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x36\n\x07\x66igures\x18\x03 \x03(\x0b\x32%.execd.v1.MemoryResponse.FiguresEntry\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12%\n\x07objects\x18\x06 \x03(\x0b\x32\x14.execd.v1.LiveObject\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"e\n\nLiveObject\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x11\n\tis_traced\x18\x03 \x01(\x08\x12\"\n\x06\x66rames\x18\x04 \x03(\x0b\x32\x12.execd.v1.CodeLine\"&\n\x08\x43odeLine\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\r*u\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03\x12\x14\n\x10OUTCOME_UNNEEDED\x10\x04*\x98\x01\n\x0cMemoryAction\x12\x1d\n\x19MEMORY_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15MEMORY_ACTION_FIGURES\x10\x01\x12\x1c\n\x18MEMORY_ACTION_RESET_PEAK\x10\x02\x12\x17\n\x13MEMORY_ACTION_CLEAR\x10\x03\x12\x17\n\x13MEMORY_ACTION_WHERE\x10\x04\x32\xbf\x02\n\x07Targets\x12\x43\n\x04List\x12\x1c.execd.v1.ListTargetsRequest\x1a\x1d.execd.v1.ListTargetsResponse\x12\x38\n\x07Inspect\x12\x18.execd.v1.InspectRequest\x1a\x13.execd.v1.Candidate\x12;\n\x06\x41ttach\x12\x17.execd.v1.AttachRequest\x1a\x18.execd.v1.AttachResponse\x12;\n\x06\x44\x65tach\x12\x17.execd.v1.DetachRequest\x1a\x18.execd.v1.DetachResponse\x12;\n\x06Memory\x12\x17.execd.v1.MemoryRequest\x1a\x18.execd.v1.MemoryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MEMORYRESPONSE_FIGURESENTRY']._loaded_options = None
   _globals['_MEMORYRESPONSE_FIGURESENTRY']._serialized_options = b'8\001'
-  _globals['_OUTCOME']._serialized_start=1639
-  _globals['_OUTCOME']._serialized_end=1756
-  _globals['_MEMORYACTION']._serialized_start=1759
-  _globals['_MEMORYACTION']._serialized_end=1911
+  _globals['_OUTCOME']._serialized_start=1654
+  _globals['_OUTCOME']._serialized_end=1771
+  _globals['_MEMORYACTION']._serialized_start=1774
+  _globals['_MEMORYACTION']._serialized_end=1926
   _globals['_TARGET']._serialized_start=70
   _globals['_TARGET']._serialized_end=231
   _globals['_CANDIDATE']._serialized_start=234
@@ -53,21 +53,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTACHREQUEST']._serialized_start=652
   _globals['_ATTACHREQUEST']._serialized_end=802
   _globals['_ATTACHRESPONSE']._serialized_start=805
-  _globals['_ATTACHRESPONSE']._serialized_end=963
-  _globals['_DETACHREQUEST']._serialized_start=965
-  _globals['_DETACHREQUEST']._serialized_end=1017
-  _globals['_DETACHRESPONSE']._serialized_start=1019
-  _globals['_DETACHRESPONSE']._serialized_end=1145
-  _globals['_MEMORYREQUEST']._serialized_start=1147
-  _globals['_MEMORYREQUEST']._serialized_end=1267
-  _globals['_MEMORYRESPONSE']._serialized_start=1270
-  _globals['_MEMORYRESPONSE']._serialized_end=1494
-  _globals['_MEMORYRESPONSE_FIGURESENTRY']._serialized_start=1448
-  _globals['_MEMORYRESPONSE_FIGURESENTRY']._serialized_end=1494
-  _globals['_LIVEOBJECT']._serialized_start=1496
-  _globals['_LIVEOBJECT']._serialized_end=1597
-  _globals['_CODELINE']._serialized_start=1599
-  _globals['_CODELINE']._serialized_end=1637
-  _globals['_TARGETS']._serialized_start=1914
-  _globals['_TARGETS']._serialized_end=2233
+  _globals['_ATTACHRESPONSE']._serialized_end=978
+  _globals['_DETACHREQUEST']._serialized_start=980
+  _globals['_DETACHREQUEST']._serialized_end=1032
+  _globals['_DETACHRESPONSE']._serialized_start=1034
+  _globals['_DETACHRESPONSE']._serialized_end=1160
+  _globals['_MEMORYREQUEST']._serialized_start=1162
+  _globals['_MEMORYREQUEST']._serialized_end=1282
+  _globals['_MEMORYRESPONSE']._serialized_start=1285
+  _globals['_MEMORYRESPONSE']._serialized_end=1509
+  _globals['_MEMORYRESPONSE_FIGURESENTRY']._serialized_start=1463
+  _globals['_MEMORYRESPONSE_FIGURESENTRY']._serialized_end=1509
+  _globals['_LIVEOBJECT']._serialized_start=1511
+  _globals['_LIVEOBJECT']._serialized_end=1612
+  _globals['_CODELINE']._serialized_start=1614
+  _globals['_CODELINE']._serialized_end=1652
+  _globals['_TARGETS']._serialized_start=1929
+  _globals['_TARGETS']._serialized_end=2248
 # @@protoc_insertion_point(module_scope)

@@ -321,6 +321,7 @@ class AttachResponse(google.protobuf.message.Message):
     ATTACH_US_FIELD_NUMBER: builtins.int
     STOPPED_US_FIELD_NUMBER: builtins.int
     METHOD_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
     joined: builtins.bool
     """The agent was there already."""
     attach_us: builtins.int
@@ -337,6 +338,10 @@ class AttachResponse(google.protobuf.message.Message):
     def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[execd_api.v1.sessions_pb2.Session]:
         """The sessions that run now, in the order of the request."""
 
+    @property
+    def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the user should know of it, one sentence each."""
+
     def __init__(
         self,
         *,
@@ -346,9 +351,10 @@ class AttachResponse(google.protobuf.message.Message):
         attach_us: builtins.int = ...,
         stopped_us: builtins.int = ...,
         method: builtins.str = ...,
+        notes: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["target", b"target"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attach_us", b"attach_us", "joined", b"joined", "method", b"method", "sessions", b"sessions", "stopped_us", b"stopped_us", "target", b"target"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attach_us", b"attach_us", "joined", b"joined", "method", b"method", "notes", b"notes", "sessions", b"sessions", "stopped_us", b"stopped_us", "target", b"target"]) -> None: ...
 
 Global___AttachResponse: typing_extensions.TypeAlias = AttachResponse
 

@@ -27,7 +27,7 @@ def label(
     A profile has the labels of its session too; its own come before them. A label that is there gets the new value.
     """
     with connection.open() as client:
-        changed = client.library.label(subject, labels, remove)
+        changed = client.label(subject, labels, remove=remove)
     if as_json:
         output.write_json({"id": changed.id, "labels": dict(sorted(changed.labels.items()))})
     else:

@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from execctl import output
-from execctl.errors import ClientError
-from execctl.exits import ExitCode
-from execctl.query import Wanted
+from execctl.archive import MOST_LISTED
+from execctl.errors import NotFound
 from execctl.sizes import format_size_bytes
 from execctl.tables import PROFILE_HEAD, profile_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from execd_api.v1.profiles_pb2 import Profile
-
+    from execctl.api.stored import StoredProfile
     from execctl.client import Client
     from execctl.connection import Connection
 
-# What one look at the list returns at most.
-_MOST = 10_000
 _SESSION = re.compile(r"s\d+")
 
 
@@ -45,22 +41,22 @@ def remove(connection: Connection, *, subjects: tuple[str, ...], yes: bool) -> N
             return
         _tell_running(profiles)
         for profile in profiles:
-            client.library.remove(profile.id, also_running=profile.running)
+            client.remove(profile.id, also_running=profile.running)
             output.write_lines([profile.id])
 
 
-def _meant(client: Client, subjects: Sequence[str]) -> list[Profile]:
+def _meant(client: Client, subjects: Sequence[str]) -> list[StoredProfile]:
     """Return the profiles that words mean, each once.
 
     Raises:
-        ClientError: one means none.
+        NotFound: one means none.
     """
-    stored = client.library.profiles(Wanted(), _MOST)
-    found: dict[str, Profile] = {}
+    stored = client.profiles(limit=MOST_LISTED)
+    found: dict[str, StoredProfile] = {}
     for subject in subjects:
         if _SESSION.fullmatch(subject):
             # Asked, and not picked: there may be more than one list holds.
-            fitting = list(client.library.profiles(Wanted(session=subject), _MOST))
+            fitting = client.profiles(subject, limit=MOST_LISTED)
         else:
             # The newest of a name, as everywhere.
             fitting = [one for one in stored if subject in (one.id, one.name)][:1]
@@ -70,7 +66,7 @@ def _meant(client: Client, subjects: Sequence[str]) -> list[Profile]:
     return list(found.values())
 
 
-def _confirmed(profiles: Sequence[Profile]) -> bool:
+def _confirmed(profiles: Sequence[StoredProfile]) -> bool:
     """Show what is to go, and ask.
 
     Raises:
@@ -84,16 +80,11 @@ def _confirmed(profiles: Sequence[Profile]) -> bool:
     return click.confirm(f"Remove {len(profiles)} profiles, {size}?", err=True)
 
 
-def _tell_running(profiles: Sequence[Profile]) -> None:
+def _tell_running(profiles: Sequence[StoredProfile]) -> None:
     for profile in profiles:
         if profile.running:
             output.note(f"{profile.id} is of session {profile.session}, which goes on")
 
 
-def _not_found(subject: str) -> ClientError:
-    return ClientError(
-        f"there is no profile {subject!r}",
-        kind="not_found",
-        exit_code=ExitCode.NOT_FOUND,
-        remedy="`execctl profiles` lists them",
-    )
+def _not_found(subject: str) -> NotFound:
+    return NotFound(f"there is no profile {subject!r}", remedy="`execctl profiles` lists them")

@@ -22,6 +22,6 @@ def rename(connection: Connection, *, subject: str, name: str) -> None:
     The profile is named by its id (p34) or its name, the session by its id (s12). An empty NAME takes the name away.
     """
     with connection.open() as client:
-        found = client.library.rename(subject, name)
+        found = client.rename(subject, name)
     output.write_lines([found])
     output.note(f"{found} is called {name}" if name else f"{found} has no name any more")

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from execd.model.lines.change import compare_lines
 from execd.model.lines.listing import is_file
+from execd.reports.comparison import compared_with
 from execd.reports.escape import visible
+from execd.reports.header import header_lines
+from execd.reports.layout import DIM
 from execd.reports.lines.files import chosen, text_of
 from execd.reports.lines.listing import source_line
-from execd.reports.names import plain_basis, span
-from execd.reports.text import origin
+from execd.reports.names import plain_basis
+from execd.reports.tables import Column, Kind, Row, table_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from execd.model.lines.change import LineChange
-    from execd.model.profile import Header, Profile
+    from execd.model.profile import Profile
     from execd.reports.options import ReportOptions
-
-_BETWEEN_TITLE = "change         hits        +hits  file:line  source"
-_PER_SECOND_TITLE = "change       hits/s      +hits/s  file:line  source"
 
 
 class Texts:
@@ -49,18 +49,14 @@ def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     kinds = ", ".join(f"{counts.count(kind)} {kind}" for kind in ("new", "gone", "more", "less"))
     texts = Texts(earlier, later, options)
     how = "per second of each" if comparison.per_second else plain_basis(earlier.header, later.header)
-    lines = [*origin(later.header), compared_with(earlier.header, how), f"Lines: {kinds}", ""]
-    if changes:
-        lines.append(_PER_SECOND_TITLE if comparison.per_second else _BETWEEN_TITLE)
+    lines = header_lines(later.header, options.layout, [compared_with(earlier.header, how), ("Lines", kinds)])
+    per = "/s" if comparison.per_second else ""
+    columns = [Column("change", Kind.WORD), Column(f"hits{per}"), Column(f"+hits{per}")]
+    columns += [Column("source", Kind.TEXT), Column("where", Kind.PLACE, DIM)]
     decimals = 1 if comparison.per_second else 0
-    lines += [_line(change, texts, decimals) for change in changes]
+    rows = [_row(change, texts, decimals) for change in changes]
+    lines += table_lines(columns, rows, options.layout) if rows else ["   (no lines)"]
     return "\n".join([*lines, ""]).encode()
-
-
-def compared_with(earlier: Header, how: str) -> str:
-    """Return the line that says what a profile is compared with, and how."""
-    which = f"profile {visible(earlier.profile)}, " if earlier.profile else ""
-    return f"Compared with: {which}{span(earlier)}, {how}"
 
 
 def shown_changes(
@@ -72,8 +68,8 @@ def shown_changes(
     return [change for change in changes if is_file(change.path) and change.path in files]
 
 
-def _line(change: LineChange, texts: Texts, decimals: int) -> str:
+def _row(change: LineChange, texts: Texts, decimals: int) -> Row:
     text = texts.line(change.path, change.line)
-    place = f"{visible(change.path)}:{change.line}"
-    shown = f"  {source_line(text).strip()}" if text is not None else ""
-    return f"{change.kind.value:6} {change.later:12.{decimals}f} {change.delta:+12.{decimals}f}  {place}{shown}"
+    shown = source_line(text).strip() if text is not None else ""
+    figures = (f"{change.later:,.{decimals}f}", f"{change.delta:+,.{decimals}f}")
+    return Row((change.kind.value, *figures, shown, f"{visible(change.path)}:{change.line}"))

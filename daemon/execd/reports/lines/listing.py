@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.reports.escape import visible
+from execd.reports.header import header_lines
 from execd.reports.lines.files import reported, without_text
 from execd.reports.lines.settings import line_settings
-from execd.reports.text import origin
 
 if TYPE_CHECKING:
     from execd.model.lines.listing import ListedLine
@@ -30,14 +30,12 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     file = next(iter(reported(profile, options)))
     if file.text is None:
         raise without_text(file)
-    lines = [
-        *origin(profile.header),
-        f"File: {visible(file.path)} ({visible(file.module)})",
-        f"Lines: {_share(file)}",
-        *([f"Problem: {visible(file.problem)}"] if file.problem else []),
-        "",
-        *map(_shown, file.listing()),
+    facts = [
+        ("File", f"{visible(file.path)} ({visible(file.module)})"),
+        ("Lines", _share(file)),
+        *([("Problem", visible(file.problem))] if file.problem else []),
     ]
+    lines = [*header_lines(profile.header, options.layout, facts), *map(_shown, file.listing())]
     return "\n".join([*lines, ""]).encode()
 
 

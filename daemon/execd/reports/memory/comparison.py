@@ -5,24 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from execd.model.memory.statistics import By, Change, differences
-from execd.reports.escape import visible
+from execd.reports.comparison import compared_with
+from execd.reports.figures import size_text
+from execd.reports.header import header_lines
 from execd.reports.lines.source_lines import SourceLines
 from execd.reports.memory.options import chosen_blocks, memory_options
-from execd.reports.memory.text import frame_text, process_lines, size_text, traceback_lines
-from execd.reports.names import span
+from execd.reports.memory.text import frame_text, process_facts, traceback_lines
 from execd.reports.selection import limited
-from execd.reports.text import origin
+from execd.reports.tables import Column, Kind, Row, table_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from execd.model.memory.statistics import Difference
     from execd.model.profile import Profile
+    from execd.reports.layout import Layout
     from execd.reports.options import ReportOptions
 
 _DEFAULT_LIMIT = "10"
-_HEAD = f"{'change':<8}{'places':>10}{'blocks':>12}{'size':>14}"
-_ROW_HEAD = f"{'change':<8}{'blocks':>12}{'size':>14}  place"
+_CHANGE = Column("change", Kind.WORD)
+_PLACES = (_CHANGE, Column("+size"), Column("+blocks"), Column("where", Kind.PLACE))
+_SUMS = (_CHANGE, Column("+size"), Column("+blocks"), Column("places"))
 
 
 def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
@@ -35,9 +38,9 @@ def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     before, after = chosen_blocks(earlier, options, asked), chosen_blocks(later, options, asked)
     found = differences(before, after, asked.group, cumulative=asked.cumulative)
     shown = limited(found, _place_text, options.limits or (_DEFAULT_LIMIT,))
-    which = f"profile {visible(earlier.header.profile)}, " if earlier.header.profile else ""
-    lines = [*origin(later.header), *process_lines(later.header), f"Compared with: {which}{span(earlier.header)}"]
-    lines += ["", *_rows(found, len(shown)), "", *_sums(found), ""]
+    facts = [*process_facts(later.header), compared_with(earlier.header)]
+    lines = header_lines(later.header, options.layout, facts)
+    lines += [*_places(found, len(shown), options.layout), "", *_sums(found, options.layout), ""]
     sources = SourceLines(later, options)
     for one in shown:
         lines.append(difference_text(one))
@@ -57,26 +60,24 @@ def _place_text(one: Difference) -> str:
     return frame_text(one.place[0])
 
 
-def _rows(found: Sequence[Difference], most: int) -> list[str]:
+def _places(found: Sequence[Difference], most: int, layout: Layout) -> list[str]:
     """Return what changed most: first what takes more than before, then what takes less."""
     changed = [one for one in found if one.change is not Change.SAME]
     more = [one for one in changed if one.change in (Change.NEW, Change.GROWN)]
     less = [one for one in changed if one.change in (Change.SHRUNK, Change.FREED)]
-    rows = [
-        f"{one.change.value:<8}{one.count_delta:>+12}{size_text(one.size_delta, signed=True):>14}  "
-        # The newest frame: the line that allocated.
-        f"{frame_text(one.place[-1])}"
-        for one in [*more[:most], *less[:most]]
-    ]
-    return [_ROW_HEAD, *rows] if rows else ["nothing changed"]
+    # The newest frame: the line that allocated.
+    rows = [Row((*_delta(one.change.value, [one]), frame_text(one.place[-1]))) for one in [*more[:most], *less[:most]]]
+    return table_lines(_PLACES, rows, layout) if rows else ["nothing changed"]
 
 
-def _sums(found: Iterable[Difference]) -> list[str]:
-    rows = {change: [one for one in found if one.change is change] for change in Change if change is not Change.SAME}
-    lines = [_sum(change.value, members) for change, members in rows.items()]
-    return [_HEAD, *lines, _sum("delta", [one for members in rows.values() for one in members])]
+def _sums(found: Iterable[Difference], layout: Layout) -> list[str]:
+    changed = [one for one in found if one.change is not Change.SAME]
+    members = {change.value: [one for one in changed if one.change is change] for change in Change}
+    del members[Change.SAME.value]
+    rows = [Row((*_delta(name, of_it), f"{len(of_it):,}")) for name, of_it in {**members, "in all": changed}.items()]
+    return table_lines(_SUMS, rows, layout)
 
 
-def _sum(name: str, members: Sequence[Difference]) -> str:
+def _delta(name: str, members: Sequence[Difference]) -> tuple[str, str, str]:
     count, size = sum(one.count_delta for one in members), sum(one.size_delta for one in members)
-    return f"{name:<8}{len(members):>10}{count:>+12}{size_text(size, signed=True):>14}"
+    return name, size_text(size, signed=True), f"{count:+,}"

@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING
 from execd.model.memory.blocks import BlockFilter
 from execd.model.memory.statistics import By, statistics
 from execd.reports.escape import visible
+from execd.reports.figures import part, percent, size_text
+from execd.reports.header import header_lines
+from execd.reports.layout import CYAN
 from execd.reports.lines.source_lines import SourceLines
 from execd.reports.memory.options import chosen_blocks, memory_options
+from execd.reports.next_commands import closing, report_of
 from execd.reports.selection import limited
-from execd.reports.text import origin
+from execd.reports.tables import Column, Kind, Row, table_lines
 
 if TYPE_CHECKING:
     from execd.model.memory.blocks import Frame
     from execd.model.memory.statistics import Place, Statistic
     from execd.model.profile import Header, Profile
+    from execd.reports.header import Fact
+    from execd.reports.layout import Layout
     from execd.reports.memory.options import MemoryOptions
     from execd.reports.options import ReportOptions
 
 _KIB = 1024
 _DEFAULT_LIMIT = "10"
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_ONE_DECIMAL, _UNIT = 100, 10 * 1024
 # What the summary of the documentation of tracemalloc leaves out.
 _UNTOLD = (BlockFilter(False, "<frozen importlib._bootstrap>"), BlockFilter(False, "<unknown>"))
 
@@ -41,32 +45,38 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     limits = options.limits or (_DEFAULT_LIMIT,)
     shown = limited(found, place_text, limits)
     sources = SourceLines(profile, options)
-    lines = [*origin(profile.header), *process_lines(profile.header), ""]
+    lines = header_lines(profile.header, options.layout, process_facts(profile.header))
     if asked.by is None and not asked.cumulative:
-        lines += _top(shown, sources, limits[-1] if limits[-1].isdigit() else str(len(shown)))
+        lines += (
+            [f"Top {limits[-1] if limits[-1].isdigit() else len(shown)} lines"] if options.layout.has_header else []
+        )
+        lines += _top(found, shown, sources, options.layout)
     else:
         for one in shown:
             lines += statistic_lines(one, asked, sources)
     lines += _rest(found, shown)
+    lines += closing(options.layout, "" if asked.by is By.TRACEBACK else report_of(profile.header, "--by traceback"))
     return "\n".join([*lines, ""]).encode()
 
 
-def process_lines(header: Header) -> list[str]:
+def process_facts(header: Header) -> list[Fact]:
     """Return what the process takes, and what share of that the traced blocks explain."""
     facts = {name: value for name, value in header.extra.items() if isinstance(value, int)}
     if "traced_bytes" not in facts:
         return []
     traced, peak, overhead = (facts.get(name, 0) for name in ("traced_bytes", "peak_bytes", "tracemalloc_bytes"))
     own = facts.get("own_bytes", 0)
-    lines = [
-        f"Traced: {size_text(traced)}, peak {size_text(peak)}, of it execd's own {size_text(own)}; "
+    told = (
+        f"{size_text(traced)}, peak {size_text(peak)}, of it execd's own {size_text(own)}; "
         f"tracemalloc's tables {size_text(overhead)}; {facts.get('traceback_limit', 0)} frames a traceback"
-    ]
+    )
+    found = [("Traced", told)]
     if facts.get("rss_bytes"):
         memory = ", ".join(f"{name.upper()} {size_text(facts.get(f'{name}_bytes', 0))}" for name in ("rss", "pss"))
         share = (traced - own) / facts["rss_bytes"]
-        lines.append(f"Memory: {memory}, swap {size_text(facts.get('swap_bytes', 0))}; traced: {share:.0%} of RSS")
-    return lines
+        swap = size_text(facts.get("swap_bytes", 0))
+        found.append(("Memory", f"{memory}, swap {swap}; traced: {share:.0%} of RSS"))
+    return found
 
 
 def statistic_lines(one: Statistic, asked: MemoryOptions, sources: SourceLines) -> list[str]:
@@ -102,30 +112,23 @@ def frame_text(frame: Frame) -> str:
     return f"{visible(file)}:{line}"
 
 
-def size_text(size: float, *, signed: bool = False) -> str:
-    """Return a size with its unit: at most five digits, one decimal below a hundred."""
-    sign = "+" if signed else ""
-    for unit in _UNITS[:-1]:
-        if abs(size) < _ONE_DECIMAL and unit != "B":
-            return f"{size:{sign}.1f} {unit}"
-        if abs(size) < _UNIT:
-            return f"{size:{sign}.0f} {unit}"
-        size /= _KIB
-    return f"{size:{sign}.{1 if abs(size) < _ONE_DECIMAL else 0}f} {_UNITS[-1]}"
-
-
-def _top(shown: list[Statistic], sources: SourceLines, asked: str) -> list[str]:
-    lines = [f"Top {asked} lines"]
-    for rank, one in enumerate(shown, 1):
+def _top(found: list[Statistic], shown: list[Statistic], sources: SourceLines, layout: Layout) -> list[str]:
+    """Return the table of the lines that have most, each with its source below."""
+    whole = sum(one.size for one in found)
+    rows = []
+    for one in shown:
         file, line = one.place[0]
-        short = "/".join(file.split("/")[-2:])
-        lines.append(f"#{rank}: {visible(short)}:{line}: {one.size / _KIB:.1f} KiB")
-        lines += [f"    {text}" for text in (sources.text(file, line),) if text]
-    return lines
+        share = part(one.size, whole)
+        average = size_text(one.size / one.count) if one.count else ""
+        figures = (size_text(one.size), percent(share), layout.bar(share), f"{one.count:,}", average)
+        place = f"{visible('/'.join(file.split('/')[-2:]))}:{line}"
+        rows.append(Row((*figures, place), tuple(text for text in (sources.text(file, line),) if text)))
+    columns = [Column("size"), Column("%"), Column("", Kind.WORD, CYAN), Column("blocks"), Column("average")]
+    return table_lines([*columns, Column("line", Kind.PLACE)], rows, layout)
 
 
 def _rest(found: list[Statistic], shown: list[Statistic]) -> list[str]:
     size, shown_size = sum(one.size for one in found), sum(one.size for one in shown)
     other = len(found) - len(shown)
-    lines = [f"{other} other: {(size - shown_size) / _KIB:.1f} KiB"] if other else []
+    lines = [f"{other:,} other: {(size - shown_size) / _KIB:.1f} KiB"] if other else []
     return [*lines, f"Total allocated size: {size / _KIB:.1f} KiB"]

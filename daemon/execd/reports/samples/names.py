@@ -1,4 +1,4 @@
-"""How functions and measures are called in reports of samples; other tools name fewer things than CPython does."""
+"""How functions and clocks are called in reports of samples; other tools name fewer things than CPython does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ if TYPE_CHECKING:
 
     from execd.model.fold import FunctionKey
 
-# Of each column: what it is called, and how many make one of what is shown.
-SHOWN: Final[Mapping[str, tuple[str, int]]] = {
-    "samples": ("samples", 1),
-    "wall_ns": ("seconds", 1_000_000_000),
-    "cpu_ns": ("seconds of the processor", 1_000_000_000),
-}
+# Of each column that is a time: of what clock.
+CLOCKS: Final[Mapping[str, str]] = {"wall_ns": "wall", "cpu_ns": "CPU"}
 
 
 def sample_name(function: FunctionKey) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.lines.text import read_text
-from execd.reports.text import origin
+from execd.reports.header import header_lines
 from execd.reports.trace.wording import Wording
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
     if not isinstance(timing, bool):
         raise UsageError("the setting timing is not true or false", remedy="give true or false", setting="timing")
     wording = Wording(profile.functions, profile.locations, source_lines(profile, options), timing=timing)
-    return "\n".join([*origin(profile.header), "", *wording.texts(rows(profile)), ""]).encode()
+    return "\n".join([*header_lines(profile.header, options.layout), *wording.texts(rows(profile)), ""]).encode()
 
 
 def rows(profile: Profile) -> Iterator[tuple[int, int, int, int]]:

@@ -1,0 +1,142 @@
+"""What to measure, as keyword arguments: the modes of `execctl attach` and their options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from execctl.descendants import with_children
+from execctl.keeping import kept
+from execctl.modes import COUNT, LISTFUNCS, MODES, TRACE
+from execctl.query import SessionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from execctl.modes import Mode
+
+
+class Measuring(TypedDict, total=False):
+    """The arguments of `attach`, `start` and `run` that say what to measure; at least one mode.
+
+    Attributes:
+        profile: mode: count and time every call, as cProfile does.
+        builtins: of profile: C functions too; True.
+        subcalls: of profile: tell apart who called whom; True.
+        clock: of profile: "wall", or "cpu" for the CPU time of each thread; "wall".
+        timer: of profile: a function of the program's as the clock, "module:function"; not with clock.
+        timeunit: of timer: the seconds that one of its figure is; 1.
+        bias: of profile: what one event costs, seconds, taken off the times of reports; "auto": measured there; 0.
+        count: mode: count how often each line runs, as trace does.
+        cover: mode: note which lines run, at next to no cost on 3.12 and newer.
+        listfuncs: mode: list the functions that are called; not with count or trace.
+        trackcalls: mode: list who calls whom.
+        trace: mode: keep the latest lines as they run; `follow` shows them.
+        function: of trace: only functions whose name or qualified name is like this glob.
+        thread: of trace: only the thread of this name or number.
+        limit_events: of trace: end after so many lines and calls.
+        memory: mode: trace allocated memory, as tracemalloc does.
+        nframe: of memory: how many frames of each traceback are kept, 1 to 65535; 1.
+        ignore_modules: of count, cover, listfuncs, trackcalls, trace: leave out these modules and what is in them.
+        ignore_dirs: of the same: leave out what is below these directories.
+        max_memory_bytes: memory that the recording may take in the process; 32 MiB.
+        force: record beside cProfile, coverage.py or another tool written in C too (3.9 to 3.11).
+        labels: of the sessions, by key.
+        into: the name of the stored profile that what is recorded is added to.
+        children: record the descendants of the process too; not of `start`.
+    """
+
+    profile: bool
+    builtins: bool
+    subcalls: bool
+    clock: Literal["wall", "cpu"]
+    timer: str
+    timeunit: float
+    bias: float | Literal["auto"]
+    count: bool
+    cover: bool
+    listfuncs: bool
+    trackcalls: bool
+    trace: bool
+    function: str
+    thread: str
+    limit_events: int
+    memory: bool
+    nframe: int
+    ignore_modules: Sequence[str]
+    ignore_dirs: Sequence[str]
+    max_memory_bytes: int
+    force: bool
+    labels: Mapping[str, str]
+    into: str
+    children: bool
+
+
+# Options of every mode.
+_SHARED = ("max_memory_bytes", "force")
+_KEPT = ("labels", "into", "children")
+_LISTS = ("ignore_modules", "ignore_dirs")
+
+
+def specs_of(measuring: Measuring) -> list[SessionSpec]:
+    """Return what is to be recorded.
+
+    Raises:
+        TypeError: an argument that there is not, or a mode that is neither True nor False.
+        ValueError: no mode, an option without its mode, or modes that exclude each other.
+    """
+    given: dict[str, object] = {name: value for name, value in measuring.items() if value is not None}
+    _refuse_unknown(given)
+    modes = [mode for mode in MODES if given.get(mode.parameter)]
+    if not modes:
+        raise ValueError(f"nothing to record: give a mode, {_listed(mode.parameter for mode in MODES)}")
+    if LISTFUNCS in modes and {COUNT, TRACE} & set(modes):
+        raise ValueError("listfuncs goes with neither trace nor count: a function that was seen is not looked at again")
+    _refuse_unowned(given, modes)
+    specs = [SessionSpec(mode.collector, _options(mode, given)) for mode in modes]
+    asked = kept(specs, measuring.get("labels", {}), measuring.get("into", ""))
+    return with_children(asked, children=measuring.get("children", False))
+
+
+def mode_parameters() -> dict[str, list[str]]:
+    """Return the arguments that there are: each mode with its options."""
+    return {mode.parameter: [one.key for one in mode.options if one.recorded] for mode in MODES}
+
+
+def _refuse_unknown(given: Mapping[str, object]) -> None:
+    known = mode_parameters()
+    names = {*known, *_SHARED, *_KEPT, *(option for options in known.values() for option in options)}
+    for name, value in given.items():
+        if name not in names:
+            raise TypeError(f"there is no argument {name!r}: what is measured is said by {_listed(sorted(names))}")
+        if name in _LISTS and isinstance(value, str):
+            raise TypeError(f"{name} is a list of texts, and not {value!r}: say [{value!r}]")
+        if name in known and not isinstance(value, bool):
+            raise TypeError(f"{name} is a mode, True or False, and not {value!r}")
+
+
+def _refuse_unowned(given: Mapping[str, object], modes: Sequence[Mode]) -> None:
+    owned = {option.key for mode in modes for option in mode.options}
+    for mode_name, options in mode_parameters().items():
+        for option in options:
+            if option in given and option not in owned:
+                owners = [name for name, others in mode_parameters().items() if option in others]
+                raise ValueError(f"{option} belongs to {' or '.join(owners)}: give {mode_name}=True with it")
+    if "timeunit" in given and "timer" not in given:
+        raise ValueError("timeunit belongs to timer: give both")
+    if "clock" in given and "timer" in given:
+        raise ValueError("clock and timer are two clocks: give one")
+
+
+def _options(mode: Mode, given: Mapping[str, object]) -> dict[str, object]:
+    keys = [option.key for option in mode.options if option.recorded]
+    always = {option.key: option.converted(False) for option in mode.always}
+    chosen = {key: _plain(given[key]) for key in (*keys, *_SHARED) if key in given}
+    return {**always, **chosen}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

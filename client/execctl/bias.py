@@ -1,0 +1,57 @@
+"""`--bias`: what recording cost the program, and is taken off its times."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+AUTO = "auto"
+_MOST_S = 1.0
+
+
+def parsed_bias(ctx: click.Context, param: click.Parameter, value: str | None) -> str | float | None:
+    """Return the value of the option as the daemon has it, None where it is not given; a click callback."""
+    if value is None or value == AUTO:
+        return value
+    seconds = _number(value)
+    if not 0 <= seconds <= _MOST_S:
+        raise click.BadParameter(f"{value!r} is neither auto nor from 0 to {_MOST_S:g} seconds", ctx=ctx, param=param)
+    return seconds
+
+
+def parse_unit(text: str) -> float:
+    """Return the seconds of a timer's unit.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    seconds = _number(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def check_clock(given: Mapping[str, Any]) -> None:
+    """Refuse a unit without its timer, and two clocks.
+
+    Raises:
+        click.UsageError: names them.
+    """
+    if given["timeunit"] is not None and given["timer"] is None:
+        raise click.UsageError("--timeunit belongs to --timer")
+    if given["clock"] is not None and given["timer"] is not None:
+        raise click.UsageError("--clock and --timer are two clocks: choose one")
+
+
+def _number(text: str) -> float:
+    """Return a number, NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,43 @@
+"""What a report of calls says of its times: the clock, and what recording cost that was taken off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from execd.model import bias
+from execd.reports.escape import visible
+from execd.reports.figures import part, percent, time_text
+
+if TYPE_CHECKING:
+    from execd.model.profile import Header
+    from execd.reports.header import Fact
+
+# While a thread has a profile function, its interpreter leaves the specialised instructions.
+_SLOWER = "3.11."
+_SLOWER_BYTECODE = "Python 3.11 runs bytecode 2 to 3 times slower while calls are recorded: not corrected"
+
+
+def time_facts(header: Header) -> list[Fact]:
+    """Return the lines of a header that are about times, safe to show."""
+    return [*_clock(header), *_correction(header)]
+
+
+def _clock(header: Header) -> list[Fact]:
+    timer = header.options.get("timer")
+    if isinstance(timer, str):
+        unit = header.options.get("timeunit")
+        of = f", {unit:g} s each" if isinstance(unit, int | float) else ""
+        return [("Clock", f"the program's {visible(timer)}{of}, called at each event")]
+    return [("Clock", "CPU time of each thread")] if header.options.get("clock") == "cpu" else []
+
+
+def _correction(header: Header) -> list[Fact]:
+    found = bias.correction_of(header)
+    if found is None:
+        return []
+    left, share = found.recorded_ns - found.taken_ns, percent(part(found.taken_ns, found.recorded_ns))
+    taken = f"{time_text(found.taken_ns)} that recording took is taken off the {time_text(found.recorded_ns)} recorded"
+    facts = [("Times", f"{time_text(left)}: {taken} ({share}%); --bias 0 shows them as recorded")]
+    if header.python_version.startswith(_SLOWER):
+        facts.append(("Caveat", _SLOWER_BYTECODE))
+    return facts

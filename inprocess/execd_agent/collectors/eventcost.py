@@ -1,0 +1,188 @@
+"""What one event of the calls collector costs, measured in the agent's thread while others are recorded.
+
+The cost of a call is that of its two events, dispatch included, less what the call takes without them. The handlers
+read the clock in their midst, so a part falls into the time of the function that is called, and the rest into that of
+its caller. A machine is not equally fast all the time: it is measured again and again, in rows of calls, and the median
+of what was found is what a recording tells.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from execd_agent import compat
+from execd_agent.collectors import cfunctions, events
+from execd_agent.collectors.calltree import Node, ThreadTree
+from execd_agent.collectors.fanout import DISABLE
+from execd_agent.collectors.selection import OWN_CODE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from execd_agent.collectors.calltree import CallTree
+
+_CALLS = 20
+_ROWS = 5
+# At the first beat, for there are recordings that have no second one; after some beats only now and then.
+_FIRST_TIMES = 2
+_OFTEN, _SELDOM = 10, 5
+_KEPT = 100
+
+
+class EventCosts:
+    """What events of one recording cost.
+
+    Args:
+        calls: the tree that is recorded into; its handlers hear the calling thread on 3.12 and newer.
+        builtins: whether C functions are recorded.
+    """
+
+    def __init__(self, calls: CallTree, *, builtins: bool) -> None:
+        self._calls = calls
+        self._rows = [_python_row(), *([_c_row()] if builtins else [])]
+        if builtins and compat.HAS_MONITORING:
+            self._rows.append(_uncounted_row())
+        self._profile: Any = None
+        if not compat.HAS_MONITORING:
+            from execd_agent.collectors.profilehooks import make_profile_function  # noqa: PLC0415 - theirs
+
+            self._profile, redirect, _ = make_profile_function()
+            redirect(events.handlers(calls, 2, DISABLE, builtins=builtins))
+        self._beats = 0
+        # What was found, the latest last: of each row what a call cost in the called function, and in its caller, ns.
+        self._found: list[list[tuple[float, float]]] = []
+
+    def measure(self) -> None:
+        """Measure once more, in the agent's thread; does nothing where that is not possible."""
+        self._beats += 1
+        if self._beats > _OFTEN and self._beats % _SELDOM:
+            return
+        for _ in range(1 if self._found else _FIRST_TIMES):
+            try:
+                costs = self._measured()
+            except Exception:  # noqa: BLE001 - an audit hook of the target's; then nobody knows
+                return
+            if None in costs:
+                return  # no events come here: the target has taken our hooks
+            self._found.append(costs)
+            del self._found[:-_KEPT]
+
+    def figures(self) -> dict[str, int]:
+        """Return what events cost, in ns; nothing where that is not known.
+
+        python_inside_ns, python_outside_ns: of a call of a Python function, in its own time and in its caller's;
+        c_inside_ns, c_outside_ns: of a C function; uncounted_ns: of an event of no counted call, in whose time it is.
+        """
+        if not self._found:
+            return {}
+        middle = len(self._found) // 2
+        medians = [
+            (sorted([one[0] for one in row])[middle], sorted([one[1] for one in row])[middle])
+            for row in zip(*self._found)
+        ]
+        python, c_function, uncounted = (*medians, (0.0, 0.0), (0.0, 0.0))[:3]
+        # Two events for each of its calls. The call of a Python function is told before its begin is.
+        hidden = uncounted[1] / 2
+        return {
+            "python_inside_ns": round(python[0]),
+            "python_outside_ns": max(round(python[1] - hidden), 0),
+            "c_inside_ns": round(c_function[0]),
+            "c_outside_ns": round(c_function[1]),
+            "uncounted_ns": round(hidden),
+        }
+
+    def _measured(self) -> list[Any]:
+        if self._profile is None:
+            return [self._cost(*row) for row in self._rows]
+        if sys.getprofile() is not None:
+            raise ValueError("this thread has a profile function")
+        plain = [self._plain_ns(row[0]) for row in self._rows]
+        sys.setprofile(self._profile)
+        try:
+            return [self._cost(*row, plain_ns=known) for row, known in zip(self._rows, plain)]
+        finally:
+            sys.setprofile(None)
+
+    def _cost(self, plain_row: Any, row: Any, key: object, plain_ns: int = 0) -> Any:
+        """Return what a call in a row costs more than without events: in what is called, and in the row itself."""
+        plain_ns = plain_ns or self._plain_ns(plain_row)
+        found = sorted([one for one in [self._recorded(row, key) for _ in range(_ROWS)] if one is not None], key=sum)
+        if not found:
+            return None
+        # In a row the caches hold the handlers' code, as they do not in a program that does something else as well; the
+        # longest row may have been interrupted.
+        inside, outside = found[max(len(found) - 2, 0)]
+        return inside / _CALLS, max(outside - plain_ns, 0) / _CALLS
+
+    def _plain_ns(self, row: Any) -> int:
+        """Return what a row takes without events: those of this thread are switched off after they came once."""
+        clock, calls, found = self._calls.clock, range(_CALLS), []
+        for _ in range(_ROWS):
+            began = clock()
+            row(calls)
+            found.append(int(clock() - began))
+        return sorted(found)[_ROWS // 2]
+
+    def _recorded(self, row: Any, key: object) -> tuple[int, int] | None:
+        """Record a row of calls: the time of what it called, and its own; None where not all was told."""
+        local, calls = self._calls.local, range(_CALLS)
+        thread = ThreadTree(0, "", self._calls.clock())
+        own = thread.root.children[id(row.__code__)] = Node(thread.root, id(row.__code__), row.__code__)
+        # Made before, so that nothing is made while it is measured.
+        below = Node(own, key, row.__code__ if key is None else "")
+        if key is not None:
+            own.children[key] = below
+        # Nothing may be called between these but the row.
+        local.tree = thread
+        try:
+            row(calls)
+        finally:
+            local.tree = None
+            # Parents and children hold each other.
+            thread.root.children.clear()
+            own.children.clear()
+        is_whole = own.calls == 1 and (below.calls or own.uncounted // 2) == _CALLS
+        return (below.self_ns, own.self_ns) if is_whole else None
+
+
+# Before 3.11 an event costs more in a frame with more variables; these have as many as most.
+def _nothing(_first: object, _second: object, _third: object) -> None:
+    pass
+
+
+_NOTHING_GIVEN = (None, None, None)
+
+
+def _python_row() -> tuple[Any, Any, object]:
+    """Return a row of calls of a Python function, once more to be recorded, and its key in a tree."""
+
+    def row(calls: range, function: Any) -> None:
+        for _ in calls:
+            function()
+
+    recorded = _copy(_nothing, *_NOTHING_GIVEN)
+    return _copy(row, _copy(_nothing, *_NOTHING_GIVEN)), _copy(row, recorded), id(recorded.__code__)
+
+
+def _c_row() -> tuple[Any, Any, object]:
+    def row(calls: range, function: Any) -> None:
+        nothing = ()
+        for _ in calls:
+            function(nothing)
+
+    return _copy(row, len), _copy(row, len), cfunctions.key_of(len)
+
+
+def _uncounted_row() -> tuple[Any, Any, object]:
+    def row(calls: range, function: Any) -> None:
+        for _ in calls:
+            function()
+
+    return _copy(row, int), _copy(row, int), None
+
+
+def _copy(function: Any, *defaults: object) -> Any:
+    """Return a function with a code object of its own, for events are switched off in one, and with these defaults."""
+    make: Any = cfunctions.FUNCTION
+    return make(function.__code__.replace(co_filename=OWN_CODE), {}, None, defaults)

@@ -1,0 +1,76 @@
+"""What execctl asks of times: clocks, timers, and what recording cost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from cli.conftest import Run
+    from cli.fake_daemon import FakeDaemon
+
+ALWAYS = {"builtins": True, "subcalls": True}
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--clock", "cpu"], {"clock": "cpu"}),
+        (["--timer", "time:process_time"], {"timer": "time:process_time"}),
+        (["--timer", "app:ticks", "--timeunit", "1e-6"], {"timer": "app:ticks", "timeunit": 1e-6}),
+        (["--bias", "auto"], {"bias": "auto"}),
+        (["--bias", "0"], {"bias": 0.0}),
+        (["--bias", "1.2e-6"], {"bias": 1.2e-6}),
+        ([], {}),
+    ],
+    ids=" ".join,
+)
+def test_an_attach_hands_on_what_is_given(
+    run: Run, daemon: FakeDaemon, words: list[str], options: dict[str, object]
+) -> None:
+    result = run("attach", "4711", "--profile", *words)
+    assert result.exit_code == 0, result.stderr
+    asked = daemon.script.request("Targets.Attach")
+    assert json.loads(asked.sessions[0].options_json) == ALWAYS | options
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--bias", "-1"], "'-1' is neither auto nor from 0 to 1 seconds"),
+        (["--bias", "much"], "'much' is neither auto"),
+        (["--bias", "nan"], "'nan' is neither auto"),
+        (["--timer", "a:b", "--timeunit", "0"], "'0' is no number of seconds above 0"),
+        (["--timeunit", "1"], "--timeunit belongs to --timer"),
+        (["--timer", "a:b", "--clock", "cpu"], "--clock and --timer are two clocks"),
+        (["--clock", "sun"], "'sun' is not one of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
+    run: Run, daemon: FakeDaemon, words: list[str], told: str
+) -> None:
+    result = run("attach", "4711", "--profile", *words)
+    assert (result.exit_code, daemon.script.calls()) == (2, [])
+    assert told in " ".join(result.stderr.split())
+
+
+def test_a_bias_belongs_to_calls(run: Run, daemon: FakeDaemon) -> None:
+    result = run("attach", "4711", "--count", "--bias", "0")
+    assert (result.exit_code, daemon.script.calls()) == (2, [])
+    assert "--bias belongs to --profile" in result.stderr
+
+
+@pytest.mark.parametrize(("given", "asked"), [("auto", "auto"), ("0", 0.0), ("2e-6", 2e-6)])
+def test_a_report_asks_for_its_bias(run: Run, daemon: FakeDaemon, given: str, asked: object) -> None:
+    assert run("report", "p1", "--bias", given).exit_code == 0
+    assert json.loads(daemon.script.request("Reports.Render").settings_json) == {"bias": asked}
+
+
+@pytest.mark.parametrize("words", [[], ["4711", "--python", "python3"]])
+def test_calibrate_is_told_where(run: Run, daemon: FakeDaemon, words: list[str]) -> None:
+    result = run("calibrate", *words)
+    assert (result.exit_code, daemon.script.calls()) == (2, [])
+    assert "name a process, or an interpreter by --python" in result.stderr

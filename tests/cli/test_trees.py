@@ -1,0 +1,90 @@
+"""Process trees on the command line: what is asked for, and lists in which a root's session stands for the others."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli.fake_daemon import STOPPED, make_profile, make_session, make_target
+from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
+
+if TYPE_CHECKING:
+    from cli.conftest import Run
+    from cli.fake_daemon import FakeDaemon
+
+BELOW = 200
+CHILDREN = sessions_pb2.SessionSpec(collector="calls", children=True)
+
+
+def a_tree(**changes: Any) -> list[sessions_pb2.Session]:
+    """A root and those below it, newest first, as the daemon lists them."""
+    below = [make_session(id=f"s{2 + number}", pid=5000 + number, **changes) for number in range(BELOW)]
+    return [*reversed(below), make_session(spec=CHILDREN, **changes)]
+
+
+@pytest.fixture
+def tree(daemon: FakeDaemon) -> FakeDaemon:
+    """A daemon with one tree that ended, and a session beside it."""
+    every = [make_session(id="s900", group="g2"), *a_tree(state=STOPPED, ended_at=1_700_000_003.0, latest_profile="p7")]
+
+    def sessions(request: Any) -> sessions_pb2.ListSessionsResponse:
+        return sessions_pb2.ListSessionsResponse(sessions=every[: request.limit])
+
+    def profiles(request: Any) -> profiles_pb2.ListProfilesResponse:
+        stored = [make_profile(id=f"p{1000 - nth}", session=one.id) for nth, one in enumerate(every)]
+        return profiles_pb2.ListProfilesResponse(profiles=stored[: request.limit])
+
+    daemon.script.answers["Sessions.List"] = sessions
+    daemon.script.answers["Profiles.List"] = profiles
+    daemon.script.answers["Sessions.Stop"] = sessions_pb2.StopResponse(sessions=every[1:])
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(
+        target=make_target(), was_attached=True, sessions=every[1:]
+    )
+    return daemon
+
+
+@pytest.mark.parametrize("words", [["sessions", "--all"], ["profiles"]])
+def test_a_list_shows_a_tree_as_one_line(run: Run, tree: FakeDaemon, words: list[str]) -> None:
+    assert tree.script.answers
+    for limit in ("2", "100"):
+        lines = run(*words, "--limit", limit).stdout.splitlines()[1:]
+        assert len(lines) == 2
+        assert f"s1 (+{BELOW})" in lines[1]
+    assert len(run(*words, "--children", "--limit", "150").stdout.splitlines()) == 151
+    (listed,) = json.loads(run(*words, "--json", "--limit", "150").stdout).values()
+    assert len(listed) == 150
+
+
+@pytest.mark.parametrize("words", [["stop", "s1"], ["detach"]])
+def test_the_end_of_a_tree_is_one_line(run: Run, tree: FakeDaemon, words: list[str]) -> None:
+    assert tree.script.answers
+    result = run(*words)
+    (line,) = result.stdout.splitlines()[1:]
+    assert line.startswith(f"s1 (+{BELOW}) ")
+    assert "next: execctl report s1\n" in result.stderr
+    assert result.stderr.count("next: execctl detach") == (words[0] == "stop")
+
+
+def test_attach_for_a_time_shows_the_report_of_the_whole_tree(run: Run, tree: FakeDaemon) -> None:
+    tree.script.answers["Targets.Attach"] = targets_pb2.AttachResponse(
+        target=make_target(), sessions=[make_session(spec=CHILDREN)], notes=["one note"]
+    )
+    tree.script.answers["Sessions.Watch"] = [make_session(spec=CHILDREN)]
+    result = run("attach", "4711", "--profile", "--children", "--duration", "50ms")
+    assert result.exit_code == 0
+    assert tree.script.request("Targets.Attach").sessions[0].children
+    assert tree.script.request("Reports.Render").subject == "s1"
+    assert "one note\n" in result.stderr
+    assert f"recorded s1 (calls, {BELOW + 1} processes): see execctl report s1" in result.stderr
+
+
+def test_report_and_export_ask_for_processes(run: Run, daemon: FakeDaemon) -> None:
+    run("report", "s1", "--per-process", "--process", "4711")
+    asked = daemon.script.request("Reports.Render")
+    assert (asked.per_process, asked.process) == (True, 4711)
+    daemon.script.asked.clear()
+    run("export", "s1", "--format", "collapsed", "--per-process")
+    asked = daemon.script.request("Reports.Render")
+    assert (asked.per_process, asked.process) == (True, 0)
+    assert run("report", "s1", "--process", "0").exit_code == 2

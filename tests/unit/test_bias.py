@@ -1,0 +1,225 @@
+"""What recording cost, taken off a call tree: by kind of event, never more than there is, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from call_trees import Node, random_tree, tree
+from execd.errors import UsageError
+from execd.model import bias
+from execd.model.bias import Correction, EventCosts, chosen, corrected, correction_of
+from execd.model.codec import decode, encode
+from execd.model.fold import by_function
+from execd.model.merge import merge
+from execd.model.profile import ROOT, Column, Profile
+from execd.model.summed import summed
+from execd.model.tree import subtree_sums
+from execd.reports import ReportOptions, render
+from hypothesis import given
+from hypothesis import strategies as st
+
+COSTS = EventCosts(100.0, 10.0, 50.0, 5.0, 1.0)
+MEASURED = {
+    "python_inside_ns": 100,
+    "python_outside_ns": 10,
+    "c_inside_ns": 50,
+    "c_outside_ns": 5,
+    "uncounted_ns": 1,
+}
+SMALL = [
+    Node(ROOT, "main", 0, 10_000, 1),
+    Node(0, "outer", 2, 5_000),
+    Node(1, "inner", 10, 3_000),
+    Node(1, "<built-in method builtins.len>", 20, 1_500),
+    Node(1, "tiny", 10, 7),
+]
+
+
+def with_uncounted(profile: Profile, values: list[int]) -> Profile:
+    """The profile with so many events of no counted call in each node."""
+    return replace(profile, columns=(*profile.columns, Column("uncounted", "count", array("q", values))))
+
+
+def small(**extra: Any) -> Profile:
+    """A tree of which every figure is known."""
+    return with_uncounted(tree(SMALL, extra=extra), [0, 100, 0, 0, 0])
+
+
+def own_times(profile: Profile) -> list[int]:
+    """The own time of each node."""
+    return list(profile.column("self_ns"))
+
+
+def text(profile: Profile, **settings: object) -> str:
+    """The text report, unbroken."""
+    return " ".join(render(profile, "text", ReportOptions(settings=settings)).decode().split())
+
+
+def test_each_event_is_taken_off_where_its_cost_was() -> None:
+    taken_off_outer = 2 * 100 + 100 * 1 + 10 * 10 + 20 * 5 + 10 * 10
+    assert own_times(corrected(small(), COSTS)) == [
+        10_000 - 2 * 10,
+        5_000 - taken_off_outer,
+        3_000 - 10 * 100,
+        1_500 - 20 * 50,
+        0,  # there was less than its events are taken to cost, and the rest goes nowhere
+    ]
+
+
+def test_what_was_recorded_and_what_was_taken_off_are_told() -> None:
+    profile = corrected(small(), COSTS)
+    assert correction_of(profile.header) == Correction(19_507, 19_507 - sum(own_times(profile)))
+    assert correction_of(small().header) is None
+
+
+@given(st.integers(0, 1 << 32), st.tuples(*[st.floats(0, 10**9)] * 5))
+def test_no_time_is_negative_and_totals_lose_what_their_subtrees_lose(seed: int, ns: tuple[float, ...]) -> None:
+    before = random_tree(seed, size=60)
+    after = corrected(before, EventCosts(*ns))
+    lost = [old - new for old, new in zip(own_times(before), own_times(after), strict=True)]
+    assert min(own_times(after)) >= 0
+    assert min(lost) >= 0
+    found = correction_of(after.header)
+    assert found is not None
+    assert found.taken_ns == sum(lost)
+    assert found.recorded_ns - found.taken_ns == sum(own_times(after))
+    totals = [subtree_sums(before.parents, own_times(one)) for one in (before, after)]
+    losses = subtree_sums(before.parents, lost)
+    assert [old - new for old, new in zip(*totals, strict=True)] == losses
+
+
+@given(st.integers(0, 1 << 32))
+def test_calls_stay_as_they_are_and_nothing_costs_nothing(seed: int) -> None:
+    before = random_tree(seed, size=60)
+    after = corrected(before, COSTS)
+    calls = [{name: row.figures.calls for name, row in by_function(one).items()} for one in (before, after)]
+    assert calls[0] == calls[1]
+    assert corrected(before, None) is before
+    assert own_times(corrected(before, EventCosts(0.0, 0.0))) == own_times(before)
+
+
+def test_a_correction_is_made_once() -> None:
+    once = corrected(small(), COSTS)
+    assert corrected(once, COSTS) is once
+
+
+def test_the_figures_that_are_stored_are_those_that_were_recorded() -> None:
+    profile = small(**MEASURED)
+    stored = decode(encode(profile))
+    assert "Times:" in text(stored)
+    assert own_times(stored) == own_times(profile)
+
+
+def test_auto_takes_what_was_measured_and_a_number_the_same_of_each_event() -> None:
+    header = small(**MEASURED).header
+    assert chosen(header) == chosen(header, "auto") == COSTS
+    assert chosen(header, 2e-7) == EventCosts(200.0, 200.0, 200.0, 200.0, 200.0)
+    assert chosen(header, 0) is None
+    assert chosen(small().header) is None
+
+
+def test_a_session_says_what_is_taken_where_the_report_does_not() -> None:
+    header = replace(small(**MEASURED).header, options={"bias": 0.0})
+    assert chosen(header) is None
+    assert chosen(header, "auto") == COSTS
+    assert chosen(replace(header, options={"bias": 1e-9})) == EventCosts(1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("asked", [-1e-9, 1.5, "much", True, [], float("nan")])
+def test_what_is_no_bias_is_refused(asked: object) -> None:
+    with pytest.raises(UsageError, match="it is auto, or"):
+        chosen(small().header, asked)
+
+
+def test_auto_is_refused_where_nothing_was_measured() -> None:
+    with pytest.raises(UsageError, match="was not measured"):
+        chosen(small().header, "auto")
+
+
+@pytest.mark.parametrize("value", [-1, "100", True, [100]])
+def test_costs_that_no_agent_of_ours_measures_are_none(value: object) -> None:
+    assert chosen(small(**{**MEASURED, "c_inside_ns": value}).header) is None
+
+
+def test_a_report_shows_corrected_times_and_the_recorded_ones_for_a_bias_of_0() -> None:
+    profile = small(**MEASURED)
+    taken = 19_507 - sum(own_times(corrected(profile, COSTS)))
+    told = text(profile)
+    assert f"Times: {(19_507 - taken) / 1000:.3f} us: {taken / 1000:.3f} us that recording took is taken off" in told
+    assert "the 19.507 us recorded" in told
+    assert "4.400 us" not in text(profile, bias=0)
+    assert "Times:" not in text(profile, bias=0)
+    assert "Times:" not in text(small())
+
+
+def test_json_is_corrected_and_formats_of_other_tools_only_where_it_is_asked_for() -> None:
+    profile = small(**MEASURED)
+    document = json.loads(render(profile, "json", ReportOptions()))
+    assert document["profile"]["extra"]["correction"]["recorded_ns"] == 19_507
+    assert document["totals"]["self_ns"] == sum(own_times(corrected(profile, COSTS)))
+    raw, asked = (render(profile, "collapsed", ReportOptions(settings=settings)) for settings in ({}, {"bias": "auto"}))
+    assert raw == render(small(), "collapsed", ReportOptions())
+    assert asked == render(corrected(profile, COSTS), "collapsed", ReportOptions())
+
+
+def test_both_sides_of_a_comparison_are_corrected() -> None:
+    earlier = small(**MEASURED)
+    more = [node._replace(calls=2 * node.calls, self_ns=2 * node.self_ns) for node in SMALL]
+    later = with_uncounted(tree(more, extra=MEASURED), [0, 200, 0, 0, 0])
+    changes = json.loads(render(later, "json", ReportOptions(), earlier))["changes"]
+    inner = next(one for one in changes if one["name"] == "inner")
+    assert (inner["earlier"]["self_ns"], inner["delta"]["self_ns"]) == (2_000, 2_000)
+
+
+def test_profiles_of_one_session_compare_by_one_price() -> None:
+    earlier = small(**MEASURED)
+    dearer = {name: 2 * value for name, value in MEASURED.items()}
+    later = with_uncounted(tree(SMALL, extra=dearer), [0, 100, 0, 0, 0])
+    assert json.loads(render(later, "json", ReportOptions(), earlier))["changes"] == []
+    other = replace(later, header=replace(later.header, session="s2"))
+    assert json.loads(render(other, "json", ReportOptions(), earlier))["changes"] != []
+
+
+def test_a_sum_loses_what_its_parts_lose() -> None:
+    other = small(**{name: 3 * value for name, value in MEASURED.items()})
+    parts = [small(**MEASURED), replace(other, header=replace(other.header, session="s2"))]
+    whole = corrected(merge(parts), chosen(merge(parts).header))
+    # But where there was less than that: the sum has some.
+    assert chosen(merge(parts).header) == EventCosts(200.0, 20.0, 100.0, 10.0, 2.0)
+    for name in ("main", "outer", "inner"):
+        assert own_of(whole, name) == sum(own_of(corrected(one, chosen(one.header)), name) for one in parts)
+
+
+def own_of(profile: Profile, name: str) -> int:
+    """The own time of a function."""
+    return next(row.figures.self_ns for key, row in by_function(profile).items() if key[2] == name)
+
+
+def test_a_sum_of_which_a_part_was_not_measured_is_left_as_it_was_recorded() -> None:
+    whole = merge([small(**MEASURED), tree(SMALL)])
+    assert chosen(whole.header) is None
+    # An older part has no such events, and adds up all the same.
+    assert list(whole.column("uncounted")) == [0, 100, 0, 0, 0]
+
+
+def test_what_was_summed_already_is_left_as_it_is() -> None:
+    profile = summed(small(**MEASURED))
+    assert corrected(profile, COSTS) is profile
+    assert bias.costs_of_sum([profile, small(**MEASURED)]) == {}
+
+
+def test_a_report_tells_of_another_clock() -> None:
+    assert "Clock: CPU time of each thread" in text(tree(SMALL, options={"clock": "cpu"}))
+    timed = tree(SMALL, options={"timer": "app:\x1b[31mticks", "timeunit": 1e-6})
+    assert "Clock: the program's app:\\x1b[31mticks, 1e-06 s each, called at each event" in text(timed)
+
+
+def test_a_report_of_3_11_tells_what_is_not_corrected() -> None:
+    assert "Caveat: Python 3.11 runs bytecode 2 to 3 times slower" in text(small(**MEASURED))
+    of_3_12 = small(**MEASURED)
+    of_3_12 = replace(of_3_12, header=replace(of_3_12.header, python_version="3.12.1"))
+    assert "bytecode" not in text(of_3_12)
