@@ -12,6 +12,7 @@ AGENT := $(shell find inprocess/execd_agent -name '*.py') daemon/execd/attach/by
 # The agent compiled for each CPython that is found here; targets of other versions compile it themselves.
 BYTECODE := $(VENV)/bytecode
 NATIVE_SOURCES := $(wildcard inprocess/native/*.c daemon/native/*.c)
+NATIVE_HEADERS := $(wildcard inprocess/native/*.h daemon/native/*.h)
 C_CHECK := $(CC) -std=gnu11 -Wall -Wextra -Werror -fsyntax-only
 
 export PATH := $(CURDIR)/$(RUN):$(PATH)
@@ -63,7 +64,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-%: pyproject.toml $(NATIVE_SOURCES) $(NATIVE_HEADERS) | $(VENV)/bin/python
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 

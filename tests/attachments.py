@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from execd.attach.attacher import AgentLink, Attacher
     from execd.model.profile import Profile
+    from footprint import Footprint
 
 ATTACH_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 10.0
@@ -42,9 +43,27 @@ def attach(attacher: Attacher, pid: int) -> AgentLink:
     return attacher.attach(process.target_key(pid), ATTACH_TIMEOUT_S, lambda: False)
 
 
-def await_tidying(pid: int) -> None:
-    """Waits until the helper has taken out what only the attach needed, which it does after its answer."""
-    assert becomes(lambda: not footprint(pid).pages, TIDYING_TIMEOUT_S)
+def await_tidying(pid: int, alone: Footprint) -> Footprint:
+    """Waits until what only the attach needed is gone, which the answer does not wait for.
+
+    The helper unmaps the page after it, and a thread that was lent to us has its signals blocked until the last step of
+    its chain, which comes after the unmapping.
+
+    Args:
+        pid: the target.
+        alone: what it looked like before the attach.
+
+    Returns:
+        What it looks like with the agent.
+    """
+    looks = [footprint(pid)]
+
+    def is_tidy() -> bool:
+        looks[0] = footprint(pid)
+        return not looks[0].pages and alone.threads.items() <= looks[0].threads.items()
+
+    assert becomes(is_tidy, TIDYING_TIMEOUT_S), f"{looks[0]}, alone {alone}"
+    return looks[0]
 
 
 def record_calls(link: AgentLink) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, overload
 
 from execctl import convert, importable
@@ -257,13 +256,9 @@ class Archive:
             unit: what collapsed stacks count: "samples", "ns", "us", "ms" or "s"; "" for samples.
 
         Raises:
-            OSError: a file cannot be read.
-            UsageError: one is too large, damaged, or none of these.
+            UsageError: one cannot be read, is too large, damaged, or none of these.
         """
-        contents = []
-        for file in [os.fspath(one) for one in files]:
-            with Path(file).open("rb") as stream:
-                contents.append((importable.name_of(file), importable.read(stream, file)))
+        contents = [(importable.name_of(file), importable.content(file)) for file in map(os.fsdecode, files)]
         return self.import_contents(contents, format, unit)
 
     def import_contents(self, files: Sequence[tuple[str, bytes]], format: str, unit: str = "") -> list[StoredProfile]:  # noqa: A002

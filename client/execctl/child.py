@@ -110,10 +110,10 @@ def start(
     try:
         return subprocess.Popen(command, **given, env=environment)
     except OSError as error:
-        raise NotSupported(
-            f"cannot start {command[0]}: {error.strerror}",
-            remedy="name another interpreter with --python",
-        ) from error
+        # It may be the directory to start in that is not there.
+        place = os.fsdecode(error.filename or command[0])
+        remedy = "name another interpreter with --python" if place == command[0] else "name another cwd"
+        raise NotSupported(f"cannot start {command[0]}: {place}: {error.strerror}", remedy=remedy) from error
     finally:
         inherited.close()
 

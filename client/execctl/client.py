@@ -6,7 +6,7 @@ grpc is imported when a client is opened, and not with this file.
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from execctl import convert
@@ -20,6 +20,7 @@ from execctl.timeouts import ATTACH_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from execctl.api.census import CensusProfile
     from execctl.api.live_memory import LiveMemory
@@ -129,22 +130,25 @@ class Client(Archive):
             **measuring: the modes and their options; see `Measuring`.
 
         Raises:
-            ValueError: no mode, or options that do not go together.
+            UsageError: no mode, an option that there is not, that has another value than it may, or that does not go
+                with the others; said before anything is sent.
             AttachTimeout: it reached no such point; it goes on as before.
             NotPermitted: the kernel, or another tool's claim, forbids it.
             NotSupported: it is of a kind that cannot be attached to safely.
             CollectorRefused: a mode cannot run in it now.
             TargetGone: it has ended.
         """
-        answer = self._rpc.attach(
-            name_of(target),
-            _asked(specs, measuring),
-            timeout_ms=milliseconds("timeout_s", timeout_s),
-            name=name,
-            allow_seccomp=allow_seccomp,
-            duration_ms=milliseconds("duration_s", duration_s),
-            on_wait=on_wait,
-        )
+        asked = _asked(specs, measuring, name)
+        with _refused(asked):
+            answer = self._rpc.attach(
+                name_of(target),
+                asked,
+                timeout_ms=milliseconds("timeout_s", timeout_s),
+                name=name,
+                allow_seccomp=allow_seccomp,
+                duration_ms=milliseconds("duration_s", duration_s),
+                on_wait=on_wait,
+            )
         return Recording(self, convert.attachment(answer))
 
     def start(self, target: Subject = "", **measuring: Unpack[Measuring]) -> list[Session]:
@@ -156,9 +160,11 @@ class Client(Archive):
 
         Raises:
             NotFound: it is not attached to.
-            ValueError, CollectorRefused, TargetGone: as of `attach`.
+            UsageError, CollectorRefused, TargetGone: as of `attach`.
         """
-        return list(map(convert.session, self._rpc.start(name_of(target), _asked((), measuring))))
+        asked = _asked((), measuring)
+        with _refused(asked):
+            return list(map(convert.session, self._rpc.start(name_of(target), asked)))
 
     def detach(self, target: Subject = "", *, unless_used: bool = False) -> Detachment:
         """End all sessions on a process and leave it. To detach where nothing is attached is no error.
@@ -185,7 +191,7 @@ class Client(Archive):
 
         if isinstance(words, str):
             raise TypeError(f"words are a list of texts, and not {words!r}: say [{words!r}]")
-        asked = _asked(specs, measuring)
+        asked = _asked(specs, measuring, name)
         pythonline.check_words(words)
         interpreter = pythonline.find_interpreter(python) if isinstance(python, str) else python
         return Prepared(self, self._rpc, interpreter, words, asked, name, os.environ if env is None else env)
@@ -211,10 +217,9 @@ class Client(Archive):
             **measuring: the modes and their options; see `Measuring`.
 
         Raises:
-            UsageError: words start no program.
+            UsageError: words start no program; else as of `attach`.
             NotFound: there is no such interpreter.
             NotSupported: it cannot be recorded, or words keep execd out.
-            ValueError: as of `attach`.
         """
         prepared = self.prepare(words, python=python, name=name, env=env, **measuring)
         try:
@@ -240,11 +245,11 @@ class Client(Archive):
         return convert.session(self._rpc.session(name_of(session)))
 
     def snapshot(self, session: Subject = "", name: str = "", *, confirmed: bool = False) -> list[StoredProfile]:
-        """Store a profile of sessions that go on, and return these profiles.
+        """Store a profile of sessions that go on, and return these profiles; of a tree the root's stands for all.
 
         Args:
             session: which.
-            name: what to call them, or "".
+            name: what to call them, or ""; of a tree the root's.
             confirmed: also where it holds a process up for more than half a second.
 
         Raises:
@@ -367,11 +372,24 @@ class Client(Archive):
         return calibration.costs_in_process(self, name_of(target), lambda _place: None)
 
 
-def _asked(specs: Sequence[SessionSpec], measuring: Measuring) -> Sequence[SessionSpec]:
-    """Return what is to be recorded."""
+def _refused(asked: Sequence[SessionSpec]) -> AbstractContextManager[None]:
+    """Return what gives a refusal its remedy where the process had none to tell."""
+    if not any("timer" in spec.options for spec in asked):
+        return nullcontext()
+    from execctl.bias import timers_remedied  # noqa: PLC0415 - few ask for a timer
+
+    return timers_remedied()
+
+
+def _asked(specs: Sequence[SessionSpec], measuring: Measuring, name: str = "") -> Sequence[SessionSpec]:
+    """Return what is to be recorded, looked at before anything is sent."""
+    from execctl.api.arguments import check_specs, check_values  # noqa: PLC0415 - few commands record
+
     if specs and measuring:
         raise TypeError(f"what is measured is said twice: by specs, and by {', '.join(measuring)}")
+    check_values({"name": name})
     if specs:
+        check_specs(specs)
         return specs
     from execctl.api.modes import specs_of  # noqa: PLC0415 - the command line gives specs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +23,9 @@ _Row = TypeVar("_Row")
 _LOOKED_AT = 1000
 # Where what is folded takes the place of what is shown, so many times as much is asked for.
 _FURTHER = 4
+# They are come to one after the other, some 20 ms each: where none has come for so long there is none left.
+_SETTLED_S, _MOST_S, _LOOK_S = 0.3, 2.0, 0.05
+_GOING_ON = ("starting", "running", "stopping")
 
 children_option = click.option(
     "--children",
@@ -64,6 +68,10 @@ class Trees:
     def has(self, session: str) -> bool:
         """Whether another one stands for a session."""
         return session in self._roots
+
+    def root(self, session: str) -> str:
+        """Return the session that stands for one, itself where no other does."""
+        return self._roots.get(session, session)
 
     def below(self, session: str) -> int:
         """Return for how many others a session stands."""
@@ -116,9 +124,40 @@ def recorded(client: Client, session: Session) -> str:
         return f"{session.id} ({session.collector})"
     every = client.sessions(with_ended=True, limit=_LOOKED_AT)
     own = [one for one in every if (one.group, one.collector) == (session.group, session.collector)]
-    empty = sum(not one.latest_profile for one in own)
-    count = f"{len(own)} process{'' if len(own) == 1 else 'es'}"
-    return f"{session.id} ({session.collector}, {count}{f', of {empty} of them nothing' if empty else ''})"
+    # One that has executed another program has a session for each.
+    pids = {one.pid for one in own}
+    going_on = {one.pid for one in own if one.state in _GOING_ON}
+    empty = pids - going_on - {one.pid for one in own if one.latest_profile}
+    count = f"{len(pids)} process{'' if len(pids) == 1 else 'es'}"
+    notes = [f"of {len(empty)} of them nothing"] * bool(empty) + [f"{len(going_on)} not over yet"] * bool(going_on)
+    return f"{session.id} ({', '.join((session.collector, count, *notes))})"
+
+
+def taken(client: Client, attached: Sequence[Session]) -> list[str]:
+    """Return what is to be said of a tree that has just been attached to: how many of its processes are recorded.
+
+    Waits until no more come, 2 s at most.
+
+    Args:
+        client: of the daemon.
+        attached: the root's sessions, as they were when they began.
+    """
+    root = attached[0]
+    began = since = time.monotonic()
+    found: dict[str, Session] = {}
+    while time.monotonic() < min(since + _SETTLED_S, began + _MOST_S):
+        now = {one.id: one for one in client.sessions(limit=_LOOKED_AT) if one.group == root.group}
+        since = time.monotonic() if len(now) > len(found) else since
+        found = {**found, **now}
+        time.sleep(_LOOK_S)
+    below = len({one.pid for one in found.values()} - {root.pid})
+    told = (
+        f"process {root.pid} and {below} descendant{'' if below == 1 else 's'} are recorded, and those that come later"
+    )
+    if not below:
+        told = f"process {root.pid} has no descendants that are recorded yet: those that come later will be"
+    later = [caveat for one in attached for caveat in found.get(one.id, one).caveats if caveat not in one.caveats]
+    return [told, *dict.fromkeys(later)]
 
 
 def with_children(specs: Sequence[SessionSpec], *, children: bool) -> list[SessionSpec]:

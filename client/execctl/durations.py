@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from execctl.errors import UsageError
+
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _DAY_S = 86_400
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
@@ -52,10 +54,10 @@ def milliseconds(name: str, seconds: float) -> int:
         seconds: how long.
 
     Raises:
-        ValueError: it is negative, or longer than 49 days.
+        UsageError: it is no number, negative, or longer than 49 days.
     """
-    if not 0 <= seconds <= MAX_MS / 1000:
-        raise ValueError(f"{name} is a number of seconds from 0 to 49 days, and not {seconds!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_MS / 1000:
+        raise UsageError(f"{name} is a number of seconds from 0 to 49 days, and not {seconds!r}")
     return round(seconds * 1000)
 
 

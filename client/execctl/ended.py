@@ -21,5 +21,5 @@ def tell_ended(sessions: Sequence[Session]) -> list[Session]:
     shown = [one for one in sessions if not known.has(one.id)]
     if shown:
         output.write_table(ENDED_HEAD, (ended_row(one, known.name(one.id)) for one in shown), prose=1)
-    output.suggest(*after_end([one.id if known.below(one.id) else one.latest_profile for one in shown]))
+    output.suggest(*after_end([one.id if one.children or known.below(one.id) else one.latest_profile for one in shown]))
     return shown

@@ -29,6 +29,8 @@ def save(file: str, data: bytes) -> None:
     Raises:
         CannotWrite: the file cannot be written.
     """
+    if "\0" in file:
+        raise _cannot_write(file, "a name has no null byte", "choose another file with -o")
     # The file behind a symlink is replaced, not the symlink.
     path = Path(os.path.realpath(file))
     try:

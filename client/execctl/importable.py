@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execctl.errors import UsageError
@@ -12,6 +13,24 @@ if TYPE_CHECKING:
 
 # What the daemon takes; one that is larger is not read to its end.
 MOST_BYTES = 64 << 20
+
+
+def content(file: str) -> bytes:
+    """Return what a file holds, by its path.
+
+    Raises:
+        UsageError: it cannot be read, or is too long.
+    """
+    try:
+        with Path(file).open("rb") as stream:
+            return read(stream, file)
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        # A name with a null byte is a ValueError.
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        remedy = "name a file that is there, and that this user may read"
+        raise UsageError(f"cannot read {file}: {why}", remedy=remedy, facts={"file": file}) from error
 
 
 def read(stream: IO[bytes], file: str) -> bytes:

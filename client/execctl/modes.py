@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from execctl import settings
-from execctl.bias import check_clock, parse_unit, parsed_bias
+from execctl.bias import check_clock, parse_timer, parse_unit, parsed_bias
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
 
@@ -70,7 +70,7 @@ TIMER = ModeOption(
     "--timer",
     "timer",
     "a function of the program's as the clock, called there at each event.",
-    settings={"metavar": "MODULE:FUNCTION"},
+    settings={"callback": quantity(parse_timer), "metavar": "MODULE:FUNCTION"},
 )
 TIMEUNIT = ModeOption(
     "--timeunit",

@@ -157,6 +157,12 @@ def not_written(why: str | None) -> CannotWrite:
     return CannotWrite(f"cannot write to standard output: {why}", remedy="choose another place for the output")
 
 
+def meanwhile(text: str) -> None:
+    """Say on stderr what is being waited for, to somebody who sits there: nothing where it is no terminal."""
+    if _is_terminal(sys.stderr):
+        note(text)
+
+
 class Progress:
     """A line on stderr that is rewritten in place on a terminal; elsewhere only its first text is printed."""
 

@@ -80,6 +80,9 @@ def check_words(words: Sequence[str]) -> None:
         UsageError: no program is started.
         NotSupported: execd is kept out.
     """
+    for one in words:
+        if not isinstance(one, str):
+            raise UsageError(f"the words of a program are texts, and not {one!r}", remedy=f"say {str(one)!r}")
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)

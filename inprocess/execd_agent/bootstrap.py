@@ -97,7 +97,7 @@ def main() -> None:
         if "let_go" in settings:
             settings["let_go"]()
         if importer:
-            importer.forget()
+            importer.forget(settings["stub"].pause)
         namespace.clear()
         # From here on a fork waits until this thread is gone; one that has begun has counted it, and may warn yet.
         stub, turns = settings["stub"], 2000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from execd_agent.frames import innermost_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Entry:
         return {"missed": missed}
 
     def _is_past_the_gate(self) -> bool:
-        frame = sys._current_frames().get(self._main_thread)
+        frame = innermost_frame(self._main_thread)
         found = False
         while frame is not None:
             if frame.f_code.co_filename.startswith(_OWN_CODE):

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PACKAGE = "execd_agent"
+# How often a thread in our code is waited for; in it may be a tool of the program's that takes its time.
+_TURNS = 100
+_TURN_S = 0.0005
 # What programs replace in modules that we need, so that tests travel in time.
 _CLOCKS = ("perf_counter_ns", "thread_time_ns", "clock_gettime_ns")
 
@@ -142,14 +145,19 @@ class PrivateImporter:
         version = "python%d.%d" % tuple(sys.version_info[:2])
         return str(sys.base_exec_prefix + "/" + sys.platlibdir + "/" + version + "/lib-dynload/")
 
-    def forget(self) -> None:
+    def forget(self, pause: Any) -> None:
         """Free the agent's modules now: they are full of cycles, and when to collect those is the target's affair.
 
-        Called with all hooks off, so that a thread that is not in the agent's code can not come there any more.
+        Called with all hooks off, so that a thread that is not in the agent's code can not come there any more; one
+        that is leaves it soon, and is waited for with `pause`, a lock that nobody lets go of.
         """
         try:
-            if self.is_running():
-                return
+            turns = _TURNS
+            while self.is_running():
+                if not turns:
+                    return
+                turns -= 1
+                pause.acquire(True, _TURN_S)
         except Exception:  # noqa: BLE001 - an audit hook of the target's: its collector frees the modules one day
             return
         for module in self.private.values():
@@ -166,16 +174,16 @@ class PrivateImporter:
     def is_running(self) -> bool:
         """Tell whether any thread but this one is inside of the agent's modules."""
         sys = self.frozen["sys"]
-        own = sys._getframe()
-        frames = [frame for frame in sys._current_frames().values() if frame is not own]
-        # A frame that refers to itself is a cycle.
-        del own
-        while frames:
-            frame = frames.pop()
-            if frame.f_code.co_filename.startswith("<" + _PACKAGE):
-                return True
-            if frame.f_back is not None:
-                frames.append(frame.f_back)
+        # How this is done is said in frames.py.
+        all_frames = iter(sys._current_frames, None)
+        for ident in next(map(set, all_frames)):
+            frame = next(map(dict.get, all_frames, (ident,)))
+            if frame is sys._getframe():
+                frame = None
+            while frame is not None:
+                if frame.f_code.co_filename.startswith("<" + _PACKAGE):
+                    return True
+                frame = frame.f_back
         return False
 
     def extension_spec(self, name: str) -> Any:

@@ -29,8 +29,8 @@ _REPLACED = "the program has replaced functions that all code uses: "
 # What the agent calls; functions of a program's in their place would be told of it, or break it.
 _FUNCTIONS = (
     *("__build_class__", "all", "any", "callable", "compile", "delattr", "eval", "exec", "getattr", "globals"),
-    *("hasattr", "id", "isinstance", "issubclass", "iter", "len", "locals", "max", "min", "ord", "repr", "round"),
-    *("setattr", "sorted", "sum", "vars"),
+    *("hasattr", "id", "isinstance", "issubclass", "iter", "len", "locals", "max", "min", "next", "ord"),
+    *("repr", "round", "setattr", "sorted", "sum", "vars"),
 )
 # The same in modules; what is replaced there runs the agent's thread as one of the program's own kind.
 _IN_MODULES = {

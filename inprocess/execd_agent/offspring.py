@@ -16,6 +16,7 @@ import posix
 import sys
 
 from execd_agent import originals, wire
+from execd_agent.frames import innermost_frame
 from execd_agent.waits import make_end, make_let_go, make_start, make_wait
 
 TYPE_CHECKING = False
@@ -98,11 +99,11 @@ class Offspring:
         try:
             try:
                 self._begin()
-            finally:
-                if signals:
-                    signals.let_through()
-        except BaseException:  # noqa: BLE001 - it goes on unrecorded
-            self._shut()
+            except BaseException:  # noqa: BLE001 - it goes on unrecorded
+                self._shut()
+        finally:
+            if signals:
+                signals.let_through()
 
     def _shut(self) -> None:
         # A program that closes every descriptor may have its own under the number.
@@ -227,21 +228,27 @@ class _Signals:
         signal = self._signal
         if not signal:
             return
-        # All others do at once what they do without us: they end the process, or nothing.
-        came = [one for one in sorted(signal.sigpending() - self._mask) if callable(signal.getsignal(one))]
+        came: list[int] = []
         try:
-            for number in came:
-                signal.sigtimedwait((number,), 0)
+            self._take(came)
             if came:
                 arguments = (_thread.get_ident(), came, posix.kill, posix.getpid())
                 originals.original(_thread, "start_new_thread")(_send_again, arguments)
-        except BaseException:
-            # There are no threads any more: better here than never.
+                # It has them sent only later: those too that came while it began.
+                self._take(came)
+        except BaseException:  # noqa: BLE001 - there are no threads any more: better here than never
             for number in came:
                 posix.kill(posix.getpid(), number)
-            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _take(self, came: list[int]) -> None:
+        """Take those that have come, and have a handler; all others do at once what they do without us."""
+        signal = self._signal
+        for number in sorted(signal.sigpending() - self._mask):
+            if callable(signal.getsignal(number)):
+                signal.sigtimedwait((number,), 0)
+                came.append(number)
 
 
 def _send_again(ident: int, numbers: list[int], kill: Any, pid: int) -> None:
@@ -249,7 +256,7 @@ def _send_again(ident: int, numbers: list[int], kill: Any, pid: int) -> None:
     pause = originals.new_lock()
     pause.acquire()
     for _ in range(_TURNS):
-        frame = sys._current_frames().get(ident)
+        frame = innermost_frame(ident)
         while frame is not None and frame.f_code is not Offspring.begin.__code__:
             frame = frame.f_back
         if frame is None:

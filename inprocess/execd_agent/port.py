@@ -3,7 +3,8 @@
 The descriptor is checked before each use: a program that closes every descriptor (daemonising ones do) and opens its
 own file under the same number must not lose a byte of it to us. fstat, which tells our socket from all else, gives the
 GIL away, and other threads may have it for milliseconds then; so that no regular file is there is asked once more, of
-a function that keeps the GIL. What is left is another socket or a pipe that comes under the number in just that time.
+a function that keeps the GIL. What is left: another socket or a pipe that comes under the number in just that time, and
+whatever comes in the moment between the second look and the call itself, which gives the GIL away as it begins.
 """
 
 from __future__ import annotations

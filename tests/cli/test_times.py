@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from cli.fake_daemon import error_detail
+from execctl import output
 
 if TYPE_CHECKING:
     from cli.conftest import Run
@@ -43,6 +47,7 @@ def test_an_attach_hands_on_what_is_given(
         (["--bias", "much"], "'much' is neither auto"),
         (["--bias", "nan"], "'nan' is neither auto"),
         (["--timer", "a:b", "--timeunit", "0"], "'0' is no number of seconds above 0"),
+        (["--timer", "ticks"], "'ticks' is no timer: write module:function"),
         (["--timeunit", "1"], "--timeunit belongs to --timer"),
         (["--timer", "a:b", "--clock", "cpu"], "--clock and --timer are two clocks"),
         (["--clock", "sun"], "'sun' is not one of"),
@@ -74,3 +79,36 @@ def test_calibrate_is_told_where(run: Run, daemon: FakeDaemon, words: list[str])
     result = run("calibrate", *words)
     assert (result.exit_code, daemon.script.calls()) == (2, [])
     assert "name a process, or an interpreter by --python" in result.stderr
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_calibrate_says_what_it_waits_for_to_who_sits_there(
+    run: Run,
+    daemon: FakeDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,  # noqa: FBT001 - a case
+) -> None:
+    monkeypatch.setattr(output, "_is_terminal", lambda _stream: is_terminal)
+    daemon.script.answers["Targets.Attach"] = error_detail("internal", 10)
+    result = run("calibrate", "--python", sys.executable)
+    # The fake daemon runs nothing: it is said before.
+    said = f"starting Python {platform.python_version()}, and recording calls there for some seconds\n"
+    assert result.stderr.startswith(said) is is_terminal
+    assert ("recording calls there" in result.stderr) is is_terminal
+
+
+def test_a_refused_timer_has_a_remedy(run: Run, daemon: FakeDaemon) -> None:
+    refusal = "process 4711: the timer a:b: the program has not imported a"
+    daemon.script.answers["Targets.Attach"] = error_detail("collector_refused", 6, message=refusal, remedy="")
+    result = run("attach", "4711", "--profile", "--timer", "a:b")
+    assert result.exit_code == 6
+    assert refusal in result.stderr
+    assert "name a function that returns a number, of a module that the program has imported" in result.stderr
+    other = error_detail("collector_refused", 6, message="process 4711: coverage records", remedy="")
+    daemon.script.answers["Targets.Attach"] = other
+    assert "name a function" not in run("attach", "4711", "--profile", "--timer", "a:b").stderr
+
+
+def test_diff_asks_for_its_bias(run: Run, daemon: FakeDaemon) -> None:
+    assert run("diff", "p1", "p2", "--bias", "0").exit_code == 0
+    assert json.loads(daemon.script.request("Reports.Render").settings_json) == {"bias": 0.0}

@@ -79,6 +79,43 @@ def test_attach_for_a_time_shows_the_report_of_the_whole_tree(run: Run, tree: Fa
     assert f"recorded s1 (calls, {BELOW + 1} processes): see execctl report s1" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        (0, "process 4711 has no descendants that are recorded yet: those that come later will be"),
+        (1, "process 4711 and 1 descendant are recorded, and those that come later"),
+        (3, "process 4711 and 3 descendants are recorded, and those that come later"),
+    ],
+)
+def test_attach_says_how_many_processes_it_took(run: Run, daemon: FakeDaemon, below: int, said: str) -> None:
+    root = make_session(spec=CHILDREN, caveats=["known"])
+    daemon.script.answers["Targets.Attach"] = targets_pb2.AttachResponse(target=make_target(), sessions=[root])
+    # They come one after the other; a second session of one of them is no second process.
+    others = [make_session(id="s800", group="g9", pid=1), make_session(id="s801", pid=5000 + below - 1)][: 1 + below]
+    lists = [
+        [make_session(id=f"s{2 + nth}", pid=5000 + nth) for nth in range(count)] + others for count in range(below + 1)
+    ]
+
+    def sessions(request: Any) -> sessions_pb2.ListSessionsResponse:
+        assert request.running_only
+        now = make_session(spec=CHILDREN, caveats=["known", "1 of its descendants is not recorded: ended before"])
+        return sessions_pb2.ListSessionsResponse(sessions=[now, *(lists.pop(0) if len(lists) > 1 else lists[0])])
+
+    daemon.script.answers["Sessions.List"] = sessions
+    result = run("attach", "4711", "--profile", "--children")
+    assert result.exit_code == 0
+    assert result.stdout == "s1\n"
+    told = result.stderr.splitlines()
+    place = told.index(said)
+    assert told[place - 1] == "s1: known"
+    assert told[place + 1] == "1 of its descendants is not recorded: ended before"
+
+
+def test_attach_to_one_process_lists_nothing(run: Run, daemon: FakeDaemon) -> None:
+    assert "descendant" not in run("attach", "4711", "--profile").stderr
+    assert "Sessions.List" not in daemon.script.calls()
+
+
 def test_report_and_export_ask_for_processes(run: Run, daemon: FakeDaemon) -> None:
     run("report", "s1", "--per-process", "--process", "4711")
     asked = daemon.script.request("Reports.Render")
@@ -88,3 +125,32 @@ def test_report_and_export_ask_for_processes(run: Run, daemon: FakeDaemon) -> No
     asked = daemon.script.request("Reports.Render")
     assert (asked.per_process, asked.process) == (True, 0)
     assert run("report", "s1", "--process", "0").exit_code == 2
+
+
+def test_what_is_left_of_a_tree_is_suggested_whole(run: Run, daemon: FakeDaemon) -> None:
+    # The daemon tells of the root's sessions alone.
+    ended = [make_session(spec=CHILDREN, state=STOPPED, ended_at=1_700_000_003.0, latest_profile="p7")]
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(
+        target=make_target(), was_attached=True, sessions=ended
+    )
+    assert "next: execctl report s1\n" in run("detach").stderr
+
+
+def test_a_snapshot_of_a_tree_is_one_line_and_compares_once(run: Run, tree: FakeDaemon) -> None:
+    taken = [
+        make_profile(id="p7", name="a"),
+        *(make_profile(id=f"p{8 + nth}", session=f"s{2 + nth}") for nth in (0, 1)),
+    ]
+    tree.script.answers["Sessions.Snapshot"] = sessions_pb2.SnapshotResponse(profiles=taken)
+    result = run("snapshot", "s1", "--name", "a")
+    assert result.stdout == "p7\n"
+    assert f"p7: calls of session s1 (+{BELOW}), 36 nodes\n" in result.stderr
+    run("snapshot", "s1", "--compare")
+    assert tree.script.request("Reports.Render").subject == "p7"
+
+
+def test_a_snapshot_that_is_called_otherwise_says_so(run: Run, daemon: FakeDaemon) -> None:
+    taken = [make_profile(id="p7", name="a-calls"), make_profile(id="p8", session="s2", name="a-memory")]
+    daemon.script.answers["Sessions.Snapshot"] = sessions_pb2.SnapshotResponse(profiles=taken)
+    result = run("snapshot", "4711", "--name", "a")
+    assert "p7: calls of session s1, 12 nodes, called a-calls\n" in result.stderr

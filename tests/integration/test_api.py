@@ -182,6 +182,14 @@ def test_the_errors_of_the_daemon_are_of_their_classes(client: execctl.Client) -
 def test_what_cannot_be_right_is_refused_before_anything_is_asked(client: execctl.Client) -> None:
     with pytest.raises(ValueError, match="49 days"):
         client.attach(1, profile=True, timeout_s=-1)
+    with pytest.raises(errors.UsageError, match="duration_s is a number of seconds from 0 to 49 days, and not None"):
+        client.attach(1, profile=True, duration_s=None)  # type: ignore[arg-type]
+    with pytest.raises(errors.UsageError, match="name may be a text, and not 3"):
+        client.attach(1, profile=True, name=3)  # type: ignore[arg-type]
+    with pytest.raises(errors.UsageError, match="clock may be 'wall' or 'cpu', and not 'foo'"):
+        client.prepare(["prog.py"], [execctl.SessionSpec("calls", {"clock": "foo"})])
+    with pytest.raises(errors.UsageError, match="and not 3"):
+        client.run([3], profile=True)  # type: ignore[list-item]
     with pytest.raises(TypeError, match="said twice"):
         client.attach(1, [execctl.SessionSpec("calls")], profile=True)
     with pytest.raises(TypeError, match=r"say \['prog.py'\]"):
@@ -194,6 +202,23 @@ def test_what_cannot_be_right_is_refused_before_anything_is_asked(client: execct
         client.memory(1, clear=True, reset_peak=True)
     with pytest.raises(ValueError, match="name a process"):
         client.calibrate()
+
+
+def test_files_that_cannot_be_read_or_written_are_told_with_their_path(client: execctl.Client, tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "such"
+    for path, why in ((missing, "No such file"), (tmp_path, "Is a directory"), (f"{tmp_path}/a\0b", "null byte")):
+        with pytest.raises(errors.UsageError, match=why) as unread:
+            client.import_(path)
+        assert os.fspath(path) in unread.value.message
+        assert unread.value.remedy
+    (counts,) = client.import_(os.fsencode(write_counts(tmp_path / "counts")))  # type: ignore[arg-type]
+    profile = client.profile(counts.id)
+    for path in (os.fspath(missing), os.fspath(tmp_path), f"{tmp_path}/a\0b"):
+        with pytest.raises(errors.CannotWrite) as unwritten:
+            profile.write(path, "json")
+        assert unwritten.value.remedy
+    with pytest.raises(errors.NotSupported, match=f"{missing}: No such file"):
+        client.run(["-c", ""], profile=True, popen={"cwd": missing})
 
 
 def test_no_daemon_is_told_and_none_is_started_where_none_may_be(tmp_path: Path) -> None:

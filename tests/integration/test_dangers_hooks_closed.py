@@ -92,7 +92,7 @@ def lose(interpreter: Interpreter, spawn: Spawn, attacher: Attacher, way: str, *
         limit_s = OFF_S if asked else OFF_S + DEAD_MAN_S
         assert becomes(lambda: footprint(program.pid).threads == before.threads, SLACK * limit_s)
     assert hooks(program) == hooks_before
-    assert program.ask_json("untouched")
+    assert program.ask_json("touched") == []
     require_as_new(attacher, program)
 
 
@@ -104,7 +104,7 @@ def require_as_new(attacher: Attacher, program: Program) -> None:
         program.ask("work 1")
         detach(link)
     assert settled(program.pid, before) == before
-    assert program.ask_json("untouched")
+    assert program.ask_json("touched") == []
     assert program.stderr() == ""
 
 
@@ -137,7 +137,7 @@ def test_a_target_that_closes_the_marker_alone_is_recorded_on(
         assert link.channel.request("stop", timeout_s=REQUEST_TIMEOUT_S, session="c1").bulk
         detach(link)
     assert becomes(lambda: footprint(program.pid).threads == before.threads, SLACK * OFF_S)
-    assert program.ask_json("untouched")
+    assert program.ask_json("touched") == []
     assert program.stderr() == ""
 
 

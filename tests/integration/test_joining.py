@@ -18,9 +18,9 @@ def test_a_second_attach_joins_the_agent_that_is_there(
     local_interpreter: Interpreter, spawn: Spawn, daemon: Daemon
 ) -> None:
     program = spawn(local_interpreter, "busy")
+    alone = footprint(program.pid)
     first = daemon.attach(program.pid)
-    await_tidying(program.pid)
-    with_one_agent = footprint(program.pid)
+    with_one_agent = await_tidying(program.pid, alone)
     second = daemon.attach(program.pid, CALLS)
     assert (first.joined, second.joined) == (False, True)
     assert second.stopped_us == 0

@@ -66,12 +66,13 @@ def test_a_mapping_of_the_target_behind_the_page_is_left_alone(
     program = spawn(local_interpreter, name)
     # The stack grows, and the heap, by what the target does meanwhile.
     before = {(one.start, one.permissions, one.path) for one in process.mappings(program.pid)}
+    alone = footprint(program.pid)
     crowding = Attacher([sys.executable, str(CROWDING_HELPER)])
     try:
         with attached(crowding, program.pid) as link:
             record_calls(link)
             detach(link)
-        await_tidying(program.pid)
+        await_tidying(program.pid, alone)
     finally:
         crowding.close()
     after = {(one.start, one.permissions, one.path) for one in process.mappings(program.pid)}

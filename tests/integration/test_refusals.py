@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,14 +188,14 @@ def test_the_agent_of_another_living_daemon_is_named(
     local_interpreter: Interpreter, spawn: Spawn, attacher: Attacher
 ) -> None:
     program = spawn(local_interpreter, "reading")
-    other = Attacher()
-    other.marker = marker_name(os.getuid(), os.getppid())
-    with attached(other, program.pid) as link:
-        await_tidying(program.pid)
-        message = f"agent of another daemon, process {os.getppid()}"
-        require_refused(attacher, program.pid, NotPermitted, message, f"PID {os.getppid()}")
-        detach(link)
-    other.close()
+    alone = footprint(program.pid)
+    with closing(Attacher()) as other:
+        other.marker = marker_name(os.getuid(), os.getppid())
+        with attached(other, program.pid) as link:
+            await_tidying(program.pid, alone)
+            message = f"agent of another daemon, process {os.getppid()}"
+            require_refused(attacher, program.pid, NotPermitted, message, f"PID {os.getppid()}")
+            detach(link)
     assert commands_read(program) == 1
 
 
@@ -205,11 +205,10 @@ def test_the_mark_of_a_daemon_that_is_dead_keeps_nobody_out(
     program = spawn(local_interpreter, "reading")
     dead = subprocess.Popen(["true"])
     dead.wait()
-    other = Attacher()
-    other.marker = marker_name(os.getuid(), dead.pid)
-    with attached(other, program.pid), attached(attacher, program.pid) as link:
-        detach(link)
-    other.close()
+    with closing(Attacher()) as other:
+        other.marker = marker_name(os.getuid(), dead.pid)
+        with attached(other, program.pid), attached(attacher, program.pid) as link:
+            detach(link)
     assert commands_read(program) == 1
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,12 +78,12 @@ def switched_off_by_option(interpreter: Interpreter, _spawn: Spawn) -> Iterator[
 def taken(interpreter: Interpreter, spawn: Spawn) -> Iterator[int]:
     """A process with the agent of a daemon that lives: the test's parent is taken for it."""
     program = spawn(interpreter, "reading")
-    other = Attacher()
-    other.marker = marker_name(os.getuid(), os.getppid())
-    with attached(other, program.pid):
-        await_tidying(program.pid)
-        yield program.pid
-    other.close()
+    alone = footprint(program.pid)
+    with closing(Attacher()) as other:
+        other.marker = marker_name(os.getuid(), os.getppid())
+        with attached(other, program.pid):
+            await_tidying(program.pid, alone)
+            yield program.pid
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from attachments import attached, detach, record_calls
 from daemons import CALL_TIMEOUT_S
+from execd_api.v1 import sessions_pb2
+from footprint import becomes, thread_ids
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 ATTACHES = 4
 # An agent keeps so many, of several attachments.
 MOST_KEPT = 16
+COLLECTORS = ("calls", "callers", "functions", "lines", "cover", "memory", "trace")
+SNAPSHOTS = 3
 
 
 def told(daemon: Daemon, pid: int) -> list[int]:
@@ -56,5 +60,19 @@ def test_no_text_stays_interned_from_one_attach_to_the_next(
         with attached(attacher, program.pid) as link:
             record_calls(link)
             detach(link)
+        # The agent's thread has texts of its own until it has ended.
+        assert becomes(lambda: len(thread_ids(program.pid)) == 1, CALL_TIMEOUT_S)
         found.append(program.ask_json("interned"))
     assert found[1] >= found[-1] > 0
+
+
+def test_no_object_of_a_program_outlives_its_call(daemon: Daemon, interpreter: Interpreter, spawn: Spawn) -> None:
+    """A frame that is held in a cycle would keep them until a collection, and this program has none."""
+    program = spawn(interpreter, "fleeting")
+    for _ in range(2):
+        daemon.attach(program.pid, *(sessions_pb2.SessionSpec(collector=one, options_json="{}") for one in COLLECTORS))
+        for _ in range(SNAPSHOTS):
+            daemon.snapshot(program.pid)
+        daemon.detach(program.pid)
+    assert program.ask_json("kept") == [0, 0]
+    assert program.stderr() == ""

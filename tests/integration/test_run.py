@@ -17,7 +17,7 @@ from execd.model import codec
 from execd_api.v1.sessions_pb2 import SESSION_STATE_STOPPED, SESSION_STATE_TARGET_GONE
 from footprint import becomes
 from judged import PROGRAMS, packages
-from started import TIMEOUT_S, WITH_CPROFILE, WITH_TRACE, environment, recorded, starter
+from starter import TIMEOUT_S, WITH_CPROFILE, WITH_TRACE, environment, recorded, starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from daemons import Daemon
     from interpreters import Interpreter
     from programs import ProgramFolders
-    from started import Ended, Starter
+    from starter import Ended, Starter
 
 VERSIONS = ("3.9", "3.12", "3.15")
 ENDS = ("raise", "exit", "text", "usage", "pickle", "threads", "children", "spawn", "fork", "interrupt")

@@ -1,9 +1,9 @@
 """One thread that closes descriptors of its process, or puts files of its own in their place.
 
 Known: "close N" closes descriptor N; "close-all" closes every one from 3 to 999; "over N" opens a file of the
-program's own, of FILE_BYTES bytes, under the number N; "untouched" answers whether each of those files is open under
-its number, as long as it was and nobody has read from it; "work N" runs N passes of the workload; "state" answers what
-this process holds.
+program's own, of FILE_BYTES bytes, under the number N; "touched" answers, for each of those files that is not as it was
+opened, its number and what it is now: whether it is the file, its size, and the offset that the next read begins at;
+"work N" runs N passes of the workload; "state" answers what this process holds.
 """
 
 import os
@@ -36,14 +36,15 @@ class OwnFiles:
         self.inodes[number] = os.fstat(number).st_ino
         return True
 
-    def untouched(self):
-        """Whether all are as they were opened."""
-        return all(self.is_untouched(number, inode) for number, inode in self.inodes.items())
+    def touched(self):
+        """Those that are not as they were opened."""
+        looks = [(number, self.look(number, inode)) for number, inode in self.inodes.items()]
+        return [(number, *look) for number, look in looks if look != (True, FILE_BYTES, 0)]
 
-    def is_untouched(self, number, inode):
-        """Whether one is."""
+    def look(self, number, inode):
+        """What one is now."""
         facts = os.fstat(number)
-        return (facts.st_ino, facts.st_size, os.lseek(number, 0, os.SEEK_CUR)) == (inode, FILE_BYTES, 0)
+        return facts.st_ino == inode, facts.st_size, os.lseek(number, 0, os.SEEK_CUR)
 
 
 def close(number):
@@ -61,7 +62,7 @@ def close_all():
 def main():
     """Ends with stdin."""
     files = OwnFiles()
-    actions = {"close": close, "close-all": close_all, "over": files.over, "untouched": files.untouched}
+    actions = {"close": close, "close-all": close_all, "over": files.over, "touched": files.touched}
     line_protocol.ready()
     line_protocol.serve({**actions, "work": workload.repeat, "state": line_protocol.state})
 

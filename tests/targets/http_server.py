@@ -1,7 +1,8 @@
 """A threaded HTTP server on 127.0.0.1; "ready PORT" names its port.
 
 Known: every GET of /N answers 200 with the N-th Fibonacci number, computed by recursion. "requests" answers
-how many were received, "state" what this process holds, "trimmed" what it takes when malloc has given back the rest.
+how many were received, "state" what this process holds, "trimmed" what it takes when malloc has given back the rest,
+"in-use" what it has allocated. "leak SIZE COUNT" allocates so many objects of so many bytes and keeps them.
 """
 
 import http.server
@@ -11,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import allocated
 import line_protocol
 import workload
 
@@ -43,17 +45,22 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.received = itertools.count()
+        self.leaked = []
 
     def requests(self):
         """How many were received: the number that the counter would give next."""
         return int(repr(self.received)[len("count(") : -1])
 
+    def leak(self, size, count):
+        """Keeps objects for ever."""
+        self.leaked.append(allocated.of_size(size, count))
+
 
 def main():
     """Never returns."""
     server = Server()
-    answers = {"requests": server.requests, "state": line_protocol.state, "trimmed": line_protocol.trimmed_kib}
-    line_protocol.serve_beside(answers)
+    memory = {"trimmed": line_protocol.trimmed_kib, "in-use": allocated.in_use, "leak": server.leak}
+    line_protocol.serve_beside({"requests": server.requests, "state": line_protocol.state, **memory})
     line_protocol.ready(server.server_port)
     server.serve_forever()
 

@@ -27,6 +27,8 @@ LONG_S = 3
 TALLY = "LINEAGE_TALLY"
 CODE = "import sys; sys.path.insert(0, {!r}); import lineage; lineage.tally = {!r}; lineage.finish(lineage.CALLS)"
 calls = [0]
+# A child writes here that its hooks have begun: until then the interpreter itself forgets signals (signalmodule.c).
+begun = []
 tally = os.environ.get(TALLY, "")
 
 
@@ -256,10 +258,22 @@ def signalled(count):
         raise Raised
 
     signal.signal(signal.SIGALRM, handler)
-    return sum(interrupted(DELAY_S * (number + 1)) for number in range(count))
+    heard, said = os.pipe()
+    begun.append(said)
+    raised = sum(interrupted(DELAY_S * number, heard) for number in range(count))
+    begun.clear()
+    os.close(heard)
+    os.close(said)
+    return raised
 
 
-def interrupted(delay_s):
+def say_begun():
+    """Called in each child, before the hooks of whoever comes later."""
+    if begun:
+        os.write(begun[0], b"b")
+
+
+def interrupted(delay_s, heard):
     """Has a child and signals it so long afterwards; True where the exception came to its program."""
     try:
         pid = os.fork()
@@ -268,6 +282,7 @@ def interrupted(delay_s):
             os._exit(0)
     except Raised:
         os._exit(FAILED)
+    os.read(heard, 1)
     time.sleep(delay_s)
     os.kill(pid, signal.SIGALRM)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == FAILED
@@ -313,6 +328,7 @@ def main():
     descriptor, tally = tempfile.mkstemp()
     os.close(descriptor)
     os.environ[TALLY] = tally
+    os.register_at_fork(after_in_child=say_begun)
     try:
         if words:
             for word in words:

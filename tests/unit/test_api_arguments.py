@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import execctl
 import pytest
 from execctl import errors
+from execctl.api.arguments import ARGUMENTS, check_specs
 from execctl.api.modes import Measuring, mode_parameters, specs_of
 from execctl.modes import MODES
 from execctl.query import SessionSpec
@@ -39,23 +41,59 @@ def test_what_is_asked_for_is_what_the_collectors_get() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "said"),
+    ("given", "said"),
     [
-        ({}, ValueError, "give a mode, profile, count"),
-        ({"profile": False}, ValueError, "give a mode"),
-        ({"profile": 1}, TypeError, "True or False, and not 1"),
-        ({"perfect": True}, TypeError, "no argument 'perfect'"),
-        ({"profile": True, "nframe": 3}, ValueError, "nframe belongs to memory"),
-        ({"memory": True, "ignore_dirs": ["/"]}, ValueError, "ignore_dirs belongs to count or cover"),
-        ({"listfuncs": True, "count": True}, ValueError, "neither trace nor count"),
-        ({"count": True, "ignore_modules": "json"}, TypeError, r"say \['json'\]"),
-        ({"profile": True, "timeunit": 1.0}, ValueError, "timeunit belongs to timer"),
-        ({"profile": True, "timer": "a:b", "clock": "cpu"}, ValueError, "two clocks"),
+        ({}, "give a mode, profile, count"),
+        ({"profile": False}, "give a mode"),
+        ({"profile": 1}, "profile may be True or False, and not 1"),
+        ({"perfect": True}, "no argument 'perfect': what is measured is said by bias, builtins"),
+        ({"profile": True, "nframe": 3}, "nframe belongs to memory"),
+        ({"memory": True, "ignore_dirs": ["/"]}, "ignore_dirs belongs to count or cover"),
+        ({"listfuncs": True, "count": True}, "neither trace nor count"),
+        ({"count": True, "ignore_modules": "json"}, "ignore_modules may be a list of texts, and not 'json'"),
+        ({"count": True, "ignore_dirs": [3]}, "ignore_dirs may be a list of texts, and not [3]"),
+        ({"profile": True, "timeunit": 1.0}, "timeunit belongs to timer"),
+        ({"profile": True, "timer": "a:b", "clock": "cpu"}, "two clocks"),
+        ({"profile": True, "clock": "foo"}, "clock may be 'wall' or 'cpu', and not 'foo'"),
+        ({"profile": True, "bias": -3}, "bias may be 'auto', or what one event costs, 0 to 1 seconds, and not -3"),
+        ({"profile": True, "bias": float("nan")}, "and not nan"),
+        ({"profile": True, "bias": True}, "and not True"),
+        ({"profile": True, "builtins": "no"}, "builtins may be True or False, and not 'no'"),
+        ({"profile": True, "timer": "ticks"}, "timer may be a text 'module:function', and not 'ticks'"),
+        ({"profile": True, "timer": "a:b", "timeunit": 0}, "timeunit may be a number of seconds above 0, and not 0"),
+        ({"memory": True, "nframe": 0}, "nframe may be a whole number from 1 to 65535, and not 0"),
+        ({"memory": True, "nframe": 1.5}, "and not 1.5"),
+        ({"trace": True, "limit_events": "9"}, "limit_events may be a whole number from 1 on, and not '9'"),
+        ({"trace": True, "function": 3}, "function may be a text, and not 3"),
+        ({"trace": True, "max_memory_bytes": "8MB"}, "max_memory_bytes may be a whole number of bytes from 1 on"),
+        ({"trace": True, "labels": "x"}, "labels may be texts by text, {'key': 'value'}, and not 'x'"),
+        ({"trace": True, "labels": {"a": 3}}, "and not {'a': 3}"),
+        ({"trace": True, "into": 3}, "into may be a text, and not 3"),
+        ({"trace": True, "children": "all"}, "children may be True or False, and not 'all'"),
     ],
 )
-def test_what_cannot_be_right_is_refused_with_a_sentence(given: Any, kind: type[Exception], said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_what_cannot_be_right_is_refused_with_option_value_and_what_is_allowed(given: Any, said: str) -> None:
+    with pytest.raises(errors.UsageError, match=re.escape(said)):
         specs_of(given)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (SessionSpec("calls", {"clock": "foo"}), "clock may be 'wall' or 'cpu', and not 'foo'"),
+        (SessionSpec("calls", {"nframe": 3}), "no argument 'nframe': how calls is recorded is said by bias"),
+        (SessionSpec("lines", into=3), "into may be a text, and not 3"),  # type: ignore[arg-type]
+    ],
+)
+def test_specs_are_looked_at_as_arguments_are(spec: SessionSpec, said: str) -> None:
+    with pytest.raises(errors.UsageError, match=re.escape(said)):
+        check_specs([spec])
+    # Of what a newer daemon may have, it knows.
+    check_specs([SessionSpec("of_a_newer_daemon", {"nframe": 0})])
+
+
+def test_what_every_argument_may_be_is_known() -> None:
+    assert set(ARGUMENTS) == {*Measuring.__annotations__, "name"}
 
 
 def test_every_error_of_the_daemon_has_its_class() -> None:

@@ -18,7 +18,7 @@ from execd.model.merge import merge
 from execd.model.profile import ROOT, Column, Profile
 from execd.model.summed import summed
 from execd.model.tree import subtree_sums
-from execd.reports import ReportOptions, render
+from execd.reports import ReportOptions, View, render
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,6 +192,52 @@ def test_a_sum_loses_what_its_parts_lose() -> None:
     assert chosen(merge(parts).header) == EventCosts(200.0, 20.0, 100.0, 10.0, 2.0)
     for name in ("main", "outer", "inner"):
         assert own_of(whole, name) == sum(own_of(corrected(one, chosen(one.header)), name) for one in parts)
+
+
+def dearer(factor: float, session: str = "s2") -> Profile:
+    """The small tree of another session, in which an event cost so many times as much."""
+    profile = small(**{name: value * factor for name, value in MEASURED.items()})
+    return replace(profile, header=replace(profile.header, session=session))
+
+
+def test_a_report_of_a_sum_is_the_sum_of_what_is_reported_of_each_part() -> None:
+    # Of the dear one nearly all is taken off, and more than it has is not.
+    parts = [dearer(0.1, "s1"), dearer(4)]
+    whole = json.loads(render(merge(parts), "json", ReportOptions(), None, parts))
+    each = [json.loads(render(part, "json", ReportOptions())) for part in parts]
+    assert whole["totals"]["self_ns"] == sum(one["totals"]["self_ns"] for one in each)
+    for key in ("self_ns", "total_ns"):
+        for name in ("main", "outer", "inner", "tiny", "<built-in method builtins.len>"):
+            found = [one[key] for document in each for one in document["functions"] if one["name"] == name]
+            assert [one[key] for one in whole["functions"] if one["name"] == name] == [sum(found)]
+    told = [document["profile"]["extra"]["correction"] for document in (whole, *each)]
+    for key in ("recorded_ns", "taken_ns"):
+        assert told[0][key] == sum(one[key] for one in told[1:])
+    assert told[0]["recorded_ns"] - told[0]["taken_ns"] == whole["totals"]["self_ns"]
+    as_whole = json.loads(render(merge(parts), "json", ReportOptions()))
+    assert as_whole["totals"]["self_ns"] != whole["totals"]["self_ns"]
+
+
+def test_of_a_sum_the_parts_that_were_not_measured_stay_as_recorded_and_are_counted() -> None:
+    parts = [dearer(1), tree(SMALL)]
+    report = " ".join(render(merge(parts), "text", ReportOptions(), None, parts).decode().split())
+    left = sum(own_times(corrected(parts[0], COSTS))) + sum(own_times(parts[1]))
+    assert f"Times: {left / 1000:.3f} us:" in report
+    assert "of one of its parts nothing is taken off: what an event cost there was not measured" in report
+
+
+def test_a_time_of_which_all_is_taken_off_is_no_plain_0() -> None:
+    report = render(small(**MEASURED), "text", ReportOptions()).decode()
+    (row,) = [line.split() for line in report.splitlines() if " tiny " in line]
+    assert row[0] == "~0"
+    assert "~0: all of the time that was recorded is taken off" in report
+    callers = render(small(**MEASURED), "text", ReportOptions(view=View.CALLERS)).decode()
+    assert " ~0 " in next(line for line in callers.splitlines() if " tiny " in line)
+    assert "~0: all of" in callers
+    raw = render(small(**MEASURED), "text", ReportOptions(settings={"bias": 0})).decode()
+    assert "~0" not in raw
+    document = json.loads(render(small(**MEASURED), "json", ReportOptions()))
+    assert next(one["self_ns"] for one in document["functions"] if one["name"] == "tiny") == 0
 
 
 def own_of(profile: Profile, name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
@@ -217,3 +218,17 @@ def test_a_file_that_nobody_asked_for_is_let_go_of() -> None:
         send_files(theirs, wire.encode_frame(wire.EVENT, 0, b'{"event":"ending"}'), [file()])
         assert channel.hear_of_end()
         channel.close()
+
+
+def test_one_that_sends_for_ever_leaves_the_others_their_turn() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door = Door(ours.detach())
+    with theirs:
+        for _ in range(100):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+                theirs.sendmsg([b"\1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", one.fileno()))])
+        found = [door.arrivals(), door.arrivals()]
+        for one in found[0] + found[1]:
+            one.connection.close()
+    door.close()
+    assert list(map(len, found)) == [64, 36]

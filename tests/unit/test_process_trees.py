@@ -125,6 +125,25 @@ def test_per_process_has_a_report_of_each_with_what_only_it_says() -> None:
     assert "next:" not in report
 
 
+def test_the_rows_of_the_processes_add_up_to_the_times_of_the_whole() -> None:
+    # A call costs 0.1 ms in one process, and in the other more than was recorded there.
+    costs = {"python_outside_ns": 0, "c_inside_ns": 0, "c_outside_ns": 0, "uncounted_ns": 0}
+    parts = [
+        replace(one, header=replace(one.header, extra={**costs, "python_inside_ns": ns}))
+        for one, ns in ((part(0), 1e5), (part(1), 1e6), (part(2), 0))
+    ]
+    document = json.loads(rendered(parts, "json"))
+    assert [one["figures"]["self_ns"] for one in document["processes"]] == [700_000, 0, 3_000_000]
+    assert document["totals"]["self_ns"] == 3_700_000
+    report = text(parts)
+    assert "Times: 3.700 ms: 2.300 ms that recording took is taken off the 6.000 ms recorded (38.3%)" in report
+    assert [line.split()[0] for line in report.splitlines() if re.search(r" 10[012]  ", line)] == [
+        "3.000",
+        "0.700",
+        "~0",
+    ]
+
+
 def test_per_process_goes_with_per_thread() -> None:
     report = text([part(0), part(1)], per_process=True, per_thread=True)
     found = re.findall(r"^(?:Process|Thread) .*", report, re.MULTILINE)

@@ -15,6 +15,7 @@ from execd.errors import UsageError
 from execd.model.profile import ROOT, Function, Label
 from execd.reports import ReportOptions, View, render
 from execd.reports.layout import Layout, layout_of_width
+from execd.reports.next_commands import closing
 from execd.reports.selection import SORT_KEYS, resolve
 from execd.reports.widths import short_path, width_of
 from hypothesis import given
@@ -335,3 +336,22 @@ def test_the_export_loads_with_the_figures_of_cprofile(tmp_path: Path) -> None:
 def test_an_empty_pstats_file_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing was recorded"):
         render(tree([]), "pstats", ReportOptions())
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("short", 60, "next: execctl report p1 --callers --limit short"),
+        ("n" * 40, 60, "next: execctl report p1 --callers"),
+        ("n" * 40, 100, f"next: execctl report p1 --callers --limit {'n' * 40}"),
+        ("n" * 40, 0, f"next: execctl report p1 --callers --limit {'n' * 40}"),
+    ],
+)
+def test_the_next_command_is_no_wider_than_the_report(name: str, width: int, shown: str) -> None:
+    report = text(tree([Node(ROOT, name, 1, 9)], profile="p1"), layout=Layout(width))
+    assert report.splitlines()[-1] == shown
+    assert not width or width_of(shown) <= width
+
+
+def test_a_command_of_which_nothing_is_left_is_not_shown() -> None:
+    assert closing(Layout(60), f"execctl report p1 --file /{'long/' * 20}a.py") == []

@@ -299,9 +299,13 @@ def test_a_report_says_which_profile_it_is_of(daemon: Daemon, monkeypatch: pytes
     asked = []
 
     def render(
-        profile: Profile, form: str, options: reports.ReportOptions, earlier: Profile | None, parts: list[Profile]
+        profile: Profile,
+        form: str,
+        options: reports.ReportOptions,
+        earlier: Profile | None,
+        *parts: tuple[Profile, ...],
     ) -> bytes:
-        assert parts == ()
+        assert parts == ((), ())
         asked.append((profile.header.caveats[1], earlier and earlier.header.caveats[1], form, options.reverse))
         return bytes(MAX_BYTES + 1)
 

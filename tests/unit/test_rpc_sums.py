@@ -28,8 +28,9 @@ def test_several_subjects_are_one_report_that_says_of_what(monkeypatch: pytest.M
     asked: list[int] = []
 
     def render(profile: Profile, *rest: object) -> bytes:
-        parts = rest[-1]
+        *_, parts, of_the_earlier = rest
         assert isinstance(parts, tuple)
+        assert of_the_earlier == ()
         asked.extend((len(origins_of(profile.header)), len(parts)))
         return b"summed"
 

@@ -119,7 +119,7 @@ def test_state_tells_what_a_process_holds(interpreter: Interpreter, spawn: Spawn
     assert "execd_agent" not in state["modules"]
 
 
-PARTS = ("line_protocol", "workload", "tracked")
+PARTS = ("line_protocol", "workload", "tracked", "allocated")
 ARGUMENTS = {
     "sleeping": ["20"],
     "deep": ["100"],

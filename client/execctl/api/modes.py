@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from execctl.api.arguments import KEPT, SHARED, check_names, check_values
 from execctl.descendants import with_children
+from execctl.errors import UsageError
 from execctl.keeping import kept
 from execctl.modes import COUNT, LISTFUNCS, MODES, TRACE
 from execctl.query import SessionSpec
@@ -71,47 +73,31 @@ class Measuring(TypedDict, total=False):
     children: bool
 
 
-# Options of every mode.
-_SHARED = ("max_memory_bytes", "force")
-_KEPT = ("labels", "into", "children")
-_LISTS = ("ignore_modules", "ignore_dirs")
-
-
 def specs_of(measuring: Measuring) -> list[SessionSpec]:
     """Return what is to be recorded.
 
     Raises:
-        TypeError: an argument that there is not, or a mode that is neither True nor False.
-        ValueError: no mode, an option without its mode, or modes that exclude each other.
+        UsageError: no mode, an argument that there is not or with a value that it cannot have, an option without its
+            mode, or modes that exclude each other.
     """
     given: dict[str, object] = {name: value for name, value in measuring.items() if value is not None}
-    _refuse_unknown(given)
+    options = [option for known in mode_parameters().values() for option in known]
+    check_names(given, {*mode_parameters(), *SHARED, *KEPT, *options}, "what is measured")
+    check_values(given)
     modes = [mode for mode in MODES if given.get(mode.parameter)]
     if not modes:
-        raise ValueError(f"nothing to record: give a mode, {_listed(mode.parameter for mode in MODES)}")
+        raise UsageError(f"nothing to record: give a mode, {_listed(mode.parameter for mode in MODES)}")
     if LISTFUNCS in modes and {COUNT, TRACE} & set(modes):
-        raise ValueError("listfuncs goes with neither trace nor count: a function that was seen is not looked at again")
+        raise UsageError("listfuncs goes with neither trace nor count: a function that was seen is not looked at again")
     _refuse_unowned(given, modes)
     specs = [SessionSpec(mode.collector, _options(mode, given)) for mode in modes]
-    asked = kept(specs, measuring.get("labels", {}), measuring.get("into", ""))
-    return with_children(asked, children=measuring.get("children", False))
+    asked = kept(specs, measuring.get("labels") or {}, measuring.get("into") or "")
+    return with_children(asked, children=measuring.get("children") or False)
 
 
 def mode_parameters() -> dict[str, list[str]]:
     """Return the arguments that there are: each mode with its options."""
     return {mode.parameter: [one.key for one in mode.options if one.recorded] for mode in MODES}
-
-
-def _refuse_unknown(given: Mapping[str, object]) -> None:
-    known = mode_parameters()
-    names = {*known, *_SHARED, *_KEPT, *(option for options in known.values() for option in options)}
-    for name, value in given.items():
-        if name not in names:
-            raise TypeError(f"there is no argument {name!r}: what is measured is said by {_listed(sorted(names))}")
-        if name in _LISTS and isinstance(value, str):
-            raise TypeError(f"{name} is a list of texts, and not {value!r}: say [{value!r}]")
-        if name in known and not isinstance(value, bool):
-            raise TypeError(f"{name} is a mode, True or False, and not {value!r}")
 
 
 def _refuse_unowned(given: Mapping[str, object], modes: Sequence[Mode]) -> None:
@@ -120,17 +106,17 @@ def _refuse_unowned(given: Mapping[str, object], modes: Sequence[Mode]) -> None:
         for option in options:
             if option in given and option not in owned:
                 owners = [name for name, others in mode_parameters().items() if option in others]
-                raise ValueError(f"{option} belongs to {' or '.join(owners)}: give {mode_name}=True with it")
+                raise UsageError(f"{option} belongs to {' or '.join(owners)}: give {mode_name}=True with it")
     if "timeunit" in given and "timer" not in given:
-        raise ValueError("timeunit belongs to timer: give both")
+        raise UsageError("timeunit belongs to timer: give both")
     if "clock" in given and "timer" in given:
-        raise ValueError("clock and timer are two clocks: give one")
+        raise UsageError("clock and timer are two clocks: give one")
 
 
 def _options(mode: Mode, given: Mapping[str, object]) -> dict[str, object]:
     keys = [option.key for option in mode.options if option.recorded]
     always = {option.key: option.converted(False) for option in mode.always}
-    chosen = {key: _plain(given[key]) for key in (*keys, *_SHARED) if key in given}
+    chosen = {key: _plain(given[key]) for key in (*keys, *SHARED) if key in given}
     return {**always, **chosen}
 
 

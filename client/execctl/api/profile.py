@@ -45,7 +45,7 @@ class Profile:
 
     @property
     def id(self) -> str:
-        """Its name in the store, "p34"; of a sum that of the first part, of a tree its root's session."""
+        """Its name in the store, "p34"; of a sum that of the first part, of a tree its root's session, or snapshot."""
         return self.query.subject
 
     def render(self, format: str = "text", settings: Mapping[str, object] | None = None) -> bytes:  # noqa: A002 - its name
@@ -81,7 +81,7 @@ class Profile:
             UsageError: as of `render`.
             NotFound: likewise.
         """
-        save(os.fspath(path), self.render(format, settings))
+        save(os.fsdecode(path), self.render(format, settings))
 
     def write_files(self, directory: str | os.PathLike[str], settings: Mapping[str, object] | None = None) -> list[str]:
         """Write a listing of each source below a directory, and return their names; no link below it is followed.
@@ -97,5 +97,5 @@ class Profile:
         asked = {**self.query.settings, **(settings or {})}
         found = self.renderer.render(replace(self.query, form="cover", files=True, settings=asked))
         for name, data in found.files:
-            save_below(os.fspath(directory), name, data)
+            save_below(os.fsdecode(directory), name, data)
         return [name for name, _ in found.files]

@@ -75,7 +75,9 @@ def read_profile(rendering: Rendering, query: ReportQuery, renderer: Renderer) -
             remedy="install the client and the daemon of one version",
         )
     tree = raw.get("tree")
-    resolved = replace(query, subject=tree["session"]) if tree else query.of_profile(rendering.profile, rendering.added)
+    resolved = query.of_profile(rendering.profile, rendering.added)
+    if tree:
+        resolved = replace(query, subject=tree.get("snapshot") or tree["session"])
     begun = {
         "origin": read_origin(raw["profile"]),
         "processes": tuple(map(read_process, raw.get("processes", ()))),

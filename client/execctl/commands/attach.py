@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from execctl import output
-from execctl.descendants import children_option, with_children
+from execctl.descendants import children_option, taken, with_children
 from execctl.durations import parse_duration_ms
 from execctl.errors import UsageError
 from execctl.keeping import keeping_options, kept
@@ -21,6 +21,7 @@ from execctl.waiting import Waiting
 if TYPE_CHECKING:
     from execctl.api.recording import Recording
     from execctl.api.session import Attachment
+    from execctl.client import Client
     from execctl.connection import Connection
 
 
@@ -99,7 +100,7 @@ def command(
         )
         _tell_attached(recording.attachment, name)
         if duration is None and not traced(recording):
-            _tell_running(recording)
+            _tell_running(client, recording)
         else:
             ctx.exit(record(client, recording, duration, timing=given[TIMING.parameter]))
 
@@ -124,11 +125,15 @@ def _tell_attached(attached: Attachment, name: str) -> None:
         output.note(sentence)
 
 
-def _tell_running(attached: Recording) -> None:
+def _tell_running(client: Client, attached: Recording) -> None:
     output.write_lines(session.id for session in attached.sessions)
     for session in attached.sessions:
         for caveat in session.caveats:
             output.note(f"{session.id}: {caveat}")
+    if any(session.children for session in attached.sessions):
+        for sentence in taken(client, attached.sessions):
+            output.note(sentence)
+    for session in attached.sessions:
         output.suggest(*while_running(session.id, session.collector))
     only = attached.sessions[0].id if len(attached.sessions) == 1 else attached.target.pid
     output.suggest(f"execctl stop {only}", f"execctl detach {attached.target.pid}")

@@ -37,6 +37,7 @@ def command(connection: Connection, *, target: str, python: str, as_json: bool) 
             waiting = Waiting(target, round(ATTACH_TIMEOUT_S * 1000))
             costs = costs_in_process(client, target, waiting.tell)
         else:
+            output.meanwhile(f"starting Python {interpreter.version}, and recording calls there for some seconds")
             costs = costs_in_interpreter(client, interpreter)
     if as_json:
         output.write_json({**asdict(costs), "event_s": costs.event_s})

@@ -9,6 +9,7 @@ import click
 from execctl.delivery import deliver
 from execctl.query import ReportQuery
 from execctl.settings import (
+    BIAS,
     FILTERS,
     OF_MEMORY,
     asked_layout,
@@ -23,7 +24,7 @@ from execctl.settings import (
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
-_SETTINGS = (*OF_MEMORY, *FILTERS)
+_SETTINGS = (BIAS, *OF_MEMORY, *FILTERS)
 
 
 @click.command("diff")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from execctl import importable, output
-from execctl.errors import UsageError
 from execctl.records import profile_record
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def command(
     Reports, exports and comparisons are then made of them as of what execd recorded itself. Several files are stored
     all or none, in their order: `execctl growth` looks at snapshots of tracemalloc that were imported together.
     """
-    contents = [(importable.name_of(file), _read(file)) for file in files]
+    contents = [(importable.name_of(file), importable.content(file)) for file in files]
     with connection.open() as client:
         profiles = client.import_contents(contents, form or "", unit or "")
     if as_json:
@@ -44,11 +42,3 @@ def command(
     for profile in profiles:
         output.note(f"{profile.id}: {profile.collector} of {profile.name or 'a file'}, {profile.nodes} nodes")
     output.suggest(f"execctl report {profiles[-1].id}")
-
-
-def _read(file: str) -> bytes:
-    try:
-        with Path(file).open("rb") as stream:
-            return importable.read(stream, file)
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", remedy="name a file", facts={"file": file}) from error

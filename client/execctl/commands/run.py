@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from execctl import child, output, pythonline
+from execctl.bias import timer_remedy
 from execctl.descendants import children_option, recorded, with_children
 from execctl.errors import ClientError, UsageError
 from execctl.keeping import keeping_options, kept
@@ -121,7 +122,7 @@ def tell(client: Client, program: Program, *, quiet: bool) -> None:
         output.error(f"what was recorded is not known: {error.message}", error.remedy)
         return
     if outcome.failure:
-        output.error(f"nothing was recorded: {outcome.failure}")
+        output.error(f"nothing was recorded: {outcome.failure}", timer_remedy(outcome.failure))
     for session in outcome.sessions:
         if not session.latest_profile:
             output.error(f"{session.id}: nothing was recorded: {session.reason or 'the program ended too soon'}")

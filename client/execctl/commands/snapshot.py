@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,7 +74,7 @@ def command(
         if is_census:
             _count(client, session, query, confirmed=confirmed)
         else:
-            _tell(client, client.snapshot(session, name, confirmed=confirmed), query)
+            _tell(client, client.snapshot(session, name, confirmed=confirmed), name, query)
 
 
 def _refuse_in_census(target: str, name: str, settings: Mapping[str, object]) -> None:
@@ -94,12 +95,17 @@ def _count(client: Client, target: str, query: ReportQuery, *, confirmed: bool) 
         output.suggest(*after_profile(profile, "census"))
 
 
-def _tell(client: Client, profiles: Sequence[StoredProfile], query: ReportQuery) -> None:
-    known = trees(client) if len(profiles) > 1 and not query.compare else Trees(())
-    profiles = [profile for profile in profiles if not known.has(profile.session)]
+def _tell(client: Client, taken: Sequence[StoredProfile], name: str, query: ReportQuery) -> None:
+    known = trees(client) if len(taken) > 1 else Trees(())
+    nodes = Counter[str]()
+    for profile in taken:
+        nodes[known.root(profile.session)] += profile.nodes
+    # A root's snapshot stands for those of its descendants.
+    profiles = [profile for profile in taken if not known.has(profile.session)]
     for profile in profiles:
         session = known.name(profile.session)
-        output.note(f"{profile.id}: {profile.collector} of session {session}, {profile.nodes} nodes")
+        called = f", called {profile.name}" if name and profile.name != name else ""
+        output.note(f"{profile.id}: {profile.collector} of session {session}, {nodes[profile.session]} nodes{called}")
     if query.compare:
         _compare_all(client, profiles, query)
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from execd.attach import process
-from execd.errors import TargetGone
+from execd.errors import NotPermitted, TargetGone
 
 _KCMP = 312
 _KCMP_MEMORY = 1
@@ -94,11 +94,11 @@ def descendants(roots: set[int]) -> dict[int, Descendant]:
     open_ends = list(roots)
     while open_ends:
         parent = open_ends.pop()
-        with contextlib.suppress(TargetGone):
+        with contextlib.suppress(TargetGone, NotPermitted):
             for pid in children(parent):
                 if pid in found or pid in roots:
                     continue
-                with contextlib.suppress(TargetGone):
+                with contextlib.suppress(TargetGone, NotPermitted):
                     found[pid] = _look_at(pid, parent)
                     open_ends.append(pid)
     return found
@@ -106,13 +106,15 @@ def descendants(roots: set[int]) -> dict[int, Descendant]:
 
 def _look_at(pid: int, parent: int) -> Descendant:
     own, theirs = process.read_file(f"/proc/{pid}/stat"), process.read_file(f"/proc/{parent}/stat")
+    is_alike = _image(own) == _image(theirs)
     return Descendant(
         pid,
         parent,
         process.parse_start_ticks(pid, own),
         _image(own),
-        is_copy=_image(own) == _image(theirs) and process.command_line(pid) == process.command_line(parent),
-        shares_memory=share_memory(pid, parent),
+        is_copy=is_alike and process.command_line(pid) == process.command_line(parent),
+        # One that has executed a program has memory of its own, whether the kernel compares them or not.
+        shares_memory=is_alike and share_memory(pid, parent),
     )
 
 

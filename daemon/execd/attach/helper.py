@@ -6,7 +6,6 @@ every thread that it held, and the target goes on by itself: that is the last of
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -24,7 +23,6 @@ from execd.attach.readiness import is_readable
 from execd.errors import ExecdError, TargetGone
 
 _MESSAGE_LIMIT = 1 << 20
-_NICENESS = -10
 # While what the daemon does with an answer must not wait for the processor, nor the agent that it asks.
 _TIDY_AFTER_S = 0.02
 _COLLECT_AFTER_S = 0.2
@@ -110,12 +108,10 @@ def _is_readable(control: socket.socket, seconds: float) -> bool:
 
 
 def _be_quick() -> None:
-    """Keep what holds us up from holding up a stopped target: garbage collections, and other processes' turns."""
+    """Keep garbage collections from holding up a stopped target; helper_process.py does it with others' turns."""
     gc.disable()
     # What is there from the start stays, and need not be looked at again.
     gc.freeze()
-    with contextlib.suppress(PermissionError):  # root and CAP_SYS_NICE only
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
 
 
 def _error_reply(error: ExecdError) -> dict[str, object]:

@@ -5,9 +5,11 @@ It may be given the next one while it still tidies up after its answer: the time
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import math
+import os
 import resource
 import select
 import socket
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 HELPER_COMMAND = (sys.executable, "-I", "-m", "execd.attach.helper")
 _MESSAGE_LIMIT = 1 << 20
+_NICENESS = -10
 _POLL_S = 0.05
 # Beyond its own limit the helper gets this long to take back what it queued; then it is killed, which is safe always.
 _GRACE_S = 2.0
@@ -49,6 +52,9 @@ class HelperProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(command, stdin=theirs.fileno(), close_fds=True)
         theirs.close()
+        # On a busy machine it would be long in coming, and hold up a target that it has stopped.
+        with contextlib.suppress(PermissionError, ProcessLookupError):  # root and CAP_SYS_NICE only
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
         if files_limit is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (files_limit, hard))

@@ -59,10 +59,12 @@ class Correction:
     Attributes:
         recorded_ns: all of its time as it was recorded.
         taken_ns: what is less now.
+        whole_parts: of a sum of how many parts nothing was taken, for what an event cost there was not measured.
     """
 
     recorded_ns: int
     taken_ns: int
+    whole_parts: int = 0
 
 
 def measured(header: Header) -> EventCosts | None:
@@ -142,9 +144,19 @@ def corrected(profile: Profile, costs: EventCosts | None) -> Profile:
 def correction_of(header: Header) -> Correction | None:
     """Return what was taken off a profile, None where nothing was."""
     match header.extra.get(CORRECTION):
-        case {"recorded_ns": int(recorded_ns), "taken_ns": int(taken_ns)}:
-            return Correction(recorded_ns, taken_ns)
+        case {"recorded_ns": int(recorded_ns), "taken_ns": int(taken_ns), **more}:
+            whole_parts = more.get("whole_parts")
+            return Correction(recorded_ns, taken_ns, whole_parts if isinstance(whole_parts, int) else 0)
     return None
+
+
+def with_correction_of_parts(header: Header, parts: Sequence[Profile]) -> Header:
+    """Return the header of a sum of call trees of which some are corrected, each by what its own events cost."""
+    corrections = [correction_of(part.header) for part in parts]
+    taken = sum(one.taken_ns for one in corrections if one)
+    left = sum(sum(call_columns(part).self_ns) for part in parts)
+    told = {"recorded_ns": left + taken, "taken_ns": taken, "whole_parts": corrections.count(None)}
+    return replace(header, extra={**header.extra, CORRECTION: told})
 
 
 def costs_of_sum(profiles: Sequence[Profile]) -> dict[str, float]:

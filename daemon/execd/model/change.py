@@ -97,7 +97,9 @@ def compare(
 
 
 def of_one_session(earlier: Header, later: Header) -> bool:
-    """Return whether two profiles are of one recording."""
+    """Return whether two profiles are of one recording, of one process or of one tree."""
+    if earlier.tree and later.tree:
+        return earlier.tree.session == later.tree.session
     return bool(later.session) and (earlier.session, earlier.pid) == (later.session, later.pid)
 
 

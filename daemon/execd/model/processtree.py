@@ -38,6 +38,7 @@ class ProcessTree:
         session: of its root, which stands for those of all, "s12".
         pid, command_line, python_version: of its root.
         count: how many of its processes are in the profile.
+        snapshot: the root's profile of the time that this is of, "p34"; "" where it is of the newest of each.
         processes: these, with their figures; () until they are worked out.
     """
 
@@ -47,9 +48,12 @@ class ProcessTree:
     python_version: str
     count: int
     processes: tuple[TreeProcess, ...] = ()
+    snapshot: str = ""
 
 
-def of_tree(profile: Profile, root: Session, parts: Sequence[Profile], missing: int, left_out: int = 0) -> Profile:
+def of_tree(
+    profile: Profile, root: Session, parts: Sequence[Profile], missing: int, left_out: int = 0, snapshot: str = ""
+) -> Profile:
     """Return the sum of a tree's processes as one that tells of what tree it is.
 
     Args:
@@ -58,15 +62,19 @@ def of_tree(profile: Profile, root: Session, parts: Sequence[Profile], missing: 
         parts: what it is the sum of.
         missing: of how many processes more nothing is stored.
         left_out: how many more there are.
+        snapshot: as in ProcessTree.
     """
     target = root.target
-    tree = ProcessTree(root.id, target.key.pid, target.command_line, target.python_version, len(parts))
+    tree = ProcessTree(
+        root.id, target.key.pid, target.command_line, target.python_version, len(parts), snapshot=snapshot
+    )
     caveats = _caveats(profile.header, [part.header for part in parts])
     if missing:
         caveats = (_without_anything(missing), *caveats)
     if left_out:
         caveats = (f"{left_out} processes that came earlier are not in the sum: it takes {len(parts)}", *caveats)
-    return replace(profile, header=replace(profile.header, caveats=caveats, tree=tree))
+    header = replace(profile.header, profile=snapshot or profile.header.profile, caveats=caveats, tree=tree)
+    return replace(profile, header=header)
 
 
 def _without_anything(missing: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
@@ -10,6 +10,7 @@ from execd.model import bias
 from execd.model.change import of_one_session
 from execd.model.collector import CALLS
 from execd.model.filter import by_thread, is_thread, threads, where
+from execd.model.merge import merge
 from execd.reports import (
     callers,
     census,
@@ -42,7 +43,7 @@ from execd.reports.trace import document as trace_document
 from execd.reports.trace import text as trace_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from execd.model.profile import Header, Profile
 
@@ -170,6 +171,7 @@ def render(
     options: ReportOptions,
     earlier: Profile | None = None,
     parts: Sequence[Profile] = (),
+    earlier_parts: Sequence[Profile] = (),
 ) -> bytes:
     """Return a report or an export.
 
@@ -178,7 +180,8 @@ def render(
         format: a key of FORMATS of its collector.
         options: how.
         earlier: a profile to compare with; the report is then of what differs.
-        parts: what the profile is the sum of, for formats that add up in their own way; empty where it is no sum.
+        parts: what the profile is the sum of; empty where it is no sum.
+        earlier_parts: what the earlier one is the sum of.
 
     Raises:
         UsageError: the format is unknown or not one of this collector, an option does not fit it or does not parse, or
@@ -195,9 +198,17 @@ def render(
     if earlier is None and renderer.of_several and shown:
         return renderer.of_several(shown, options)
     if earlier is None:
-        whole = processes.with_processes(_corrected(renderer, options, narrowed), shown)
+        whole = processes.with_processes(_summed(renderer, options, narrowed, shown), shown)
         return renderer.render(whole, options)
-    return _compared(renderer, format, options, earlier, narrowed)
+    compare = _comparing(renderer, format, options, earlier, profile)
+    if options.thread:
+        # The thread may have started after the earlier profile was taken; then it has nothing there.
+        earlier = where(earlier, lambda label: is_thread(label, options.thread))
+    headers = [part.header for part in parts or [profile]]
+    before = [_corrected(renderer, options, part, _price(part, headers)) for part in earlier_parts]
+    price = _price(earlier, headers)
+    earlier = _summed(renderer, options, earlier, _of_thread(before, options.thread), price)
+    return compare(earlier, _summed(renderer, options, narrowed, shown), options)
 
 
 def render_files(
@@ -269,7 +280,10 @@ def _renderer(profile: Profile, format_name: str) -> Renderer:
     return renderer
 
 
-def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earlier: Profile, later: Profile) -> bytes:
+def _comparing(
+    renderer: Renderer, format_name: str, options: ReportOptions, earlier: Profile, later: Profile
+) -> Callable[[Profile, Profile, ReportOptions], bytes]:
+    """Return what makes a comparison. Raises UsageError where there is none, or an option does not fit one."""
     collector = later.header.collector
     if renderer.compare is None:
         others = [name for name, one in FORMATS[collector].items() if one.compare]
@@ -289,13 +303,15 @@ def _compared(renderer: Renderer, format_name: str, options: ReportOptions, earl
             f"a profile of {collector} does not compare with one of {earlier.header.collector}",
             remedy="compare profiles of one collector",
         )
-    if options.thread:
-        # The thread may have started after the earlier profile was taken; then it has nothing there.
-        earlier = where(earlier, lambda label: is_thread(label, options.thread))
-    # Of one session the later one knows better what an event cost: by two prices a function would seem to run back.
-    measured = later.header if of_one_session(earlier.header, later.header) else earlier.header
-    earlier, later = _corrected(renderer, options, earlier, measured), _corrected(renderer, options, later)
-    return renderer.compare(earlier, later, options)
+    return renderer.compare
+
+
+def _price(earlier: Profile, later: Iterable[Header]) -> Header:
+    """Return the header that says what an event of an earlier profile cost.
+
+    Of one session the later one knows better: by two prices a function would seem to run back.
+    """
+    return next((header for header in later if of_one_session(earlier.header, header)), earlier.header)
 
 
 def _corrected(renderer: Renderer, options: ReportOptions, profile: Profile, measured: Header | None = None) -> Profile:
@@ -304,6 +320,23 @@ def _corrected(renderer: Renderer, options: ReportOptions, profile: Profile, mea
     if profile.header.collector != CALLS.name or (asked is None and not renderer.is_corrected):
         return profile
     return bias.corrected(profile, bias.chosen(measured or profile.header, asked))
+
+
+def _summed(
+    renderer: Renderer,
+    options: ReportOptions,
+    profile: Profile,
+    parts: Sequence[Profile],
+    measured: Header | None = None,
+) -> Profile:
+    """Return what a format shows of a profile: of a sum of call trees the sum of what is shown of each.
+
+    Their events cost something else each, and no part loses more than it has: a sum that is corrected as a whole is
+    another one.
+    """
+    if not any(bias.correction_of(part.header) for part in parts):
+        return _corrected(renderer, options, profile, measured)
+    return replace(merge(parts), header=bias.with_correction_of_parts(profile.header, parts))
 
 
 def _refuse_table_options(collector: str, format_name: str, options: ReportOptions) -> None:

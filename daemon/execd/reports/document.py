@@ -17,7 +17,8 @@ Schema 1, an object in ASCII with these fields:
 
 The report of a tree of processes, whatever its collector, has further
 
-    tree        its root: session, pid, command_line, python_version
+    tree        its root: session, snapshot (the root's, where it is of that time; else ""), pid, command_line,
+                python_version
     processes   those that are in it, each: pid, command_line, python_version, session, profile, started_at, ended_at,
                 caveats, lost, figures (of calls: self_ns and calls; else those of the collector), and where a report
                 of each is asked for the fields that the report would have: totals and functions, which the whole then
@@ -90,7 +91,7 @@ def origin_json(header: Header) -> dict[str, Any]:
 
 
 def _tree(tree: ProcessTree) -> dict[str, Any]:
-    root = {name: getattr(tree, name) for name in ("session", "pid", "command_line", "python_version")}
+    root = {name: getattr(tree, name) for name in ("session", "snapshot", "pid", "command_line", "python_version")}
     return {"tree": root, "processes": [_process(one) for one in tree.processes]}
 
 

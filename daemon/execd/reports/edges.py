@@ -9,11 +9,13 @@ from execd.reports.figures import count_text, part, percent, unit_of
 from execd.reports.layout import BOLD, DIM
 from execd.reports.options import View
 from execd.reports.tables import Column, Kind, Row, table_lines
+from execd.reports.times import times_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from execd.model.fold import Figures, FunctionKey, FunctionRow
+    from execd.model.profile import Header
     from execd.reports.figures import Unit
     from execd.reports.function_names import FunctionNames
     from execd.reports.options import ReportOptions
@@ -22,24 +24,32 @@ if TYPE_CHECKING:
 ROWS_SHOWN: Final = 20
 
 
+def related(rows: Mapping[FunctionKey, FunctionRow], view: View) -> Mapping[FunctionKey, Mapping[FunctionKey, Figures]]:
+    """Return for each function those at the other ends of its edges, with the figures along each."""
+    return {one: row.callers for one, row in rows.items()} if view is View.CALLERS else callees(rows)
+
+
 def lines(
+    header: Header,
     rows: Mapping[FunctionKey, FunctionRow],
     shown: Sequence[FunctionKey],
+    others: Mapping[FunctionKey, Mapping[FunctionKey, Figures]],
     options: ReportOptions,
     names: FunctionNames,
 ) -> list[str]:
     """Return the table of the functions shown: each with its own figures, below it those along each edge.
 
     Args:
+        header: of the profile.
         rows: all functions, safe to show, with their callers.
         shown: those to show, in order.
+        others: as `related` returns it.
         options: the view and the layout are used.
         names: what functions are called.
     """
     is_callers = options.view is View.CALLERS
-    others = {one: row.callers for one, row in rows.items()} if is_callers else callees(rows)
     arrow = "<-" if is_callers else "->"
-    unit = unit_of(rows[one].figures.total_ns for one in shown)
+    unit = times_unit(unit_of(rows[one].figures.total_ns for one in shown), header)
     table = []
     for function in shown:
         own = rows[function].figures

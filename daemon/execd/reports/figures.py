@@ -17,20 +17,24 @@ class Unit:
         name: "ms".
         ns: how many make one.
         decimals: of a figure.
+        nothing: what no time at all is.
     """
 
     name: str
     ns: int
     decimals: int = 3
+    nothing: str = "0"
 
     def text(self, ns: float, *, signed: bool = False) -> str:
-        """Return a time without the unit's name; nothing at all is a bare 0."""
+        """Return a time without the unit's name; nothing at all is a bare word."""
         if not ns:
-            return "0"
+            return self.nothing
         return f"{ns / self.ns:{'+' if signed else ''},.{self.decimals}f}"
 
     def exactly(self, ns: float) -> str:
-        """Return a time to the nanosecond, without the unit's name."""
+        """Return a time to the nanosecond, without the unit's name; nothing at all is a bare word."""
+        if not ns:
+            return self.nothing
         return f"{ns / self.ns:,.{len(str(self.ns)) - 1}f}"
 
 

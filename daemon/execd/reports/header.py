@@ -67,7 +67,8 @@ def _origin(header: Header, layout: Layout) -> Iterator[Fact]:
     profile = f"profile {visible(header.profile)}" if header.profile else ""
     session = f"session {visible(header.session)}" if header.session and not origins else ""
     if header.tree:
-        profile, session = "", f"session {visible(header.tree.session)}"
+        profile = f"snapshot {visible(header.tree.snapshot)}" if header.tree.snapshot else ""
+        session = f"session {visible(header.tree.session)}"
     which = " of ".join(one for one in (profile, session) if one)
     if header.form == IMPORTED and not origins:
         yield "File", ", ".join([command_line(header), span(header), how, *([profile] if profile else [])])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from execd.model.profile import BUILTIN_FILE
 from execd.reports.layout import DIM
+from execd.reports.widths import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,17 +19,25 @@ if TYPE_CHECKING:
 # What a shell, and a regular expression, take as it is; a point there is any character, itself among them. The name
 # comes from a target, and somebody will paste it.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}")
+_LEAD = "next: "
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./:@+-]{0,200}")
 
 
 def closing(layout: Layout, command: str) -> list[str]:
-    """Return the lines below a report that name a command; nothing where there is none, or no header is wanted."""
-    return ["", layout.styled(f"next: {command}", DIM)] if command and layout.has_header and not layout.is_part else []
+    """Return the lines below a report that name a command; nothing where there is none, or no header is wanted.
+
+    One that is wider than the report goes without its last options: half an option could not be typed.
+    """
+    while layout.width and width_of(_LEAD + command) > layout.width:
+        command, has_more, _ = command.rpartition(" --")
+        # Without any option it is the report that is shown.
+        command = command if has_more and " --" in command else ""
+    return ["", layout.styled(_LEAD + command, DIM)] if command and layout.has_header and not layout.is_part else []
 
 
 def report_of(header: Header, options: str) -> str:
     """Return the command for another report of a stored profile, or of a tree; "" of what is not stored."""
-    subject = header.tree.session if header.tree else header.profile
+    subject = header.tree.snapshot or header.tree.session if header.tree else header.profile
     return f"execctl report {subject} {options}".rstrip() if subject else ""
 
 

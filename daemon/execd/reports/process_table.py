@@ -8,6 +8,7 @@ from execd.reports.figures import part, percent, size_text, unit_of
 from execd.reports.layout import CYAN
 from execd.reports.names import program
 from execd.reports.tables import Column, Kind, Row, table_lines
+from execd.reports.times import times_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ def _figure(name: str, shown: Sequence[TreeProcess]) -> tuple[str, Callable[[int
     """Return the title of a column, and how its cells are made."""
     if name in _TIMES:
         unit = unit_of(one.figures[name] for one in shown)
+        for one in shown:
+            unit = times_unit(unit, one.header)
         return f"{_TIMES[name]} {unit.name}", unit.text
     if name == "bytes":
         return "size", size_text

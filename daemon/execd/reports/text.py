@@ -16,13 +16,13 @@ from execd.reports.next_commands import callers_of, closing
 from execd.reports.options import View
 from execd.reports.selection import ROWS_SHOWN, leading, select, top
 from execd.reports.tables import Column, Kind, Row, table_lines
-from execd.reports.times import time_facts
+from execd.reports.times import all_taken_note, time_facts, times_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from execd.model.fold import Figures, FunctionKey, FunctionRow
-    from execd.model.profile import Profile
+    from execd.model.profile import Header, Profile
     from execd.reports.figures import Unit
     from execd.reports.layout import Layout
     from execd.reports.options import ReportOptions
@@ -68,13 +68,16 @@ def _tables(profile: Profile, options: ReportOptions, names: FunctionNames, show
     kept, rest = top(selection.functions, options, ROWS_SHOWN if options.view is View.FUNCTIONS else edges.ROWS_SHOWN)
     # One that only ran already was called by nobody here.
     shown += [function for function in kept if rows[function].figures.calls]
-    lines = summary_lines([*_summary(profile, rows), *selection.notes()], options.layout)
+    related = {} if options.view is View.FUNCTIONS else edges.related(rows, options.view)
+    shown_figures = [one for function in kept for one in (rows[function].figures, *related.get(function, {}).values())]
+    notes = [*selection.notes(), *all_taken_note(profile.header, shown_figures)]
+    lines = summary_lines([*_summary(profile, rows), *notes], options.layout)
     if not kept:
         return [*lines, "   (no functions)"]
     if options.view is View.FUNCTIONS:
-        lines += _functions(rows, kept, leading(options, USUAL_SORT), names, options.layout)
+        lines += _functions(profile.header, rows, kept, leading(options, USUAL_SORT), names, options.layout)
     else:
-        lines += edges.lines(rows, kept, options, names)
+        lines += edges.lines(profile.header, rows, kept, related, options, names)
     return [*lines, *rest]
 
 
@@ -91,6 +94,7 @@ def _summary(profile: Profile, rows: Mapping[FunctionKey, FunctionRow]) -> list[
 
 
 def _functions(
+    header: Header,
     rows: Mapping[FunctionKey, FunctionRow],
     shown: Sequence[FunctionKey],
     lead: str,
@@ -99,6 +103,7 @@ def _functions(
 ) -> list[str]:
     """Return the table: what it is ordered by first, with the share of it."""
     unit = unit_of(ns for one in shown for ns in (rows[one].figures.self_ns, rows[one].figures.total_ns))
+    unit = times_unit(unit, header)
     whole = totals(rows)
     figures = _figures(unit, lead, is_roomy=not layout.width or layout.width >= _ROOMY)
     table = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.model import bias
@@ -9,17 +10,36 @@ from execd.reports.escape import visible
 from execd.reports.figures import part, percent, time_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from execd.model.fold import Figures
     from execd.model.profile import Header
+    from execd.reports.figures import Unit
     from execd.reports.header import Fact
 
 # While a thread has a profile function, its interpreter leaves the specialised instructions.
 _SLOWER = "3.11."
 _SLOWER_BYTECODE = "Python 3.11 runs bytecode 2 to 3 times slower while calls are recorded: not corrected"
 
+# A time of which nothing is left: it was there, and too short to tell from what recording took.
+_ALL_TAKEN = "~0"
+
 
 def time_facts(header: Header) -> list[Fact]:
     """Return the lines of a header that are about times, safe to show."""
     return [*_clock(header), *_correction(header)]
+
+
+def times_unit(unit: Unit, header: Header) -> Unit:
+    """Return the unit for times of a profile: where recording was taken off, no time that is left is ~0."""
+    return replace(unit, nothing=_ALL_TAKEN) if bias.correction_of(header) else unit
+
+
+def all_taken_note(header: Header, shown: Iterable[Figures]) -> list[str]:
+    """Return the sentence that says what ~0 is, where it is shown."""
+    if bias.correction_of(header) is None or all(one.self_ns and one.total_ns for one in shown):
+        return []
+    return [f"{_ALL_TAKEN}: all of the time that was recorded is taken off as what recording took"]
 
 
 def _clock(header: Header) -> list[Fact]:
@@ -38,6 +58,9 @@ def _correction(header: Header) -> list[Fact]:
     left, share = found.recorded_ns - found.taken_ns, percent(part(found.taken_ns, found.recorded_ns))
     taken = f"{time_text(found.taken_ns)} that recording took is taken off the {time_text(found.recorded_ns)} recorded"
     facts = [("Times", f"{time_text(left)}: {taken} ({share}%); --bias 0 shows them as recorded")]
+    if found.whole_parts:
+        of = "one of its parts" if found.whole_parts == 1 else f"{found.whole_parts} of its parts"
+        facts.append(("Caveat", f"of {of} nothing is taken off: what an event cost there was not measured"))
     if header.python_version.startswith(_SLOWER):
         facts.append(("Caveat", _SLOWER_BYTECODE))
     return facts

@@ -10,6 +10,7 @@ from execd.errors import NotFound, UsageError
 from execd.model.collector import TRACE
 from execd.model.merge import merge
 from execd.model.processtree import of_tree
+from execd.rpc import snapshots
 from execd.sessions import archive
 from execd.sessions.selection import is_group, is_session
 
@@ -60,7 +61,7 @@ class Choice:
         found: list[_Found] = []
         for subject in subjects:
             own, sessions = self._tree(subject)
-            found += self._of_sessions(sessions) if sessions else [self._load(own)]
+            found += self._of_sessions(sessions) if sessions else self._with_its_tree(self._load(own))
         return _chosen(found)
 
     def of_one(self, subject: str, process: int) -> Chosen:
@@ -76,10 +77,7 @@ class Choice:
         """
         own, sessions = self._tree(subject)
         if not sessions:
-            alone = self._load(own)
-            if process not in (0, alone[1].header.pid):
-                raise _no_process(process, [alone[1].header.pid])
-            return _chosen([alone])
+            return self.of_stored(self._load(own), process)
         if process:
             wanted = [one for one in sessions if one.target.key.pid == process]
             if not wanted:
@@ -87,19 +85,40 @@ class Choice:
             return _chosen(self._of_sessions(wanted))
         return self._of_tree(sessions)
 
+    def is_of_tree(self, stored: StoredProfile) -> bool:
+        """Whether a stored profile is the snapshot of a tree's root."""
+        return stored.reason == "snapshot" and self._store.session(stored.session).spec.children
+
+    def of_stored(self, found: _Found, process: int = 0) -> Chosen:
+        """Return a stored profile, of a snapshot of a tree's root the sum of what was stored of all processes then.
+
+        Args:
+            found: it.
+            process: as of `of_one`.
+
+        Raises:
+            UsageError: as of `of_one`.
+        """
+        root, is_tree = self._store.session(found[0].session), self.is_of_tree(found[0])
+        parts, missing = snapshots.at(self._store, root, found) if is_tree else ([found], 0)
+        pids = [profile.header.pid for _, profile in parts]
+        if process and process not in pids:
+            raise _no_process(process, pids)
+        if process or not is_tree:
+            return _chosen([one for one in parts if process in (0, one[1].header.pid)])
+        kept = [found, *parts[1:][max(len(parts) - MOST_ADDED, 0) :]]
+        return _as_tree(root, kept, missing, len(parts) - len(kept), found[0].id)
+
+    def _with_its_tree(self, found: _Found) -> list[_Found]:
+        if not self.is_of_tree(found[0]):
+            return [found]
+        return snapshots.at(self._store, self._store.session(found[0].session), found)[0]
+
     def _of_tree(self, sessions: Sequence[Session]) -> Chosen:
         root, *others = sessions
         wanted = [root, *others[max(len(others) - MOST_ADDED + 1, 0) :]]
         found = self._of_sessions(wanted)
-        if len(found) > 1 and root.spec.collector == TRACE.name:
-            raise UsageError(
-                f"{root.id} is {len(found)} traces, of a process each: events in their order do not add up",
-                remedy=f"choose one process, --process PID: {_listed(part.header.pid for _, part in found)}",
-            )
-        chosen = _chosen(found)
-        parts = tuple(part for _, part in found)
-        whole = of_tree(chosen.profile, root, parts, len(wanted) - len(found), len(sessions) - len(wanted))
-        return Chosen(chosen.stored, whole, parts)
+        return _as_tree(root, found, len(wanted) - len(found), len(sessions) - len(wanted))
 
     def _of_sessions(self, sessions: Sequence[Session]) -> list[_Found]:
         """Return what is stored of sessions, of one at least. Raises NotFound."""
@@ -144,6 +163,17 @@ def _chosen(found: Sequence[_Found]) -> Chosen:
     parts = tuple(part for _, part in found)
     stored = tuple(row for row, _ in found)
     return Chosen(stored, merge(parts), parts) if len(parts) > 1 else Chosen(stored, parts[0], ())
+
+
+def _as_tree(root: Session, found: Sequence[_Found], missing: int, left_out: int, snapshot: str = "") -> Chosen:
+    if len(found) > 1 and root.spec.collector == TRACE.name:
+        raise UsageError(
+            f"{snapshot or root.id} is {len(found)} traces, of a process each: events in their order do not add up",
+            remedy=f"choose one process, --process PID: {_listed(part.header.pid for _, part in found)}",
+        )
+    chosen = _chosen(found)
+    parts = tuple(part for _, part in found)
+    return Chosen(chosen.stored, of_tree(chosen.profile, root, parts, missing, left_out, snapshot), parts)
 
 
 def _no_process(process: int, pids: Iterable[int]) -> UsageError:

@@ -13,7 +13,7 @@ from execd.model.growth import collectors_of
 from execd.reports import growth
 from execd.reports.escape import visible
 from execd.rpc import convert
-from execd.rpc.chosen import MOST_ADDED, Choice
+from execd.rpc.chosen import MOST_ADDED, Choice, Chosen
 from execd.rpc.chunks import chunks
 from execd.sessions import archive
 
@@ -47,8 +47,9 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         subjects = _subjects(request)
         # Loaded before another is taken: a fresh one is a checkpoint, and the next takes its place.
         one = self._choice.of_several(subjects) if request.added else self._choice.of_one(subjects[0], request.process)
-        if len(one.stored) > 1 and request.compare:
-            raise UsageError("a comparison is of one process", remedy="choose one: --process PID")
+        if len(one.stored) > 1 and request.compare and not one.profile.header.tree:
+            listed = ", ".join(row.session for row in one.stored)
+            raise UsageError(f"a comparison is of one session, or of a tree: here are {listed}", remedy="name one")
         first, *added = one.stored
         notes = _notes(request.format, one.profile)
         head = pb.RenderChunk(profile=first.id, notes=notes, added=[row.id for row in added])
@@ -56,8 +57,9 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
             yield head
             yield from _files(reports.render_files(one.profile, request.format, options))
             return
-        earlier = self._earlier(first, request.compare) if request.compare else None
-        rendered = reports.render(one.profile, request.format, options, earlier, one.parts)
+        earlier = self._earlier(one, request.compare, request.process) if request.compare else None
+        before, parts = (earlier.profile, earlier.parts) if earlier else (None, ())
+        rendered = reports.render(one.profile, request.format, options, before, one.parts, parts)
         yield from _pieces(rendered, head)
 
     def Growth(self, request: pb.GrowthRequest, context: grpc.ServicerContext) -> Iterator[pb.RenderChunk]:
@@ -69,14 +71,35 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         options = convert.report_options(asked, self._store.source)
         collectors = collectors_of(str(options.settings.get("by", "")))
         rows = archive.series(self._store, request.subject, request.last, collectors)
-        profiles = (archive.load(self._store, row) for row in rows)
+        loaded = ((row, archive.load(self._store, row)) for row in rows)
+        # A row of snapshots of a tree's root is one of the tree.
+        profiles = (self._choice.of_stored(found).profile for found in loaded)
         rendered = growth.render(profiles, request.format, options, request.limit)
         short = f"there are {len(rows)} snapshots, and not {request.last}"
         head = pb.RenderChunk(profile=rows[-1].id, notes=[short] if len(rows) < request.last else [])
         yield from _pieces(rendered, head)
 
-    def _earlier(self, later: StoredProfile, compare: str) -> Profile:
-        return archive.load_found(self._store, lambda: self._registry.subjects.earlier_profile(later, compare))[1]
+    def _earlier(self, later: Chosen, compare: str, process: int) -> Chosen:
+        """Return what to compare with, a tree as a whole.
+
+        Args:
+            later: what is compared.
+            compare: as in the request.
+            process: the only one that is asked for, 0 for all.
+        """
+        first, subjects = later.stored[0], self._registry.subjects
+        if later.profile.header.tree:
+            known = archive.earlier(self._store, first, compare)
+            return self._choice.of_one(known.id if known else compare, 0)
+        found = archive.load_found(self._store, lambda: subjects.earlier_profile(first, compare))
+        if found[0].session == first.session or compare in ("prev", "first"):
+            return Chosen((found[0],), found[1], ())
+        if self._choice.is_of_tree(found[0]) and self._are_of_one_group(found[0], first):
+            return self._choice.of_stored(found, first.pid)
+        return Chosen((found[0],), found[1], ()) if process else self._choice.of_one(compare, 0)
+
+    def _are_of_one_group(self, *stored: StoredProfile) -> bool:
+        return len({self._store.session(one.session).group for one in stored}) == 1
 
 
 def _subjects(request: pb.RenderRequest) -> list[str]:

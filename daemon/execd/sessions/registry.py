@@ -218,8 +218,16 @@ class Registry:
         if not confirmed:
             refuse_long_pauses(chosen)
         stored = []
+        # Of a tree the root's has the name: it stands for those of the others, which follow it.
+        roots = {(row.session.group, row.armed.collector) for _, row in chosen if row.session.spec.children}
+        named = [
+            row
+            for _, row in chosen
+            if row.session.spec.children or (row.session.group, row.armed.collector) not in roots
+        ]
         for live, running in chosen:
-            own_name = name if len(chosen) == 1 or not name else f"{name}-{running.armed.collector}"
+            own_name = name if len(named) == 1 or not name else f"{name}-{running.armed.collector}"
+            own_name = own_name if running in named else ""
             taken = self.recorder.store_profile(live, running, "snapshot", own_name)
             if taken is not None:
                 stored.append(taken)

@@ -151,6 +151,9 @@ class Runs:
         if run is None:
             raise NotFound("there is no run of that token")
         run.over.wait(SETTLED_S)
+        if run.heirs in self._heirs:
+            # What has ended with it: those that go on are not waited for.
+            settled(lambda: not self._heirs[run.heirs][1].is_storing())
         unknown = "" if run.sessions else "execd failed; its log says why"
         return [self._registry.session(one) for one in run.sessions], run.failure or unknown
 

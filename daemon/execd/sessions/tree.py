@@ -94,7 +94,7 @@ class Tree:
         self._entering = threading.Semaphore(_AT_ONCE)
         # One helper is warm; to start another takes longer than to wait for that one.
         self._attaching = threading.Lock()
-        # Children wait until they are armed, and at their end until what they have is here; not for our books.
+        # Children wait until they are armed, and at their end until it is here; not for our books.
         self._booking = threading.Semaphore(_BOOKS_AT_ONCE)
         self._search = Search(root.target.key.pid, start_s)
         self._doors = [self._door(root)]
@@ -122,6 +122,11 @@ class Tree:
         """Whether a process is recorded as one of the tree."""
         with self._lock:
             return key in self._members
+
+    def is_storing(self) -> bool:
+        """Whether one that is about to end waits for what it has to be stored."""
+        with self._lock:
+            return any(live.link.channel.is_ending and not live.gone for live in self._members.values())
 
     def record(self, recording: Recording) -> None:
         """Record something of all of them from now on; the root's sessions run already."""
@@ -222,17 +227,15 @@ class Tree:
         try:
             with self._lock:
                 there = {key.pid for key in self._members} | self._coming
+                # It has an agent of ours already, or says many times that it comes.
                 if arrival.pid in there:
-                    # It has an agent of ours already, or says so many times that it comes.
-                    arrival.connection.close()
-                    return
+                    return arrival.connection.close()
                 self._require_place(len(there))
                 self._coming.add(arrival.pid)
         except ExecdError as error:
             arrival.connection.close()
-            self._miss(arrival.pid, error)
-            return
-        self._spawn(self._admit, arrival)
+            return self._miss(arrival.pid, error)
+        return self._spawn(self._admit, arrival)
 
     def _admit(self, arrival: Arrival) -> None:
         """Record a forked child, which waits until it is."""
@@ -325,7 +328,10 @@ class Tree:
                     recordings = list(self._recordings.values())
                     self._members[live.target.key] = live
                 if follows:
-                    self._add(self._door(live))
+                    door = self._door(live)
+                    with self._lock:
+                        self._doors.append(door)
+                    self._look_again()
                 arm(live, [spec for recording in recordings for spec in recording.specs])
                 self._registry.enter(live)
                 with self._booking:
@@ -368,11 +374,6 @@ class Tree:
         late = told_late(live, self.root, self._clock())
         for one in armed.values():
             one.caveats += late
-
-    def _add(self, door: Door) -> None:
-        with self._lock:
-            self._doors.append(door)
-        self._look_again()
 
     def _watch(self, live: LiveTarget) -> None:
         """Wait for the end of a process, and store its last state before it is gone, where it says so."""

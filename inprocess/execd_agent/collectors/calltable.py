@@ -7,6 +7,7 @@ import sys
 from execd_agent.collectors.calltree import Node, ThreadTree, thread_name
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.table import Table
+from execd_agent.frames import innermost_frame, thread_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ class CallTable:
     def __init__(self, calls: CallTree, now_ns: int) -> None:
         self._table = Table(("calls", "self_ns", "open", "uncounted"))
         self._now_ns = now_ns
-        frames = sys._current_frames()
+        idents = thread_ids()
         for tree in list(calls.trees):
-            alive = calls.current.get(tree.ident) is tree and tree.ident in frames
+            alive = calls.current.get(tree.ident) is tree and tree.ident in idents
             # Threads go on while this is made: some have an event that is younger than `now_ns`.
             pending_ns = self._since_ns(calls, tree.last_ns, tree.native_id) if alive else 0
             self._add_tree(tree, tree.node, pending_ns)
         self._add_tree(calls.ended, calls.ended.root, 0)
-        for ident, frame in frames.items():
-            if ident not in calls.current:
+        for ident in idents.difference(calls.current):
+            frame = innermost_frame(ident)
+            if frame is not None:
                 self._add_silent_thread(calls, ident, frame)
 
     def encode(self, header: dict[str, Any]) -> bytes:

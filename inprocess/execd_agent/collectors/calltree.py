@@ -11,6 +11,7 @@ import _thread
 import sys
 
 from execd_agent import originals
+from execd_agent.frames import innermost_frames, thread_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,10 +98,7 @@ class CallTree:
 
     def begin(self) -> None:
         """Take down which threads run: all others begin later."""
-        frames = sys._current_frames()
-        self.initial = {ident: id(outermost(frame)) for ident, frame in frames.items()}
-        # Our own frame is in there, which makes a cycle.
-        frames.clear()
+        self.initial = {ident: id(outermost(frame)) for ident, frame in innermost_frames()}
         self.started_ns = self.clock()
 
     def began_before(self, ident: int, frame: FrameType) -> bool:
@@ -202,7 +200,7 @@ class CallTree:
         if not self._merging.acquire(False):
             return
         try:
-            alive = sys._current_frames()
+            alive = thread_ids()
             ended = [tree for tree in self.trees if self.current.get(tree.ident) is not tree or tree.ident not in alive]
             for tree in ended[: len(ended) - _ENDED_THREADS_KEPT]:
                 self._merge(tree.root, self.ended.root)

@@ -12,6 +12,7 @@ from execd_agent import originals
 from execd_agent.collectors import Refused
 from execd_agent.collectors.fanout import DISABLE
 from execd_agent.collectors.threadstates import Slot, ThreadStates
+from execd_agent.frames import innermost_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class SlotHooks:
         # An exception that is raised within such a function takes it out (call_trampoline in sysmodule.c).
         self._note("recording was off for up to a second at a time: exceptions or the target took it out")
         for subscription in self._subscriptions:
-            subscription.resume(one.ident, sys._current_frames().get(one.ident))
+            subscription.resume(one.ident, innermost_frame(one.ident))
         if self._replaced.pop(one.ident, None) is not None:
             # So the target's own is out, too, and would be without us.
             self._armed[one.ident] = self._alone(one.ident)

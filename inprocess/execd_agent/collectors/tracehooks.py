@@ -5,11 +5,10 @@ It stays the same function whoever comes and goes, for threads and frames have i
 
 from __future__ import annotations
 
-import sys
-
 from execd_agent import originals
 from execd_agent.collectors.beside import Beside
 from execd_agent.collectors.fanout import DISABLE, STARTS, nothing, to_all
+from execd_agent.frames import innermost_frame, innermost_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class TraceFunctions:
     def after(self, ident: int) -> Any:
         """Return what a thread is given that has none of the target's own now, and may have had."""
         own = (None, self._local)
-        frame: FrameType | None = sys._current_frames().get(ident)
+        frame: FrameType | None = innermost_frame(ident)
         while frame is not None and frame.f_trace in own:
             frame = frame.f_back
         # What the target left there must not be called any more.
@@ -109,9 +108,8 @@ class TraceFunctions:
 
     def reach(self, idents: set[int]) -> None:
         """Have the lines of frames told that run already."""
-        own_ident = originals.current_thread_id()
-        for ident, innermost in sys._current_frames().items():
-            frame: FrameType | None = innermost if ident in idents and ident != own_ident else None
+        for ident in idents - {originals.current_thread_id()}:
+            frame = innermost_frame(ident)
             while frame is not None:
                 if frame.f_trace is None and self._wants(frame.f_code, frame):
                     frame.f_trace = self._local
@@ -119,7 +117,7 @@ class TraceFunctions:
 
     def retire(self) -> list[Any]:
         """Leave the frames, and do nothing for ever. Returns the functions."""
-        for innermost in sys._current_frames().values():
+        for _, innermost in innermost_frames():
             frame: FrameType | None = innermost
             while frame is not None:
                 if frame.f_trace is self._local:

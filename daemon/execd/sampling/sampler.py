@@ -1,0 +1,117 @@
+"""A sampler of one process: the native one in a thread of its own, and what it has met, by name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+from execd import _sampler
+from execd.attach.layout import DEBUG_OFFSETS_SIZE
+from execd.attach.memory import Memory, Unmapped
+from execd.errors import AttachBusy, TargetGone
+from execd.sampling.code_reader import CodeObject, CodeReader, Unreadable
+from execd.sampling.frame_layout import frame_layout_for
+from execd.sampling.layout_check import check
+from execd.sampling.native_layout import native_layout
+from execd.sampling.samples import Samples
+from execd.sampling.walk import interpreters, threads, walk
+
+if TYPE_CHECKING:
+    from execd.attach.interpreter import Interpreter
+    from execd.sampling.frame_layout import FrameLayout
+
+# Of 16 bytes, their counts and their place in a table: 60 MB at most.
+_MOST_NODES = 1 << 20
+_ADDRESS = struct.Struct("<Q")
+# The type of an object comes after its reference count (Include/object.h).
+_TYPE = 8
+_LOOKS = 20
+
+
+class ProcessSampler:
+    """Takes the stacks of a process from outside, until it is closed or the process has ended.
+
+    Args:
+        pid: of the process.
+        interpreter: in it.
+        interval_ns: from one sample to the next on average.
+        stopping: STOP_AS_NEEDED, STOP_ALWAYS or STOP_NEVER of `execd._sampler`: whether the running threads are stopped
+            while they are read.
+
+    Raises:
+        NotSupported: what is known of its version does not fit it.
+        TargetGone: it has ended.
+    """
+
+    def __init__(self, pid: int, interpreter: Interpreter, interval_ns: int, stopping: int) -> None:
+        memory = Memory(pid)
+        layout = frame_layout_for(interpreter.version, memory.read(interpreter.runtime, DEBUG_OFFSETS_SIZE))
+        self._reader, self._fingerprint = CodeReader(memory, layout), layout.code.fingerprint
+        self._interval_ns = interval_ns
+        self.samples = Samples()
+        try:
+            # First: so it is of the process that is looked at.
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise TargetGone(f"process {pid} has ended", pid=pid) from None
+        try:
+            check(memory, layout, interpreter.runtime)
+            fields = native_layout(layout, interpreter.runtime, _code_type(memory, layout, interpreter.runtime))
+            self._native = _sampler.Sampler(pid, self._pidfd, fields, _MOST_NODES, stopping, secrets.randbits(63))
+        except BaseException:
+            os.close(self._pidfd)
+            raise
+        self.ended = False
+        self._thread = threading.Thread(target=self._run, name=f"execd-sampler-{pid}")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Take what is new; often enough that what code objects say is still there."""
+        known = self.samples
+        taken = self._native.take(len(known.nodes), len(known.codes))
+        known.add(taken)
+        for start in range(0, len(taken["codes"]), _sampler.CODE_BYTES):
+            known.codes.append(self._read(taken["codes"][start : start + _sampler.CODE_BYTES]))
+
+    def close(self) -> None:
+        """End, and take what is left."""
+        self._native.stop()
+        self._thread.join()
+        try:
+            self.drain()
+        finally:
+            os.close(self._pidfd)
+
+    def _read(self, met: bytes) -> CodeObject | Unreadable:
+        """Return what a code object says that the sampler has met, if it is that one still."""
+        (address,), head = _ADDRESS.unpack_from(met), met[_sampler.CODE_HEAD :]
+        mark = b"".join(head[at : at + size] for at, size in self._fingerprint)
+        try:
+            found = self._reader.read(address)
+        except TargetGone as error:
+            return Unreadable(address, error.message)
+        if isinstance(found, CodeObject) and found.fingerprint != mark:
+            return Unreadable(address, "another one lies there now")
+        return found
+
+    def _run(self) -> None:
+        self.ended = self._native.run(self._interval_ns) == "ended"
+
+
+def _code_type(memory: Memory, layout: FrameLayout, runtime: int) -> int:
+    """Return the address of the type of code objects. Raises AttachBusy where no thread has a frame of Python."""
+    for _ in range(_LOOKS):
+        try:
+            for thread in threads(memory, layout, interpreters(memory, layout, runtime)[-1]):
+                stack = walk(memory, layout, thread.address)
+                if stack.whole and stack.frames:
+                    return memory.read_u64(stack.frames[-1].code + _TYPE)
+        except Unmapped:
+            continue
+    raise AttachBusy("no thread of the target runs Python code", remedy="try again")

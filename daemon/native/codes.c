@@ -1,0 +1,104 @@
+/* A code object is read when it is met, and again in each later slice: at its address another one may lie then. */
+#include "codes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "remote.h"
+
+#define FIRST_ROOM 256
+
+/* Makes an empty table of at most so many entries. False without memory. */
+bool codes_open(struct codes *codes, uint32_t limit)
+{
+    *codes = (struct codes){.room = FIRST_ROOM, .limit = limit, .slots_count = 2 * FIRST_ROOM};
+    codes->entries = malloc(FIRST_ROOM * sizeof *codes->entries);
+    codes->slots = calloc(codes->slots_count, sizeof *codes->slots);
+    return codes->entries && codes->slots;
+}
+
+void codes_close(struct codes *codes)
+{
+    free(codes->entries);
+    free(codes->slots);
+}
+
+/* Returns the slot of an address, or the free one in which it belongs. */
+static uint32_t *slot_of(const struct codes *codes, uint64_t address)
+{
+    uint32_t mask = codes->slots_count - 1;
+    uint32_t at = (uint32_t)((address >> 4) * 0x9E3779B97F4A7C15ull >> 32) & mask;
+    while (codes->slots[at] && codes->entries[codes->slots[at] - 1].address != address)
+        at = (at + 1) & mask;
+    return &codes->slots[at];
+}
+
+/* Makes room for one more. False at the limit, or without memory. */
+static bool grow(struct codes *codes)
+{
+    if (codes->count < codes->room)
+        return true;
+    if (codes->room * 2 > codes->limit)
+        return false;
+    struct code *entries = realloc(codes->entries, 2 * codes->room * sizeof *entries);
+    uint32_t *slots = calloc(2 * codes->slots_count, sizeof *slots);
+    if (entries)
+        codes->entries = entries;
+    if (!entries || !slots) {
+        free(slots);
+        return false;
+    }
+    free(codes->slots);
+    codes->slots = slots;
+    codes->slots_count *= 2;
+    codes->room *= 2;
+    /* Later entries of an address take the place of earlier ones. */
+    for (uint32_t index = 0; index < codes->count; index++)
+        *slot_of(codes, codes->entries[index].address) = index + 1;
+    return true;
+}
+
+/* Whether a head is that of a known code object. */
+static bool is_same(const struct layout *layout, const struct code *known, const unsigned char *head)
+{
+    const int64_t marks[3][2] = {{layout->mark_1, layout->mark_1_size},
+                                 {layout->mark_2, layout->mark_2_size},
+                                 {layout->mark_3, layout->mark_3_size}};
+    for (int index = 0; index < 3; index++)
+        if (memcmp(known->head + marks[index][0], head + marks[index][0], (size_t)marks[index][1]))
+            return false;
+    return true;
+}
+
+/* Returns the index of what lies at an address now, -1 where that is no code object, or there is no room.
+ * The read is repeated in each slice of time. No GIL needed. */
+int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now)
+{
+    uint32_t *slot = slot_of(codes, address);
+    struct code *known = *slot ? &codes->entries[*slot - 1] : NULL;
+    if (known && known->looked_at == now)
+        return *slot - 1;
+    unsigned char head[CODE_HEAD_BYTES] = {0};
+    uint64_t type;
+    if (!remote_read(pid, address, head, (size_t)layout->code_size))
+        return -1;
+    memcpy(&type, head + 8, sizeof type);
+    if (type != (uint64_t)layout->code_type)
+        return -1;
+    if (known && is_same(layout, known, head)) {
+        known->looked_at = now;
+        return *slot - 1;
+    }
+    if (!grow(codes))
+        return -1;
+    struct code *entry = &codes->entries[codes->count];
+    *entry = (struct code){.address = address, .looked_at = now, .instructions_bytes = UINT64_MAX};
+    memcpy(entry->head, head, sizeof head);
+    if (layout->code_units != NONE) {
+        uint64_t units;
+        memcpy(&units, head + layout->code_units, sizeof units);
+        entry->instructions_bytes = 2 * units;
+    }
+    *slot_of(codes, address) = ++codes->count;
+    return codes->count - 1;
+}

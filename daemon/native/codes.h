@@ -1,0 +1,34 @@
+/* Codes: the code objects that were met, by address. */
+#ifndef EXECD_CODES_H
+#define EXECD_CODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "layout.h"
+
+#define CODE_HEAD_BYTES 224
+
+/* What lay at an address when it was met: `head` is its struct up to its instructions. */
+struct code {
+    uint64_t address;
+    uint64_t instructions_bytes;
+    uint64_t looked_at;
+    unsigned char head[CODE_HEAD_BYTES];
+};
+
+/* A table that only grows; `slots` has indexes of the newest entry of an address, plus one. */
+struct codes {
+    struct code *entries;
+    uint32_t count, room, limit;
+    uint32_t *slots;
+    uint32_t slots_count;
+};
+
+bool codes_open(struct codes *codes, uint32_t limit);
+void codes_close(struct codes *codes);
+int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now);
+
+#endif

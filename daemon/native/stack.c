@@ -1,0 +1,120 @@
+/* The first look at the thread state fixes the instant, and what the innermost frame is. All that is read after it may
+ * be of later: a frame counts as sure where it is the same in both reads, and what it has called was still there. */
+#include "stack.h"
+
+#include <string.h>
+
+/* Hidden frames, of the interpreter's C code, come between others; more than these in all are a cycle. */
+#define STEPS (4 * STACK_DEPTH)
+
+/* Reads one frame; false where its bytes are no frame's. */
+static bool frame_of(struct frame *frame, const struct layout *layout, const unsigned char *bytes)
+{
+    frame->previous = word_at(bytes, layout->frame_previous);
+    frame->code = word_at(bytes, layout->frame_code) & ~(uint64_t)layout->frame_tag_bits;
+    if (layout->instruction_is_pointer) {
+        uint64_t start = frame->code + (uint64_t)layout->code_start;
+        int64_t where = (int64_t)(word_at(bytes, layout->frame_instruction) - start);
+        /* 3.11 and 3.12 name the instruction before; there is none yet where a call begins. */
+        frame->where = where == -2 ? 0 : (uint64_t)where;
+    } else {
+        int32_t index;
+        memcpy(&index, bytes + layout->frame_instruction, sizeof index);
+        /* -1: before its first instruction. */
+        frame->where = index < 0 ? 0 : (uint64_t)index * (uint64_t)layout->instruction_unit;
+    }
+    return frame->code != 0 && frame->code % 8 == 0;
+}
+
+/* Follows the frames of one of the reads from the innermost one. False where they lead nowhere. */
+static bool follow(struct stack *stack, struct copies *copies, const struct layout *layout, pid_t pid, int read)
+{
+    uint64_t address = copies_frame(copies, layout, read);
+    uint64_t met = 0;
+    stack->depth = 0;
+    stack->cut = false;
+    for (int step = 0; address; step++) {
+        if (stack->depth == STACK_DEPTH || step == STEPS) {
+            stack->cut = true;
+            return step < STEPS;
+        }
+        /* Frames of the dead may form a circle: one is kept in mind, at each power of two a new one. */
+        if (address == met)
+            return false;
+        if ((step & (step - 1)) == 0)
+            met = address;
+        const unsigned char *bytes = copies_find(copies, layout, pid, address, read);
+        if (!bytes)
+            return false;
+        if (layout->hidden_owner != NONE && bytes[layout->frame_owner] >= layout->hidden_owner) {
+            address = word_at(bytes, layout->frame_previous);
+            continue;
+        }
+        struct frame *frame = &stack->frames[stack->depth++];
+        frame->address = address;
+        if (!frame_of(frame, layout, bytes))
+            return false;
+        address = frame->previous;
+    }
+    return true;
+}
+
+/* Returns how many frames of a stack, from the outermost one on, are the same in the other read. */
+static int settled(const struct stack *stack, struct copies *copies, const struct layout *layout, pid_t pid, int other)
+{
+    int count = 0;
+    for (; count < stack->depth; count++) {
+        const struct frame *frame = &stack->frames[stack->depth - 1 - count];
+        const unsigned char *bytes = copies_find(copies, layout, pid, frame->address, other);
+        struct frame theirs;
+        if (!bytes || !frame_of(&theirs, layout, bytes) || theirs.code != frame->code ||
+            theirs.previous != frame->previous)
+            break;
+    }
+    return count;
+}
+
+/* Whether a frame is among those of a stack. */
+static bool has(const struct stack *stack, const struct frame *frame)
+{
+    for (int index = 0; index < stack->depth; index++)
+        if (stack->frames[index].address == frame->address)
+            return stack->frames[index].code == frame->code;
+    return false;
+}
+
+/* Looks at the thread state once more where frames had to be read one by one, after the second look. */
+static bool look_again(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread)
+{
+    copies->is_late = false;
+    return remote_read(pid, thread, copies->thread[SECOND], (size_t)layout->thread_size) &&
+           (!copies->cframe ||
+            remote_read(pid, copies->cframe, copies->cframe_words[SECOND], sizeof copies->cframe_words[SECOND]));
+}
+
+/* Returns the stack that `copies` hold. False where they hold none. `again` is for the second read. No GIL needed. */
+bool stack_read(struct stack *stack, struct stack *again, struct copies *copies, const struct layout *layout,
+                pid_t pid, uint64_t thread)
+{
+    stack->has_leaf = follow(stack, copies, layout, pid, FIRST);
+    if (copies->is_late && !look_again(copies, layout, pid, thread))
+        return false;
+    bool goes_on = follow(again, copies, layout, pid, SECOND);
+    if (!stack->has_leaf) {
+        /* What was the innermost frame has ended, and something else lies there; some callers are there still. */
+        if (!goes_on || again->cut)
+            return false;
+        memcpy(stack, again, sizeof *stack);
+        stack->has_leaf = false;
+        stack->settled = settled(stack, copies, layout, pid, FIRST);
+        return true;
+    }
+    stack->settled = settled(stack, copies, layout, pid, SECOND);
+    /* One that has ended may have lain above another caller at the same place. */
+    bool is_alive = !stack->depth || (stack->settled == stack->depth && goes_on && has(again, &stack->frames[0]));
+    if (!is_alive && stack->settled > stack->depth - 2)
+        stack->settled = stack->depth > 2 ? stack->depth - 2 : 0;
+    if (!is_alive && stack->cut)
+        stack->settled = 0;
+    return true;
+}

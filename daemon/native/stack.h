@@ -1,0 +1,29 @@
+/* Stack: the frames of a thread at one instant. */
+#ifndef EXECD_STACK_H
+#define EXECD_STACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "copies.h"
+#include "layout.h"
+
+#define STACK_DEPTH 1024
+
+struct frame {
+    uint64_t address, previous, code, where;
+};
+
+/* Innermost first. `settled`: so many from the outermost one on were the same in both reads. `has_leaf`: the innermost
+ * one is that of the instant, whatever lies between. `cut`: there are more. */
+struct stack {
+    struct frame frames[STACK_DEPTH];
+    int depth, settled;
+    bool cut, has_leaf;
+};
+
+bool stack_read(struct stack *stack, struct stack *again, struct copies *copies, const struct layout *layout,
+                pid_t pid, uint64_t thread);
+
+#endif

@@ -1,0 +1,25 @@
+/* Stop: one thread held while it is read. Every call must come from one and the same thread of ours. */
+#ifndef EXECD_STOP_H
+#define EXECD_STOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define STOP_BUCKETS 40
+
+/* Times held: bucket n counts those below 2 to the power of n / 2 microseconds; the last one all others. */
+struct stops {
+    uint64_t count, refused;
+    uint64_t buckets[STOP_BUCKETS];
+    /* A thread that was asked to stop, and has not yet: it is let go as soon as it has. 0 for none. */
+    pid_t owed;
+    /* Whose threads they are. */
+    pid_t process;
+};
+
+bool stop_begin(struct stops *stops, pid_t native_id);
+void stop_end(struct stops *stops, pid_t native_id, uint64_t held_ns);
+bool stop_settle(struct stops *stops);
+
+#endif

@@ -1,0 +1,39 @@
+/* Tree: stacks that were met, from the root, and how often. */
+#ifndef EXECD_TREE_H
+#define EXECD_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a thread was at. */
+enum state { RUNNING_WITH_GIL, RUNNING_WITHOUT, WAITING_WITH_GIL, WAITING_FOR_GIL, WAITING_WITHOUT, STATES };
+
+/* Values of `code` below these are indexes of code objects. `where` is an instruction's offset in bytes; of a thread
+ * its number, of a system call its number. */
+#define NODE_THREAD 0xFFFFFFFFu
+#define NODE_UNSETTLED 0xFFFFFFFEu
+#define NODE_SYSTEM_CALL 0xFFFFFFFDu
+#define NODE_TOO_DEEP 0xFFFFFFFCu
+
+#define NO_NODE 0xFFFFFFFFu
+
+struct node {
+    uint32_t parent, code;
+    uint64_t where;
+};
+
+/* Nodes stay, in the order in which they came; counts are taken away. */
+struct tree {
+    struct node *nodes;
+    uint32_t (*counts)[STATES];
+    uint32_t count, room, limit;
+    uint32_t *slots;
+    uint32_t slots_count;
+};
+
+bool tree_open(struct tree *tree, uint32_t limit);
+void tree_close(struct tree *tree);
+uint32_t tree_child(struct tree *tree, uint32_t parent, uint32_t code, uint64_t where);
+
+#endif
