@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from execctl import Client  # noqa: E402 - found beside the one below
 from interpreters import find_interpreters  # noqa: E402 - of the tests
+from targets.durations import KNOWN, REFERENCE  # noqa: E402 - of the tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,18 +49,6 @@ profile.create_stats()
 print(json.dumps([[name, *row[:4]] for (_, _, name), row in profile.stats.items()]))
 """
 FOR_EVER = "1000000000"
-REFERENCE = 100
-# How often each does the work itself, and with all that it calls.
-KNOWN = {
-    "leaf": (2, 2),
-    "longer": (10, 10),
-    "long": (100, 100),
-    "nested": (2, 6),
-    "recursive": (2, 10),
-    "with_c": (2, 2),
-    "with_types": (2, 2),
-    "method": (2, 2),
-}
 # Calls, those that are not recursive, own time, total time.
 Rows = dict[str, tuple[int, int, float, float]]
 

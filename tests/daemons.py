@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from execd_api.v1.sessions_pb2 import Session
     from execd_api.v1.targets_pb2 import AttachResponse, DetachResponse
 
-START_TIMEOUT_S = 20.0
+# A start takes half a second of a processor; beside a dozen programs that compute that may come to 20 s.
+START_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 10.0
 # The longest trace that a test follows, and slack.
@@ -77,7 +78,11 @@ class Daemon:
         flags = ["--data-dir", os.fspath(self.data_dir), "--socket", os.fspath(self._socket)]
         command = [sys.executable, *self.program, "start", "--foreground", *flags]
         self.process = subprocess.Popen(command, env=self._environment)
-        assert peer.serving(self._socket, START_TIMEOUT_S) == self.process.pid
+        if (serving := peer.serving(self._socket, START_TIMEOUT_S)) != self.process.pid:
+            # Nobody else would: there is no daemon whose end could be waited for.
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{serving} serves, not {self.process.pid}, after {START_TIMEOUT_S} s")
         self._channel = grpc.insecure_channel(f"unix:{self._socket}")
         self._targets = targets_pb2_grpc.TargetsStub(self._channel)
         self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
@@ -103,13 +108,17 @@ class Daemon:
         """Attaches and records calls."""
         return self.attach(pid, CALLS).sessions[0]
 
+    def record_all(self, spec: sessions_pb2.SessionSpec) -> sessions_pb2.RecordAllResponse:
+        """Samples every process."""
+        return self._sessions.RecordAll(sessions_pb2.RecordAllRequest(session=spec), timeout=CALL_TIMEOUT_S)
+
     def detach(self, pid: int) -> DetachResponse:
         """Detaches."""
         return self._targets.Detach(targets_pb2.DetachRequest(target=str(pid)), timeout=CALL_TIMEOUT_S)
 
-    def snapshot(self, pid: int) -> None:
-        """Takes a snapshot of every session on a process."""
-        self._sessions.Snapshot(sessions_pb2.SnapshotRequest(session=str(pid)), timeout=CALL_TIMEOUT_S)
+    def snapshot(self, chosen: int | str) -> None:
+        """Takes a snapshot of a session, or of every session on a process."""
+        self._sessions.Snapshot(sessions_pb2.SnapshotRequest(session=str(chosen)), timeout=CALL_TIMEOUT_S)
 
     def session(self, session: str) -> Session:
         """A session as the daemon knows it."""

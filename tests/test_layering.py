@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execd.store": ("execd.model", "execd.errors"),
     "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "psutil"),
     "execd.sampling": ("execd.model", "execd.errors", "execd.attach", "execd._sampler"),
-    "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.store"),
+    "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.sampling", "execd.store"),
     "execd.rpc": (*EXECD_WITHOUT_MAIN, "execd_api", *GRPC),
     "execd.cli": (
         *(f"execd.{name}" for name in ("__version__", "config", "errors", "instance", "keeping", "launcher", "rpc")),

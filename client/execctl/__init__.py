@@ -24,8 +24,12 @@ if TYPE_CHECKING:
         LineComparison,
         MemoryComparison,
         PlaceChange,
+        SampledChange,
+        SamplesComparison,
     )
+    from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
     from execctl.api.events import Event, TraceProfile
+    from execctl.api.everyone import Everyone
     from execctl.api.frame import Frame
     from execctl.api.lines import CalledFunction, CallersProfile, FunctionsProfile, LineProfile, Relation, SourceFile
     from execctl.api.live_memory import LiveMemory, LiveObject
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from execctl.api.samples import SampledFunction, SamplesProfile
     from execctl.api.session import Attachment, Detachment, Session, TracedLines
     from execctl.api.stored import Labelled, Merged, StoredProfile
+    from execctl.api.windows import SampleWindow, ViewCounts, WindowPlace, WindowRow, WindowThread
     from execctl.calibration import EventCosts
     from execctl.client import Client
     from execctl.errors import ClientError
@@ -63,10 +68,14 @@ _PLACES = {
         "LineComparison",
         "MemoryComparison",
         "PlaceChange",
+        "SampledChange",
+        "SamplesComparison",
     ),
+    "api.dump": ("AwaitingTask", "Dump", "StackFrame", "ThreadStack"),
     "api.events": ("Event", "TraceProfile"),
     "api.lines": ("CalledFunction", "CallersProfile", "FunctionsProfile", "LineProfile", "Relation", "SourceFile"),
     "api.live_memory": ("LiveMemory", "LiveObject"),
+    "api.everyone": ("Everyone",),
     "api.frame": ("Frame",),
     "api.memory": ("MemoryProfile", "Statistic", "StatisticDiff", "Trace"),
     "api.modes": ("Measuring",),
@@ -80,6 +89,7 @@ _PLACES = {
     "api.samples": ("SampledFunction", "SamplesProfile"),
     "api.session": ("Attachment", "Detachment", "Session", "TracedLines"),
     "api.stored": ("Labelled", "Merged", "StoredProfile"),
+    "api.windows": ("SampleWindow", "ViewCounts", "WindowPlace", "WindowRow", "WindowThread"),
     "calibration": ("EventCosts",),
     "client": ("Client",),
     "errors": ("ClientError",),
@@ -88,6 +98,7 @@ _PLACES = {
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = [
     "Attachment",
+    "AwaitingTask",
     "CallComparison",
     "CallProfile",
     "CalledComparison",
@@ -100,8 +111,10 @@ __all__ = [
     "ClientError",
     "Comparison",
     "Detachment",
+    "Dump",
     "Event",
     "EventCosts",
+    "Everyone",
     "Figures",
     "Frame",
     "Function",
@@ -133,20 +146,29 @@ __all__ = [
     "Relation",
     "Rendering",
     "ReportQuery",
+    "SampleWindow",
+    "SampledChange",
     "SampledFunction",
+    "SamplesComparison",
     "SamplesProfile",
     "Session",
     "SessionSpec",
     "SourceFile",
+    "StackFrame",
     "Statistic",
     "StatisticDiff",
     "StoredProfile",
+    "ThreadStack",
     "Trace",
     "TraceProfile",
     "TracedLines",
     "TreeProcess",
     "TypeCount",
     "View",
+    "ViewCounts",
+    "WindowPlace",
+    "WindowRow",
+    "WindowThread",
     "errors",
 ]
 

@@ -33,6 +33,7 @@ class EventCosts:
         c_inside_s, c_outside_s: the same of a C function.
         uncounted_s: of an event of no counted call, in whose time it is: on 3.12 and newer each call of a Python
             function has one more, and each of a type two.
+        dearer: how many times as much the program's own events cost while it was measured; 1 where there were none.
     """
 
     python_version: str
@@ -41,6 +42,7 @@ class EventCosts:
     c_inside_s: float
     c_outside_s: float
     uncounted_s: float
+    dearer: float
 
     @property
     def event_s(self) -> float:
@@ -92,7 +94,15 @@ def _measured(client: Client, profiles: list[str]) -> EventCosts:
     costs = [_seconds(found.get(f"{name}_ns")) for name in names]
     if not costs[0]:
         raise PartialData("what an event costs could not be measured there", remedy="try again, or look at its caveats")
+    costs.append(_dearer(found.get("correction")))
     return EventCosts(version, *costs)
+
+
+def _dearer(correction: object) -> float:
+    match correction:
+        case {"taken_ns": int(taken_ns), "in_rows_ns": int(in_rows_ns)} if in_rows_ns > 0:
+            return taken_ns / in_rows_ns
+    return 1.0
 
 
 def _seconds(ns: object) -> float:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "ps": "List the CPython processes that this user can see.",
     "doctor": "Say whether a process can be attached to, check by check, without attaching.",
+    "dump": "Show where all threads of a process are now.",
     "attach": "Attach to a process and start measuring.",
+    "record": "Sample a process all the time, and keep the latest minutes.",
+    "top": "Show live where a process spends its time.",
     "run": "Run a program, measured from its first line to its last.",
     "sessions": "List the sessions that go on.",
     "memory": "Show how much memory a traced process takes, and where its objects lie.",

@@ -6,23 +6,25 @@ grpc is imported when a client is opened, and not with this file.
 from __future__ import annotations
 
 import os
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from execctl import convert
 from execctl.api.recording import Recording
-from execctl.archive import Archive, Subject, name_of
+from execctl.archive import Subject, name_of
+from execctl.asked import asked_specs, refusing
 from execctl.connection import reach
 from execctl.durations import milliseconds
 from execctl.interrupts import held
+from execctl.looking import Looking
 from execctl.silence import Silence
 from execctl.timeouts import ATTACH_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from execctl.api.census import CensusProfile
+    from execctl.api.dump import Dump
     from execctl.api.live_memory import LiveMemory
     from execctl.api.modes import Measuring
     from execctl.api.process import Process
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from execctl.query import SessionSpec
 
 
-class Client(Archive):
+class Client(Looking):
     """A connection to one daemon, which is started where none runs; a context manager. Safe from several threads.
 
     Every method raises ClientError, of the classes of `execctl.errors`; TypeError and ValueError for an argument that
@@ -105,6 +107,22 @@ class Client(Archive):
         """
         return convert.process(self._rpc.examine(name_of(target), allow_seccomp=allow_seccomp))
 
+    def dump(self, target: Subject, *, never_stop: bool = False, tasks: bool = False) -> Dump:
+        """Return where all threads of a process are now. It is read from outside; nothing is put into it.
+
+        Args:
+            target: which process.
+            never_stop: do not stop running threads while they are read, which else takes some 50 us of each.
+            tasks: with the tasks of its event loops.
+
+        Raises:
+            NotFound: there is no such process.
+            NotPermitted: the kernel does not let the daemon read it.
+            NotSupported: its version, or for `tasks` one before 3.14, is not known.
+            TargetGone: it has ended.
+        """
+        return convert.dump(self._rpc.dump(name_of(target), never_stop=never_stop, tasks=tasks))
+
     def attach(
         self,
         target: Subject,
@@ -138,8 +156,8 @@ class Client(Archive):
             CollectorRefused: a mode cannot run in it now.
             TargetGone: it has ended.
         """
-        asked = _asked(specs, measuring, name)
-        with _refused(asked):
+        asked = asked_specs(specs, measuring, name)
+        with refusing(asked):
             answer = self._rpc.attach(
                 name_of(target),
                 asked,
@@ -162,8 +180,8 @@ class Client(Archive):
             NotFound: it is not attached to.
             UsageError, CollectorRefused, TargetGone: as of `attach`.
         """
-        asked = _asked((), measuring)
-        with _refused(asked):
+        asked = asked_specs((), measuring)
+        with refusing(asked):
             return list(map(convert.session, self._rpc.start(name_of(target), asked)))
 
     def detach(self, target: Subject = "", *, unless_used: bool = False) -> Detachment:
@@ -191,7 +209,7 @@ class Client(Archive):
 
         if isinstance(words, str):
             raise TypeError(f"words are a list of texts, and not {words!r}: say [{words!r}]")
-        asked = _asked(specs, measuring, name)
+        asked = asked_specs(specs, measuring, name)
         pythonline.check_words(words)
         interpreter = pythonline.find_interpreter(python) if isinstance(python, str) else python
         return Prepared(self, self._rpc, interpreter, words, asked, name, os.environ if env is None else env)
@@ -370,27 +388,3 @@ class Client(Archive):
         if python:
             return calibration.costs_in_interpreter(self, pythonline.find_interpreter(python))
         return calibration.costs_in_process(self, name_of(target), lambda _place: None)
-
-
-def _refused(asked: Sequence[SessionSpec]) -> AbstractContextManager[None]:
-    """Return what gives a refusal its remedy where the process had none to tell."""
-    if not any("timer" in spec.options for spec in asked):
-        return nullcontext()
-    from execctl.bias import timers_remedied  # noqa: PLC0415 - few ask for a timer
-
-    return timers_remedied()
-
-
-def _asked(specs: Sequence[SessionSpec], measuring: Measuring, name: str = "") -> Sequence[SessionSpec]:
-    """Return what is to be recorded, looked at before anything is sent."""
-    from execctl.api.arguments import check_specs, check_values  # noqa: PLC0415 - few commands record
-
-    if specs and measuring:
-        raise TypeError(f"what is measured is said twice: by specs, and by {', '.join(measuring)}")
-    check_values({"name": name})
-    if specs:
-        check_specs(specs)
-        return specs
-    from execctl.api.modes import specs_of  # noqa: PLC0415 - the command line gives specs
-
-    return specs_of(measuring)

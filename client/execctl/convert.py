@@ -6,13 +6,18 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
 from execctl.api.frame import Frame
 from execctl.api.live_memory import LiveMemory, LiveObject
 from execctl.api.process import Check, Process
 from execctl.api.session import Attachment, Detachment, Session, TracedLines
 from execctl.api.stored import Labelled, Merged, StoredProfile
+from execctl.api.windows import STATES as SAMPLED_STATES
+from execctl.api.windows import SampleWindow, ViewCounts, WindowPlace, WindowRow, WindowThread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from execd_api.v1 import profiles_pb2, sessions_pb2, targets_pb2
 
 _US_A_SECOND = 1e6
@@ -27,6 +32,8 @@ STATES = (
     "target_gone",
     "interrupted",
 )
+# The names of ThreadState, in its order.
+THREAD_STATES = ("", "running_with_gil", "running_without", "waiting_with_gil", "waiting_for_gil", "waiting")
 # The names of Outcome, in its order.
 OUTCOMES = ("unspecified", "pass", "fail", "not known", "not needed")
 
@@ -138,6 +145,88 @@ def live_memory(message: targets_pb2.MemoryResponse) -> LiveMemory:
         message.size_bytes,
         tuple(map(_live_object, message.objects)),
     )
+
+
+def dump(message: targets_pb2.DumpResponse) -> Dump:
+    """Return where the threads of a process are."""
+    return Dump(
+        process=_target(message.target, attached=False),
+        taken_at=message.taken_at,
+        threads=tuple(_thread_stack(one, message.functions) for one in message.threads),
+        stopped=message.stopped,
+        notes=tuple(message.notes),
+        tasks=tuple(_task(one, message.functions) for one in message.tasks),
+    )
+
+
+def sample_windows(messages: Iterable[sessions_pb2.SampleWindow]) -> Iterator[SampleWindow]:
+    """Yield the windows of one stream."""
+    functions: list[sessions_pb2.SampledFunction] = []
+    for message in messages:
+        functions.extend(message.new_functions)
+        yield SampleWindow(
+            session=message.session,
+            started_at=message.started_at,
+            ended_at=message.ended_at,
+            asked_hz=message.asked_hz,
+            turns=message.turns,
+            states=_by_state(message.states),
+            verified=message.verified,
+            unsettled=message.unsettled,
+            lost=message.lost,
+            functions=tuple(_window_rows(message.functions, functions)),
+            lines=tuple(_window_rows(message.lines, functions)),
+            threads=tuple(_window_thread(one, functions) for one in message.threads),
+        )
+
+
+def _window_rows(
+    rows: sessions_pb2.SampleRows, functions: Sequence[sessions_pb2.SampledFunction]
+) -> Iterator[WindowRow]:
+    lines = rows.lines or [0] * len(rows.functions)
+    own = map(ViewCounts, rows.own_wall, rows.own_cpu, rows.own_gil)
+    total = map(ViewCounts, rows.total_wall, rows.total_cpu, rows.total_gil)
+    for number, line, *counts in zip(rows.functions, lines, own, total, strict=True):
+        yield WindowRow(_window_place(functions[number], line), *counts)
+
+
+def _window_place(function: sessions_pb2.SampledFunction, line: int) -> WindowPlace:
+    return WindowPlace(function.name, function.file, function.first_line, line)
+
+
+def _window_thread(
+    thread: sessions_pb2.SampledThread, functions: Sequence[sessions_pb2.SampledFunction]
+) -> WindowThread:
+    place = _window_place(functions[thread.function], thread.line)
+    states = _by_state(thread.states)
+    return WindowThread(thread.native_id, thread.thread_id, thread.name, states, place, thread.system_call)
+
+
+def _by_state(counts: Sequence[int]) -> dict[str, int]:
+    return dict(zip(SAMPLED_STATES, counts, strict=False))
+
+
+def _thread_stack(thread: targets_pb2.DumpedThread, functions: Sequence[targets_pb2.DumpedFunction]) -> ThreadStack:
+    return ThreadStack(
+        native_id=thread.native_id,
+        thread_id=thread.thread_id,
+        name=thread.name,
+        interpreter=thread.interpreter,
+        state=THREAD_STATES[thread.state] if thread.state < len(THREAD_STATES) else "",
+        system_call=thread.system_call,
+        frames=_frames(thread.stack, functions),
+        is_settled=not thread.unsettled,
+    )
+
+
+def _task(task: targets_pb2.DumpedTask, functions: Sequence[targets_pb2.DumpedFunction]) -> AwaitingTask:
+    frames = _frames(task.stack, functions)
+    return AwaitingTask(task.id, task.name, task.native_id, task.running, frames, tuple(task.awaited_by))
+
+
+def _frames(stack: targets_pb2.DumpedStack, functions: Sequence[targets_pb2.DumpedFunction]) -> tuple[StackFrame, ...]:
+    rows = zip(stack.functions, stack.lines, strict=True)
+    return tuple(StackFrame(functions[place].name, functions[place].file, line) for place, line in rows)
 
 
 def _target(target: targets_pb2.Target, *, attached: bool) -> Process:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _READ = frozenset({"text", "pstats-text", "summary", "source", "collapsed"})
 # What programs read too, byte by byte, is made harmless on a terminal alone.
 _LINES = frozenset({"cover", "lcov", "cobertura"})
-_JSON = frozenset({"json", "whole"})
+_JSON = frozenset({"json", "whole", "speedscope"})
 # What the daemon puts colours into; in any other form they would be a target's own.
 _COLORED = frozenset({"text", "source"})
 # The directory that stands for that of each source.

@@ -46,6 +46,11 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
+def parse_duration_s(text: str) -> float:
+    """Return the duration in seconds. Raises ValueError as parse_duration_ms does."""
+    return parse_duration_ms(text) / _UNIT_MS["s"]
+
+
 def milliseconds(name: str, seconds: float) -> int:
     """Return a duration as it travels.
 

@@ -72,15 +72,22 @@ class Bell:
             if not self._closed:
                 os.write(self._writer, b"\0")
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self, timeout_s: float | None = None, also: int | None = None) -> bool:
         """Wait for a ring, and return whether one came in time; a signal counts as one.
+
+        Args:
+            timeout_s: how long at most; None for ever.
+            also: a descriptor; that there is something to read ends the wait too.
 
         Raises:
             KeyboardInterrupt: Ctrl-C.
         """
         poller = select.poll()
         poller.register(self._reader, select.POLLIN)
+        if also is not None:
+            poller.register(also, select.POLLIN)
         if not poller.poll(None if timeout_s is None else timeout_s * 1000):
             return False
-        os.read(self._reader, DRAINED_BYTES)
+        with suppress(BlockingIOError):
+            os.read(self._reader, DRAINED_BYTES)
         return True

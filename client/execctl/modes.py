@@ -9,6 +9,7 @@ import click
 
 from execctl import settings
 from execctl.bias import check_clock, parse_timer, parse_unit, parsed_bias
+from execctl.durations import parse_duration_s
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
 
@@ -28,6 +29,7 @@ class ModeOption:
         settings: for click: type, metavar, multiple, is_flag ...
         split: makes several values of one, where it takes a list of them.
         recorded: whether the collector gets it; else it is about what this command shows.
+        stands_for: what the collector gets for a flag that is given, where that is not True.
     """
 
     flag: str
@@ -37,6 +39,7 @@ class ModeOption:
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
     split: Callable[[str], list[str]] | None = field(default=None, compare=False)
     recorded: bool = True
+    stands_for: str = ""
 
     @property
     def parameter(self) -> str:
@@ -52,6 +55,8 @@ class ModeOption:
         """Return the collector's value for what click hands over."""
         if self.inverted:
             return not value
+        if self.stands_for:
+            return self.stands_for
         if self.split:
             return [one for text in value for one in self.split(text) if one]
         return list(value) if isinstance(value, tuple) else value
@@ -158,7 +163,32 @@ NFRAME = ModeOption(
     settings={"type": click.IntRange(1, 65535), "metavar": "N"},
 )
 MEMORY = Mode("--memory", "memory", "trace allocated memory, as tracemalloc does", (NFRAME,))
-MODES = (PROFILE, COUNT, COVER, LISTFUNCS, TRACKCALLS, TRACE, MEMORY)
+RATE = ModeOption(
+    "--rate",
+    "rate_hz",
+    "how often a second each thread is looked at; 200 without it.",
+    settings={"type": click.FloatRange(1, 100_000), "metavar": "HZ"},
+)
+STOP = ModeOption(
+    "--stop",
+    "stopping",
+    "hold each running thread while it is read, always; else only where that is needed.",
+    settings=_FLAG,
+    stands_for="always",
+)
+NEVER_STOP = ModeOption(
+    "--never-stop", "stopping", "hold no thread, whatever is lost by that.", settings=_FLAG, stands_for="never"
+)
+KEEP = ModeOption(
+    "--keep",
+    "keep_s",
+    "keep only the latest samples, of so long (15m), and go on.",
+    settings={"callback": quantity(parse_duration_s), "metavar": "DURATION"},
+)
+SAMPLE = Mode(
+    "--sample", "samples", "sample the stacks of all threads, from outside", (RATE, STOP, NEVER_STOP, KEEP, THREAD)
+)
+MODES = (PROFILE, SAMPLE, COUNT, COVER, LISTFUNCS, TRACKCALLS, TRACE, MEMORY)
 
 
 def mode_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,6 +220,8 @@ def asked_specs(given: Mapping[str, Any], shared: Mapping[str, object]) -> list[
         if modes and option.is_given(given[option.parameter]) and not set(owners) & set(modes):
             flags = " or ".join(mode.flag for mode in owners)
             raise click.UsageError(f"{option.flag} belongs to {flags}")
+    if given[STOP.parameter] and given[NEVER_STOP.parameter]:
+        raise click.UsageError("--stop and --never-stop exclude each other")
     check_clock(given)
     return [SessionSpec(mode.collector, {**_options(mode, given), **shared}) for mode in modes]
 

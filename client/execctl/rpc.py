@@ -86,6 +86,11 @@ class Rpc:
         request = targets_pb2.InspectRequest(target=target, every_check=True, allow_seccomp=allow_seccomp)
         return self._ask(self._targets.Inspect, request, LOOK_TIMEOUT_S)
 
+    def dump(self, target: str, *, never_stop: bool, tasks: bool) -> targets_pb2.DumpResponse:
+        """Return where the threads of a process are."""
+        request = targets_pb2.DumpRequest(target=target, never_stop=never_stop, tasks=tasks)
+        return self._ask(self._targets.Dump, request, LOOK_TIMEOUT_S)
+
     def ask_memory(
         self, target: str, action: str, *, where: str = "", limit: int = 0, confirmed: bool = False
     ) -> targets_pb2.MemoryResponse:
@@ -180,6 +185,11 @@ class Rpc:
         except grpc.RpcError:
             return ""  # of a target that has just ended, or an older daemon: the attach itself tells
 
+    def record_all(self, spec: SessionSpec, name: str) -> sessions_pb2.RecordAllResponse:
+        """Sample every process of the daemon's user."""
+        request = sessions_pb2.RecordAllRequest(session=_asked([spec])[0], name=name)
+        return self._ask(self._sessions.RecordAll, request, LOOK_TIMEOUT_S)
+
     def detach(self, target: str, *, unless_used: bool = False) -> targets_pb2.DetachResponse:
         """Stop the sessions of a target and take the agent out; "" is the only attached one.
 
@@ -248,6 +258,14 @@ class Rpc:
         except grpc.RpcError as error:
             if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise client_error(error, self._socket) from error
+
+    def sample_windows(
+        self, session: str, interval_ms: int, *, stop_at_end: bool
+    ) -> Generator[sessions_pb2.SampleWindow]:
+        """Yield what a session of samples meets until it ends. To be closed by who does not read to the end."""
+        request = sessions_pb2.SamplesRequest(session=session, interval_ms=interval_ms, stop_at_end=stop_at_end)
+        with self._translated():
+            yield from stream(lambda: self._sessions.Samples(request))
 
     def render(self, query: ReportQuery) -> Rendering:
         """Return a rendering of a profile, all its pieces put together."""

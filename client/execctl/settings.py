@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ import click
 
 from execctl import output
 from execctl.bias import parsed_bias
+from execctl.durations import parse_age_s
+from execctl.moments import parse_span_s
+from execctl.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +85,13 @@ IGNORE_DIR = Setting(
     _directories,
 )
 _GROUPINGS = ("filename", "lineno", "traceback")
-BY = Setting(("--by",), "by", "memory: blocks by file, by line or by traceback.", {"type": click.Choice(_GROUPINGS)})
+_PLACES = ("function", "line", "file")
+BY = Setting(
+    ("--by",),
+    "by",
+    "memory: blocks by filename, lineno or traceback; samples: by function, line or file.",
+    {"type": click.Choice((*_GROUPINGS, *_PLACES))},
+)
 BY_TYPE_TOO = replace(
     BY,
     help="memory: blocks by file, by line or by traceback; type: live objects by type, of a census.",
@@ -113,6 +123,12 @@ BIAS = Setting(
     "calls: what one event costs, taken off the times: auto, as it was measured; 0 shows what was recorded.",
     {"callback": parsed_bias, "metavar": "auto|SECONDS"},
 )
+VIEW = Setting(
+    ("--view",),
+    "view",
+    "samples: wall, of all threads; cpu, of those that ran; gil, of those that held the interpreter's lock.",
+    {"type": click.Choice(("wall", "cpu", "gil"))},
+)
 NEWEST_FIRST = Setting(("--most-recent-first",), "most_recent_first", "memory: the newest frame on top.", _FLAG)
 
 OF_LINES = (MISSING, FLAT, FILE)
@@ -131,6 +147,42 @@ def settings_options(settings: Sequence[Setting]) -> Callable[[Callable[..., Any
         return function
 
     return decorate
+
+
+def time_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command which time of an always-on recording it is of; `asked_times` reads it."""
+    between = click.option(
+        "--between",
+        nargs=2,
+        metavar="FROM TO",
+        callback=_span_s,
+        help="Samples: of an always-on recording this time, by your clock: 10:02 10:05, 2026-11-20T23:58 00:03.",
+    )
+    last = click.option(
+        "--last", metavar="AGE", callback=quantity(parse_age_s), help="Samples: of an always-on recording the last 5m."
+    )
+    return last(between(function))
+
+
+def asked_times(given: Mapping[str, Any]) -> dict[str, object]:
+    """Return the values of `time_options`, by the daemon's names.
+
+    Raises:
+        click.UsageError: two spans of time are given.
+    """
+    last_s, span_s = given["last"], given["between"]
+    if last_s and span_s:
+        raise click.UsageError("--last and --between are two spans of time: ask for one")
+    if last_s:
+        return {"last_s": last_s}
+    return dict(zip(("from_s", "to_s"), span_s, strict=True)) if span_s else {}
+
+
+def _span_s(ctx: click.Context, param: click.Parameter, value: tuple[str, str] | None) -> tuple[float, float] | None:
+    try:
+        return parse_span_s(*value, time.time()) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-/* A code object is read when it is met, and again in each later slice: at its address another one may lie then. */
+/* A code object is read when it is met, and again when it is met later: at its address another one may lie then. */
 #include "codes.h"
 
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 #define FIRST_ROOM 256
 
 /* Makes an empty table of at most so many entries. False without memory. */
-bool codes_open(struct codes *codes, uint32_t limit)
+bool codes_open(struct codes *codes, uint32_t limit, struct hash_key key)
 {
-    *codes = (struct codes){.room = FIRST_ROOM, .limit = limit, .slots_count = 2 * FIRST_ROOM};
+    *codes = (struct codes){.room = FIRST_ROOM, .limit = limit, .slots_count = 2 * FIRST_ROOM, .key = key};
     codes->entries = malloc(FIRST_ROOM * sizeof *codes->entries);
     codes->slots = calloc(codes->slots_count, sizeof *codes->slots);
     return codes->entries && codes->slots;
@@ -27,7 +27,7 @@ void codes_close(struct codes *codes)
 static uint32_t *slot_of(const struct codes *codes, uint64_t address)
 {
     uint32_t mask = codes->slots_count - 1;
-    uint32_t at = (uint32_t)((address >> 4) * 0x9E3779B97F4A7C15ull >> 32) & mask;
+    uint32_t at = hash_of(&codes->key, address, 0) & mask;
     while (codes->slots[at] && codes->entries[codes->slots[at] - 1].address != address)
         at = (at + 1) & mask;
     return &codes->slots[at];
@@ -70,8 +70,8 @@ static bool is_same(const struct layout *layout, const struct code *known, const
     return true;
 }
 
-/* Returns the index of what lies at an address now, -1 where that is no code object, or there is no room.
- * The read is repeated in each slice of time. No GIL needed. */
+/* Returns the index of what lies at an address now, CODES_NONE where that is no code object, CODES_FULL where there is
+ * no room. It is read once for each value of `now`. No GIL needed. */
 int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now)
 {
     uint32_t *slot = slot_of(codes, address);
@@ -81,16 +81,16 @@ int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, 
     unsigned char head[CODE_HEAD_BYTES] = {0};
     uint64_t type;
     if (!remote_read(pid, address, head, (size_t)layout->code_size))
-        return -1;
+        return CODES_NONE;
     memcpy(&type, head + 8, sizeof type);
     if (type != (uint64_t)layout->code_type)
-        return -1;
+        return CODES_NONE;
     if (known && is_same(layout, known, head)) {
         known->looked_at = now;
         return *slot - 1;
     }
     if (!grow(codes))
-        return -1;
+        return CODES_FULL;
     struct code *entry = &codes->entries[codes->count];
     *entry = (struct code){.address = address, .looked_at = now, .instructions_bytes = UINT64_MAX};
     memcpy(entry->head, head, sizeof head);

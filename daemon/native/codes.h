@@ -7,9 +7,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "hash.h"
 #include "layout.h"
 
 #define CODE_HEAD_BYTES 224
+/* What is returned in place of an index. */
+#define CODES_NONE (-1)
+#define CODES_FULL (-2)
 
 /* What lay at an address when it was met: `head` is its struct up to its instructions. */
 struct code {
@@ -25,9 +29,10 @@ struct codes {
     uint32_t count, room, limit;
     uint32_t *slots;
     uint32_t slots_count;
+    struct hash_key key;
 };
 
-bool codes_open(struct codes *codes, uint32_t limit);
+bool codes_open(struct codes *codes, uint32_t limit, struct hash_key key);
 void codes_close(struct codes *codes);
 int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now);
 

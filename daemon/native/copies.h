@@ -12,7 +12,9 @@
 
 #define CHUNKS 32
 #define CHUNK_BYTES (1 << 16)
-#define LONE_FRAMES 470
+/* Of all chunks of a thread. */
+#define PARTS_BYTES (1 << 19)
+#define LONE_FRAMES 1024
 #define FRAME_BYTES 128
 #define THREAD_BYTES 512
 
@@ -20,38 +22,47 @@
  * that is about to write to them, and more of it would be seen. The others say what has stayed as it was. */
 enum { FIRST, SECOND, READS };
 
-/* A part of a stack chunk that is in use: addresses, and where its copies lie. */
+/* A part of a stack chunk that is in use: addresses, and where in `struct copies` its copies lie. */
 struct part {
     uint64_t start;
-    size_t size, room;
-    unsigned char *bytes[READS];
+    uint32_t size, at;
 };
 
-/* A frame outside of all chunks: of a generator, of the interpreter's C code, of 3.9 and 3.10 any. */
+/* A frame outside of all chunks: of a generator, of the interpreter's C code, of 3.9 and 3.10 any. Address 0: none. */
 struct lone_frame {
     uint64_t address, used_at;
-    unsigned char bytes[READS][FRAME_BYTES];
 };
 
-/* What is read of one thread. What was needed for a sample is read at once for the next one. */
-struct copies {
-    unsigned char thread[READS][THREAD_BYTES];
-    uint64_t cframe;
-    uint64_t cframe_words[READS][2];
+/* Of one thread: where that lies what its last sample needed. It is read at once for the next one. */
+struct places {
+    uint64_t cframe, turn;
     struct part parts[CHUNKS];
-    size_t parts_count;
-    struct lone_frame lone[LONE_FRAMES];
-    size_t lone_count;
-    uint64_t turn;
-    /* Whether a frame had to be read after the second look. */
-    bool is_late;
+    size_t parts_count, lone_count, lone_room;
+    struct lone_frame *lone;
+};
+
+/* What was read of one thread, at its places; the next thread's takes its place. Most of it is never touched. */
+struct copies {
+    struct places *places;
+    unsigned char thread[READS][THREAD_BYTES];
+    uint64_t cframe_words[READS][2];
+    /* Whether a frame had to be read after the second look; whether one had no place any more. */
+    bool is_late, is_full;
+    /* The lone frame that was asked for last, and which copies there are of each. */
+    size_t last;
+    bool has_lone[LONE_FRAMES][READS];
+    unsigned char lone[LONE_FRAMES][READS][FRAME_BYTES];
+    unsigned char parts[READS][PARTS_BYTES];
+    struct remote_list list;
 };
 
 uint64_t word_at(const unsigned char *bytes, int64_t offset);
-bool copies_take(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread);
+bool copies_take(struct copies *copies, struct places *places, const struct layout *layout, pid_t pid,
+                 uint64_t thread);
+bool copies_look_again(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread);
 uint64_t copies_frame(const struct copies *copies, const struct layout *layout, int read);
 const unsigned char *copies_find(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t address,
                                  int read);
-void copies_free(struct copies *copies);
+void places_free(struct places *places);
 
 #endif

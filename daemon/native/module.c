@@ -3,10 +3,11 @@
 #include <Python.h>
 #include <stddef.h>
 #include <structmember.h>
+#include <unistd.h>
 
 #include "sampler.h"
 
-/* `runs`: within run(), which holds no GIL. */
+/* `runs`: within run() or turn(), which hold no GIL. */
 typedef struct {
     PyObject_HEAD
     struct sampler *sampler;
@@ -91,23 +92,27 @@ static bool layout_from(struct layout *layout, PyObject *given)
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"pid", "pidfd", "layout", "nodes_limit", "stopping", "seed", NULL};
-    int pid, pidfd;
+    static char *names[] = {"pid", "pidfd", "layout", "nodes_limit", "stopping", "seed", "thread", NULL};
+    struct request request = {0};
     PyObject *given;
-    unsigned int nodes_limit;
     int stopping;
     unsigned long long seed;
     struct layout layout;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iiO!IiK", names, &pid, &pidfd, &PyDict_Type, &given,
-                                     &nodes_limit, &stopping, &seed) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iiO!IiK|i", names, &request.pid, &request.pidfd,
+                                     &PyDict_Type, &given, &request.nodes_limit, &stopping, &seed, &request.thread) ||
         !layout_from(&layout, given))
         return NULL;
+    if (stopping < STOP_AS_NEEDED || stopping > STOP_NEVER || request.pid <= 0 || request.thread < 0) {
+        PyErr_SetString(PyExc_ValueError, "there is no such process, thread or way to stop");
+        return NULL;
+    }
+    request.stopping = (enum stopping)stopping;
+    request.seed = seed;
     SamplerObject *self = (SamplerObject *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->sampler = calloc(1, sizeof *self->sampler);
-    if (!self->sampler ||
-        !sampler_open(self->sampler, pid, pidfd, &layout, nodes_limit, (enum stopping)stopping, seed)) {
+    if (!self->sampler || !sampler_open(self->sampler, &request, &layout)) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
@@ -141,7 +146,14 @@ static PyObject *sampler_run_method(SamplerObject *self, PyObject *argument)
     why = sampler_run(self->sampler, interval_ns);
     Py_END_ALLOW_THREADS
     self->runs = false;
-    return PyUnicode_FromString(why == END_STOPPED ? "stopped" : "ended");
+    static const char *const ends[] = {[END_STOPPED] = "stopped", [END_TARGET] = "ended", [END_PROGRAM] = "replaced"};
+    return PyUnicode_FromString(ends[why]);
+}
+
+/* Returns a descriptor that is readable while there are code objects that take() has not handed on. */
+static PyObject *sampler_news_method(SamplerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->sampler->news);
 }
 
 static PyObject *sampler_stop_method(SamplerObject *self, PyObject *Py_UNUSED(ignored))
@@ -150,34 +162,103 @@ static PyObject *sampler_stop_method(SamplerObject *self, PyObject *Py_UNUSED(ig
     Py_RETURN_NONE;
 }
 
-/* Returns the counts of a tree that are not 0 as bytes, and sets them to 0: node, and a count for each state, 32 bits
- * each. */
-static PyObject *counts_taken(struct tree *tree)
+/* Takes one turn, now. */
+static PyObject *sampler_turn_method(SamplerObject *self, PyObject *Py_UNUSED(ignored))
 {
-    uint32_t rows = 0;
-    for (uint32_t index = 0; index < tree->count; index++)
-        for (int state = 0; state < STATES; state++)
-            if (tree->counts[index][state]) {
-                rows++;
-                break;
-            }
-    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)rows * (1 + STATES) * 4);
-    if (!result)
+    if (self->runs) {
+        PyErr_SetString(PyExc_ValueError, "it runs already");
         return NULL;
-    uint32_t *into = (uint32_t *)PyBytes_AS_STRING(result);
-    for (uint32_t index = 0; index < tree->count && rows; index++) {
-        uint32_t any = 0;
-        for (int state = 0; state < STATES; state++)
-            any |= tree->counts[index][state];
-        if (!any)
-            continue;
-        *into++ = index;
-        memcpy(into, tree->counts[index], sizeof tree->counts[index]);
-        into += STATES;
-        memset(tree->counts[index], 0, sizeof tree->counts[index]);
-        rows--;
     }
-    return result;
+    bool is_taken;
+    self->runs = true;
+    Py_BEGIN_ALLOW_THREADS
+    is_taken = sampler_turn(self->sampler);
+    Py_END_ALLOW_THREADS
+    self->runs = false;
+    if (!is_taken) {
+        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+#define FIGURE(name) {#name, offsetof(struct figures, name)}
+static const struct {
+    const char *name;
+    size_t offset;
+} FIGURES[] = {
+    FIGURE(turns), FIGURE(missed_turns), FIGURE(samples), FIGURE(unchanged), FIGURE(verified), FIGURE(unsettled),
+    FIGURE(unread), FIGURE(torn), FIGURE(no_code), FIGURE(no_room), FIGURE(unread_lists), FIGURE(put_off),
+    FIGURE(threads_left_out),
+};
+
+/* What take() hands on: bytes, which no collection looks at, so that none runs while the sampler waits for the lock. */
+struct taken {
+    PyObject *nodes, *codes, *held, *counts;
+    struct figures figures;
+    struct stops stops;
+};
+
+static void taken_free(struct taken *taken)
+{
+    Py_XDECREF(taken->nodes);
+    Py_XDECREF(taken->codes);
+    Py_XDECREF(taken->held);
+    Py_XDECREF(taken->counts);
+}
+
+static PyObject *bytes_of(const void *first, uint32_t count, size_t size)
+{
+    return PyBytes_FromStringAndSize(first, (Py_ssize_t)(count * size));
+}
+
+/* Takes all counts, and nodes and code objects beyond so many. False with an exception set; then nothing is taken. */
+static bool take(struct sampler *sampler, struct taken *taken, uint32_t nodes, uint32_t codes)
+{
+    const struct tree *tree = &sampler->tree;
+    if (nodes > tree->count || codes > sampler->codes.count) {
+        PyErr_SetString(PyExc_ValueError, "there are not so many");
+        return false;
+    }
+    taken->figures = sampler->figures;
+    taken->stops = sampler->stops;
+    taken->nodes = bytes_of(tree->nodes + nodes, tree->count - nodes, sizeof *tree->nodes);
+    taken->codes = bytes_of(sampler->codes.entries + codes, sampler->codes.count - codes, sizeof(struct code));
+    taken->held = bytes_of(sampler->stops.buckets, 1, sizeof sampler->stops.buckets);
+    taken->counts = bytes_of(NULL, tree_counted(tree, NULL), sizeof(struct counted));
+    if (!taken->nodes || !taken->codes || !taken->held || !taken->counts)
+        return false;
+    tree_counted(tree, (struct counted *)PyBytes_AS_STRING(taken->counts));
+    tree_clear(&sampler->tree);
+    uint64_t told;
+    ssize_t size = read(sampler->news, &told, sizeof told);
+    (void)size; /* There may have been none. */
+    return true;
+}
+
+/* Sets a number of a dict. False with an exception set. */
+static bool set_number(PyObject *into, const char *name, uint64_t value)
+{
+    PyObject *number = PyLong_FromUnsignedLongLong(value);
+    bool is_set = number && PyDict_SetItemString(into, name, number) == 0;
+    Py_XDECREF(number);
+    return is_set;
+}
+
+static PyObject *figures_of(const struct taken *taken)
+{
+    PyObject *into = PyDict_New();
+    bool are_set = into != NULL;
+    for (size_t index = 0; index < sizeof FIGURES / sizeof FIGURES[0] && are_set; index++) {
+        uint64_t value;
+        memcpy(&value, (const char *)&taken->figures + FIGURES[index].offset, sizeof value);
+        are_set = set_number(into, FIGURES[index].name, value);
+    }
+    are_set = are_set && set_number(into, "stopped", taken->stops.count) &&
+              set_number(into, "stop_refused", taken->stops.refused);
+    if (!are_set)
+        Py_CLEAR(into);
+    return into;
 }
 
 /* Takes what is new: nodes and code objects beyond so many, and all counts since the last time. The run goes on. */
@@ -187,33 +268,32 @@ static PyObject *sampler_take_method(SamplerObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "II", &nodes, &codes))
         return NULL;
     struct sampler *sampler = self->sampler;
+    struct taken taken = {0};
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&sampler->lock);
     Py_END_ALLOW_THREADS
-    struct figures figures = sampler->figures;
-    PyObject *counts = NULL, *result = NULL;
-    if (nodes > sampler->tree.count || codes > sampler->codes.count)
-        PyErr_SetString(PyExc_ValueError, "there are not so many");
-    else
-        counts = counts_taken(&sampler->tree);
-    if (counts)
-        result = Py_BuildValue(
-            "{s:y#,s:y#,s:y#,s:N,s:{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}}", "nodes",
-            sampler->tree.nodes + nodes,
-            (Py_ssize_t)((sampler->tree.count - nodes) * sizeof(struct node)), "codes", sampler->codes.entries + codes,
-            (Py_ssize_t)((sampler->codes.count - codes) * sizeof(struct code)), "held", sampler->stops.buckets,
-            (Py_ssize_t)sizeof sampler->stops.buckets, "counts", counts, "figures", "turns",
-            figures.turns, "missed_turns", figures.missed_turns, "samples", figures.samples, "unchanged",
-            figures.unchanged, "verified", figures.verified, "unsettled",
-            figures.unsettled, "unread_lists", figures.unread_lists, "unread", figures.unread, "torn", figures.torn,
-            "no_code", figures.no_code, "no_room", figures.no_room, "stopped", sampler->stops.count,
-            "stop_refused", sampler->stops.refused);
+    bool is_taken = take(sampler, &taken, nodes, codes);
     pthread_mutex_unlock(&sampler->lock);
+    PyObject *figures = is_taken ? figures_of(&taken) : NULL, *result = NULL;
+    if (figures)
+        result = Py_BuildValue("{s:O,s:O,s:O,s:O,s:O}", "nodes", taken.nodes, "codes", taken.codes, "held", taken.held,
+                               "counts", taken.counts, "figures", figures);
+    Py_XDECREF(figures);
+    if (is_taken && !result) {
+        /* Without memory for the rest; they are for the next time. */
+        size_t rows = (size_t)PyBytes_GET_SIZE(taken.counts) / sizeof(struct counted);
+        pthread_mutex_lock(&sampler->lock);
+        tree_give_back(&sampler->tree, (const struct counted *)PyBytes_AS_STRING(taken.counts), (uint32_t)rows);
+        pthread_mutex_unlock(&sampler->lock);
+    }
+    taken_free(&taken);
     return result;
 }
 
 static PyMethodDef sampler_methods[] = {
     {"run", (PyCFunction)sampler_run_method, METH_O, "Sample with an interval in ns until it ends; says why."},
+    {"turn", (PyCFunction)sampler_turn_method, METH_NOARGS, "Take one sample of each thread, now."},
+    {"news", (PyCFunction)sampler_news_method, METH_NOARGS, "Return what is readable while code objects are new."},
     {"stop", (PyCFunction)sampler_stop_method, METH_NOARGS, "End the run."},
     {"take", (PyCFunction)sampler_take_method, METH_VARARGS, "Take what is new since so many nodes and code objects."},
     {NULL},

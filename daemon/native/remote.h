@@ -8,17 +8,17 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* The kernel takes no more ranges in one call (UIO_MAXIOV). */
-#define REMOTE_RANGES 1024
+/* Room for the most that one look at a thread, or at the lists of threads, takes. */
+#define REMOTE_RANGES 4096
 
-/* Ranges to be read by one system call, in their order. */
+/* Ranges to be read at once, in their order. Only `count` needs a value at first. */
 struct remote_list {
-    struct iovec local[REMOTE_RANGES], remote[REMOTE_RANGES];
     size_t count;
+    struct iovec local[REMOTE_RANGES], remote[REMOTE_RANGES];
 };
 
 bool remote_read(pid_t pid, uint64_t address, void *into, size_t size);
-bool remote_add(struct remote_list *list, uint64_t address, void *into, size_t size);
+void remote_add(struct remote_list *list, uint64_t address, void *into, size_t size);
 size_t remote_read_list(pid_t pid, const struct remote_list *list);
 
 #endif

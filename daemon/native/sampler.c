@@ -1,9 +1,17 @@
-/* A turn each interval, at a jittered instant: whatever the target does at a steady pace is met at all its places. */
+/* A turn each interval, at a jittered instant: whatever the target does at a steady pace is met at all its places.
+ *
+ * What a target says of itself may cost us time. One look at its lists takes LINKS reads at most (threads.c), one at a
+ * stack STEPS steps and LONE_FRAMES reads (stack.c), each frame one read of its code object and one node; and when a
+ * turn has computed for TURN_CPU_NS the threads that are left come first in the next one.
+ */
 #define _GNU_SOURCE
 #include "sampler.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -11,21 +19,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CODES_LIMIT (1u << 18)
-#define SLICE_NS 1000000000ull
-#define SECOND_NS 1000000000ull
+#include "clock.h"
+
+/* Of code objects there may be one for so many nodes. */
+#define NODES_A_CODE 4
+#define SLICE_NS SECOND_NS
+/* 1,000 threads take about 10 ms; the clock is looked at after so many. */
+#define TURN_CPU_NS 100000000ull
+#define CLOCKED_THREADS 8
 /* A slice with more than one unsettled sample in so many is followed by one that stops; one that stops, now and then by
  * one that does not, to see whether that is still needed. */
 #define SETTLED_ONES 20
 #define STOPPED_SLICES 10
 #define SETTLE_NS 50000
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
+/* A code object that was looked at is taken for the same one for so long. */
+#define SAME_CODE_NS 50000000ull
 
 /* xorshift64*: Marsaglia 2003, Vigna 2016. */
 static uint64_t random_next(uint64_t *state)
@@ -36,22 +44,37 @@ static uint64_t random_next(uint64_t *state)
     return *state * 0x2545F4914F6CDD1Dull;
 }
 
-/* Makes a sampler of a process; `pidfd` stays the caller's. False without memory or descriptors. */
-bool sampler_open(struct sampler *sampler, pid_t pid, int pidfd, const struct layout *layout, uint32_t nodes_limit,
-                  enum stopping stopping, uint64_t seed)
+static struct hash_key key_next(uint64_t *state)
 {
-    sampler->pid = pid;
-    sampler->pidfd = pidfd;
+    struct hash_key key = {.first = random_next(state)};
+    key.second = random_next(state);
+    return key;
+}
+
+/* Makes a sampler, in zeros; the request's `pidfd` stays the caller's. False without memory or descriptors. */
+bool sampler_open(struct sampler *sampler, const struct request *request, const struct layout *layout)
+{
+    sampler->pid = request->pid;
+    sampler->thread = request->thread;
+    sampler->pidfd = request->pidfd;
     sampler->layout = *layout;
-    sampler->stopping = stopping;
-    sampler->stops.process = pid;
-    sampler->slice_offset_ns = seed % SLICE_NS;
-    sampler->slice_stops = stopping == STOP_ALWAYS;
-    sampler->random = seed | 1;
+    sampler->stopping = request->stopping;
+    sampler->stops.process = request->pid;
+    sampler->slice_offset_ns = request->seed % SLICE_NS;
+    sampler->slice_stops = request->stopping == STOP_ALWAYS;
+    sampler->random = request->seed | 1;
+    sampler->threads.known = &sampler->threads.lists[0];
+    sampler->threads.has_numbers = numbers_differ(request->pid);
     sampler->stopfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sampler->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/mem", (int)request->pid);
+    /* It may have ended: then that is seen by the pidfd. */
+    sampler->memory = open(path, O_RDONLY | O_CLOEXEC);
     pthread_mutex_init(&sampler->lock, NULL);
-    bool has_tree = tree_open(&sampler->tree, nodes_limit);
-    return codes_open(&sampler->codes, CODES_LIMIT) && has_tree && sampler->stopfd >= 0;
+    bool has_tree = tree_open(&sampler->tree, request->nodes_limit, key_next(&sampler->random));
+    bool has_codes = codes_open(&sampler->codes, request->nodes_limit / NODES_A_CODE, key_next(&sampler->random));
+    return has_codes && has_tree && sampler->stopfd >= 0 && sampler->news >= 0;
 }
 
 /* Frees all that a sampler has; its run must have ended. */
@@ -61,16 +84,32 @@ void sampler_close(struct sampler *sampler)
     codes_close(&sampler->codes);
     tree_close(&sampler->tree);
     pthread_mutex_destroy(&sampler->lock);
-    if (sampler->stopfd >= 0)
-        close(sampler->stopfd);
+    const int own[] = {sampler->stopfd, sampler->news, sampler->memory};
+    for (size_t index = 0; index < sizeof own / sizeof own[0]; index++)
+        if (own[index] >= 0)
+            close(own[index]);
+}
+
+/* Makes a descriptor readable; one that is so already stays so. */
+static void tell(int descriptor)
+{
+    uint64_t one = 1;
+    ssize_t written = write(descriptor, &one, sizeof one);
+    (void)written;
 }
 
 /* Ends the run, from any thread. */
 void sampler_stop(struct sampler *sampler)
 {
-    uint64_t one = 1;
-    ssize_t written = write(sampler->stopfd, &one, sizeof one);
-    (void)written; /* A full counter ends the run just as well. */
+    tell(sampler->stopfd);
+}
+
+/* Whether the program that is sampled has ended: what lies at its addresses now is of another one. */
+static bool has_ended(const struct sampler *sampler)
+{
+    char byte;
+    return sampler->memory >= 0 &&
+           pread(sampler->memory, &byte, 1, (off_t)sampler->layout.interpreters_head) == 0;
 }
 
 /* Whether a thread has the GIL; from 3.13 on its state says so, as it was when the stack was. */
@@ -79,7 +118,7 @@ static bool has_gil(const struct sampler *sampler, const struct thread *thread)
     const struct layout *layout = &sampler->layout;
     if (layout->holds_gil != NONE) {
         uint32_t flags;
-        __builtin_memcpy(&flags, thread->copies->thread[FIRST] + layout->holds_gil, sizeof flags);
+        __builtin_memcpy(&flags, sampler->copies.thread[FIRST] + layout->holds_gil, sizeof flags);
         return (flags & (uint32_t)layout->holds_gil_mask) != 0;
     }
     uint64_t holder;
@@ -102,90 +141,128 @@ static enum state state_of(const struct sampler *sampler, const struct thread *t
     return is_for_gil ? WAITING_FOR_GIL : WAITING_WITHOUT;
 }
 
-/* Appends a frame below a node. NO_NODE where it has no code object, or there is no room. */
-static uint32_t add_frame(struct sampler *sampler, uint32_t parent, const struct frame *frame)
+/* Returns a child of a node, NO_NODE where there is no room. */
+static uint32_t add_node(struct sampler *sampler, uint32_t parent, uint32_t code, uint64_t where)
 {
-    int64_t code = codes_find(&sampler->codes, &sampler->layout, sampler->pid, frame->code, sampler->slice);
-    if (code < 0 || frame->where >= sampler->codes.entries[code].instructions_bytes) {
-        sampler->figures.no_code++;
-        return NO_NODE;
-    }
-    uint32_t node = tree_child(&sampler->tree, parent, (uint32_t)code, frame->where);
+    uint32_t node = tree_child(&sampler->tree, parent, code, where);
     if (node == NO_NODE)
         sampler->figures.no_room++;
     return node;
+}
+
+/* Returns the index of a frame's code object, CODES_NONE where it has none, CODES_FULL where there is no room. */
+static int64_t code_of(struct sampler *sampler, const struct frame *frame)
+{
+    int64_t code = codes_find(&sampler->codes, &sampler->layout, sampler->pid, frame->code, sampler->codes_at);
+    bool is_within = code < 0 || frame->where < sampler->codes.entries[code].instructions_bytes;
+    return is_within ? code : CODES_NONE;
+}
+
+/* Appends a frame below a node. NO_NODE where it has no code object, or there is no room. */
+static uint32_t add_frame(struct sampler *sampler, uint32_t parent, const struct frame *frame)
+{
+    int64_t code = code_of(sampler, frame);
+    if (code >= 0)
+        return add_node(sampler, parent, (uint32_t)code, frame->where);
+    if (code == CODES_FULL)
+        sampler->figures.no_room++;
+    else
+        sampler->figures.no_code++;
+    return NO_NODE;
 }
 
 /* Appends the frames of a stack below a thread's node: what is sure, and its leaf. Returns the leaf's node. */
 static uint32_t add_stack(struct sampler *sampler, uint32_t node)
 {
     const struct stack *stack = &sampler->stack;
-    bool is_whole = stack->has_leaf && stack->settled == stack->depth;
-    if (is_whole)
-        sampler->figures.verified++;
-    else
-        sampler->figures.unsettled++, sampler->slice_unsettled++;
     if (stack->cut)
-        node = tree_child(&sampler->tree, node, NODE_TOO_DEEP, 0);
+        node = add_node(sampler, node, NODE_TOO_DEEP, 0);
     for (int index = 1; index <= stack->settled && node != NO_NODE; index++)
         node = add_frame(sampler, node, &stack->frames[stack->depth - index]);
-    if (!is_whole && node != NO_NODE)
-        node = tree_child(&sampler->tree, node, NODE_UNSETTLED, 0);
-    if (is_whole || node == NO_NODE || !stack->has_leaf)
+    if (stack_is_whole(stack) || node == NO_NODE)
         return node;
-    uint32_t leaf = add_frame(sampler, node, &stack->frames[0]);
-    return leaf == NO_NODE ? node : leaf;
+    node = add_node(sampler, node, NODE_UNSETTLED, 0);
+    if (node == NO_NODE || !stack->has_leaf)
+        return node;
+    int64_t leaf = code_of(sampler, &stack->frames[0]);
+    return leaf < 0 ? node : add_node(sampler, node, (uint32_t)leaf, stack->frames[0].where);
 }
 
 /* Reads a thread's stack, held for it where this slice wants that. */
 static bool read_stack(struct sampler *sampler, struct thread *thread)
 {
     const struct layout *layout = &sampler->layout;
-    uint64_t began = now_ns();
+    uint64_t began = clock_now_ns();
     /* One that waits is not stopped: that would end some system calls. */
-    bool stops = sampler->slice_stops && !thread->was_waiting && stop_begin(&sampler->stops, thread->native_id);
-    bool is_read = copies_take(thread->copies, layout, sampler->pid, thread->address);
+    bool stops = sampler->slice_stops && !thread->was_waiting;
+    if (stops && !thread_may_stop(thread, sampler->pid, sampler->slice)) {
+        sampler->stops.refused++;
+        stops = false;
+    }
+    stops = stops && stop_begin(&sampler->stops, thread->task);
+    bool is_read = copies_take(&sampler->copies, thread->places, layout, sampler->pid, thread->address);
     if (is_read)
         thread->state = (int)state_of(sampler, thread);
-    if (stops)
-        stop_end(&sampler->stops, thread->native_id, now_ns() - began);
-    bool is_sound = is_read && stack_read(&sampler->stack, &sampler->again, thread->copies, layout, sampler->pid,
+    /* Frames that were not foreseen are read one by one, and it is to stand still for that too. */
+    bool is_sound = is_read && stack_read(&sampler->stack, &sampler->again, &sampler->copies, layout, sampler->pid,
                                           thread->address);
-    if (!is_read)
-        sampler->figures.unread++;
-    else if (!is_sound)
-        sampler->figures.torn++;
+    if (stops)
+        stop_end(&sampler->stops, thread->task, clock_now_ns() - began);
+    sampler->figures.unread += !is_read;
+    sampler->figures.torn += is_read && !is_sound;
     return is_sound;
+}
+
+/* Returns the node of what a thread is at, from its stack. NO_NODE where the sample is lost. */
+static uint32_t add_sample(struct sampler *sampler, const struct thread *thread)
+{
+    uint32_t node = add_node(sampler, NO_NODE, NODE_THREAD, (uint64_t)thread->native_id);
+    if (node != NO_NODE)
+        node = add_stack(sampler, node);
+    if (node != NO_NODE && thread->system_call >= 0 && thread->state != WAITING_FOR_GIL)
+        node = add_node(sampler, node, NODE_SYSTEM_CALL, (uint64_t)thread->system_call);
+    return node;
+}
+
+/* Takes a sample of a thread that may have moved. Returns its node, NO_NODE where it is lost. */
+static uint32_t look_at(struct sampler *sampler, struct thread *thread)
+{
+    if (!thread->places)
+        thread->places = calloc(1, sizeof *thread->places);
+    if (!thread->places || !thread_look(thread)) {
+        sampler->figures.unread++;
+        return NO_NODE;
+    }
+    sampler->slice_read += !thread->was_waiting;
+    if (!read_stack(sampler, thread))
+        return NO_NODE;
+    /* Up to 3.11 one that has not begun goes by the number of the thread that started it, and an interpreter in which
+     * nothing runs by that of who made it: that is no sample of a thread. */
+    if (!sampler->stack.depth && thread->is_doubled) {
+        sampler->figures.samples--;
+        return NO_NODE;
+    }
+    bool is_whole = stack_is_whole(&sampler->stack);
+    sampler->slice_unsettled += !is_whole;
+    uint32_t node = add_sample(sampler, thread);
+    if (node != NO_NODE && is_whole)
+        sampler->figures.verified++;
+    else if (node != NO_NODE)
+        sampler->figures.unsettled++;
+    return node;
 }
 
 /* Takes one sample of a thread. */
 static void take_one(struct sampler *sampler, struct thread *thread)
 {
     sampler->figures.samples++;
-    if (thread_is_unchanged(thread) && thread->node != NO_NODE) {
+    thread_open(thread, sampler->pid);
+    if (thread_is_unchanged(thread) && thread->node != NO_NODE)
         sampler->figures.unchanged++;
+    else
+        thread->node = look_at(sampler, thread);
+    if (thread->node != NO_NODE)
         sampler->tree.counts[thread->node][thread->state]++;
-        return;
-    }
-    thread->node = NO_NODE;
-    if (!thread->copies)
-        thread->copies = calloc(1, sizeof *thread->copies);
-    if (!thread_look(thread, sampler->pid)) {
-        sampler->figures.unread++;
-        return;
-    }
-    sampler->slice_read += !thread->was_waiting;
-    if (!thread->copies || !read_stack(sampler, thread))
-        return;
-    uint32_t node = tree_child(&sampler->tree, NO_NODE, NODE_THREAD, (uint64_t)thread->native_id);
-    if (node != NO_NODE)
-        node = add_stack(sampler, node);
-    if (node != NO_NODE && thread->system_call >= 0 && thread->state != WAITING_FOR_GIL)
-        node = tree_child(&sampler->tree, node, NODE_SYSTEM_CALL, (uint64_t)thread->system_call);
-    if (node == NO_NODE)
-        return;
-    sampler->tree.counts[node][thread->state]++;
-    thread->node = node;
 }
 
 /* Begins with a slice, and chooses whether it stops: for all of its samples, or short calls would be left out. */
@@ -200,51 +277,116 @@ static void begin_slice(struct sampler *sampler, uint64_t slice)
     sampler->slice_read = sampler->slice_unsettled = 0;
 }
 
-/* Takes a sample of every thread. */
+/* Takes a sample of each thread of the list, as long as there is time. */
+static void take_list(struct sampler *sampler, struct thread_list *list)
+{
+    uint64_t began = clock_own_cpu_ns();
+    size_t first = sampler->first < list->count ? sampler->first : 0;
+    sampler->first = 0;
+    for (size_t taken = 0; taken < list->count; taken++) {
+        size_t index = first + taken < list->count ? first + taken : first + taken - list->count;
+        if (taken % CLOCKED_THREADS == CLOCKED_THREADS - 1 && clock_own_cpu_ns() - began > TURN_CPU_NS) {
+            sampler->figures.put_off += list->count - taken;
+            sampler->first = index;
+            return;
+        }
+        /* From 3.12 on one that has not begun has no number. */
+        pid_t native_id = list->of[index].native_id;
+        if (native_id > 0 && (!sampler->thread || native_id == sampler->thread))
+            take_one(sampler, &list->of[index]);
+    }
+}
+
+/* Takes a sample of every thread that is asked for. */
 static void take_all(struct sampler *sampler)
 {
-    begin_slice(sampler, (now_ns() + sampler->slice_offset_ns) / SLICE_NS);
+    uint64_t now = clock_now_ns();
+    begin_slice(sampler, (now + sampler->slice_offset_ns) / SLICE_NS);
+    sampler->codes_at = now / SAME_CODE_NS;
     stop_settle(&sampler->stops);
     bool is_known = threads_follow(&sampler->threads, &sampler->layout, sampler->pid);
     pthread_mutex_lock(&sampler->lock);
+    uint32_t codes_before = sampler->codes.count;
     sampler->figures.turns++;
-    if (!is_known)
+    if (is_known) {
+        sampler->figures.threads_left_out = sampler->threads.known->left_out;
+        take_list(sampler, sampler->threads.known);
+    } else {
         sampler->figures.unread_lists++;
-    for (size_t index = 0; is_known && index < sampler->threads.count; index++)
-        take_one(sampler, &sampler->threads.of[index]);
+    }
+    if (sampler->codes.count != codes_before)
+        tell(sampler->news);
     pthread_mutex_unlock(&sampler->lock);
 }
 
-/* Waits until an instant. Returns whether the run goes on, else why it ends. */
+/* Takes what could not be in time as missed, and returns when the next turn is: to make up for it would show one place
+ * of the target too often. */
+static uint64_t miss(struct sampler *sampler, uint64_t next, uint64_t interval_ns)
+{
+    uint64_t now = clock_now_ns(), missed = next < now ? (now - next + interval_ns - 1) / interval_ns : 0;
+    if (missed) {
+        pthread_mutex_lock(&sampler->lock);
+        sampler->figures.missed_turns += missed;
+        pthread_mutex_unlock(&sampler->lock);
+    }
+    return next + missed * interval_ns;
+}
+
+/* Waits until an instant, or less. Returns whether the run goes on, else why it ends. */
 static bool wait_until(const struct sampler *sampler, uint64_t instant_ns, enum end *why)
 {
     struct pollfd waited[2] = {{.fd = sampler->stopfd, .events = POLLIN}, {.fd = sampler->pidfd, .events = POLLIN}};
-    uint64_t now = now_ns(), left = instant_ns > now ? instant_ns - now : 0;
+    uint64_t now = clock_now_ns(), left = instant_ns > now ? instant_ns - now : 0;
     struct timespec timeout = {(time_t)(left / SECOND_NS), (long)(left % SECOND_NS)};
     int ready = ppoll(waited, 2, &timeout, NULL);
     *why = waited[0].revents ? END_STOPPED : END_TARGET;
     return ready == 0 || (ready < 0 && errno == EINTR);
 }
 
-/* Samples until it is stopped or the target has ended. Without the GIL, in a thread of its own. */
+/* Waits for the next turn. A thread that was to stop, and comes to it late, does not wait for that. */
+static bool wait_for_turn(struct sampler *sampler, uint64_t next, enum end *why)
+{
+    do {
+        uint64_t soon = clock_now_ns() + SETTLE_NS;
+        bool is_settled = stop_settle(&sampler->stops);
+        if (!wait_until(sampler, is_settled || next < soon ? next : soon, why))
+            return false;
+    } while (clock_now_ns() < next);
+    return true;
+}
+
+/* Samples until it is stopped or the target has ended. Without the GIL, in a thread that does nothing else: its end lets
+ * go of what may be held still (stop.h). */
 enum end sampler_run(struct sampler *sampler, uint64_t interval_ns)
 {
     enum end why;
     prctl(PR_SET_TIMERSLACK, 1);
-    uint64_t next = now_ns();
-    while (wait_until(sampler, next, &why)) {
+    uint64_t next = clock_now_ns();
+    while (wait_for_turn(sampler, next, &why)) {
+        if (has_ended(sampler))
+            return END_PROGRAM;
         take_all(sampler);
-        /* One that was to stop, and comes to it late, must not wait for the next turn. */
-        while (!stop_settle(&sampler->stops))
-            if (!wait_until(sampler, now_ns() + SETTLE_NS, &why))
-                return why;
-        uint64_t now = now_ns();
         next += interval_ns / 2 + random_next(&sampler->random) % (interval_ns + 1);
-        /* What could not be in time is left out: to make up for it would show one place of the target too often. */
-        while (next < now) {
-            next += interval_ns;
-            sampler->figures.missed_turns++;
-        }
+        next = miss(sampler, next, interval_ns);
     }
     return why;
+}
+
+static void *one_turn(void *sampler)
+{
+    take_all(sampler);
+    return NULL;
+}
+
+/* Takes one turn, in a thread of its own. False where there can be none. No GIL needed. */
+bool sampler_turn(struct sampler *sampler)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    /* A signal to our process is for one of its other threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool has_begun = pthread_create(&thread, NULL, one_turn, sampler) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return has_begun && pthread_join(thread, NULL) == 0;
 }

@@ -18,20 +18,33 @@
 /* Whether running threads are stopped while they are read: where the slice before was unsettled, always, or never. */
 enum stopping { STOP_AS_NEEDED, STOP_ALWAYS, STOP_NEVER };
 
-/* Why a run has ended. */
-enum end { END_STOPPED, END_TARGET };
+/* Why a run has ended: it was asked to, its target has ended, or executes another program, or is about to do one of both. */
+enum end { END_STOPPED, END_TARGET, END_PROGRAM };
 
-/* Of all samples since the sampler was made; see execd.sampling.recording for their words. */
+/* Of all samples since the sampler was made; see execd.sampling.recording for their words. Each sample is one of those
+ * that are unchanged, verified or unsettled, which are counted in the tree, or unread, torn, no_code or no_room, which
+ * are lost. */
 struct figures {
     uint64_t turns, missed_turns, samples, unchanged, verified, unsettled;
-    uint64_t unread_lists, unread, torn, no_code, no_room;
+    uint64_t unread, torn, no_code, no_room;
+    /* Turns in which the list of threads could not be read; threads that a turn left to the next one for lack of time;
+     * threads for which there was no place at the last look: the only one of these that is no sum. */
+    uint64_t unread_lists, put_off, threads_left_out;
 };
 
+/* Most of it is never touched, see `struct copies`. */
 struct sampler {
     pid_t pid;
+    /* The only one that is sampled, by the kernel's number in the process's own PID namespace; 0 for all. */
+    pid_t thread;
     int pidfd, stopfd;
+    /* The memory of the program that runs now: nothing can be read of it once that has ended. */
+    int memory;
+    /* Becomes readable when there are new code objects, whose names should be read soon. */
+    int news;
     struct layout layout;
     struct threads threads;
+    struct copies copies;
     struct codes codes;
     struct tree tree;
     struct figures figures;
@@ -41,15 +54,29 @@ struct sampler {
     /* Of the slice that goes on, by its second: samples of running threads, and unsettled ones; whether it stops. */
     uint64_t slice, slice_read, slice_unsettled, slice_offset_ns;
     bool slice_stops;
+    /* When code objects are looked at again: see codes_find. */
+    uint64_t codes_at;
     uint64_t random;
+    /* Which of the threads the next turn begins with. */
+    size_t first;
     /* Held while tree, codes and figures change, and while they are taken. */
     pthread_mutex_t lock;
 };
 
-bool sampler_open(struct sampler *sampler, pid_t pid, int pidfd, const struct layout *layout, uint32_t nodes_limit,
-                  enum stopping stopping, uint64_t seed);
+/* What is asked of one. `seed` is for the jitter and for the keys of the tables: the target must not
+ * know it. */
+struct request {
+    pid_t pid, thread;
+    int pidfd;
+    uint32_t nodes_limit;
+    enum stopping stopping;
+    uint64_t seed;
+};
+
+bool sampler_open(struct sampler *sampler, const struct request *request, const struct layout *layout);
 void sampler_close(struct sampler *sampler);
 enum end sampler_run(struct sampler *sampler, uint64_t interval_ns);
+bool sampler_turn(struct sampler *sampler);
 void sampler_stop(struct sampler *sampler);
 
 #endif

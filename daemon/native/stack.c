@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-/* Hidden frames, of the interpreter's C code, come between others; more than these in all are a cycle. */
+#include "cycle.h"
+
+/* Hidden frames, of the interpreter's C code, come between others; more than these in all make no sense. They bound a
+ * look at one stack: so many steps, each with a search among LONE_FRAMES, and as many reads as there are of those. */
 #define STEPS (4 * STACK_DEPTH)
 
 /* Reads one frame; false where its bytes are no frame's. */
@@ -30,7 +33,7 @@ static bool frame_of(struct frame *frame, const struct layout *layout, const uns
 static bool follow(struct stack *stack, struct copies *copies, const struct layout *layout, pid_t pid, int read)
 {
     uint64_t address = copies_frame(copies, layout, read);
-    uint64_t met = 0;
+    struct cycle cycle = {0};
     stack->depth = 0;
     stack->cut = false;
     for (int step = 0; address; step++) {
@@ -38,14 +41,14 @@ static bool follow(struct stack *stack, struct copies *copies, const struct layo
             stack->cut = true;
             return step < STEPS;
         }
-        /* Frames of the dead may form a circle: one is kept in mind, at each power of two a new one. */
-        if (address == met)
+        /* Frames of the dead may form a circle. */
+        if (cycle_closes(&cycle, address))
             return false;
-        if ((step & (step - 1)) == 0)
-            met = address;
         const unsigned char *bytes = copies_find(copies, layout, pid, address, read);
-        if (!bytes)
-            return false;
+        if (!bytes) {
+            stack->cut = copies->is_full;
+            return copies->is_full;
+        }
         if (layout->hidden_owner != NONE && bytes[layout->frame_owner] >= layout->hidden_owner) {
             address = word_at(bytes, layout->frame_previous);
             continue;
@@ -83,26 +86,20 @@ static bool has(const struct stack *stack, const struct frame *frame)
     return false;
 }
 
-/* Looks at the thread state once more where frames had to be read one by one, after the second look. */
-static bool look_again(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread)
-{
-    copies->is_late = false;
-    return remote_read(pid, thread, copies->thread[SECOND], (size_t)layout->thread_size) &&
-           (!copies->cframe ||
-            remote_read(pid, copies->cframe, copies->cframe_words[SECOND], sizeof copies->cframe_words[SECOND]));
-}
-
 /* Returns the stack that `copies` hold. False where they hold none. `again` is for the second read. No GIL needed. */
 bool stack_read(struct stack *stack, struct stack *again, struct copies *copies, const struct layout *layout,
                 pid_t pid, uint64_t thread)
 {
     stack->has_leaf = follow(stack, copies, layout, pid, FIRST);
-    if (copies->is_late && !look_again(copies, layout, pid, thread))
+    /* Where frames had to be read one by one, that was after the second look. */
+    if (copies->is_late && !copies_look_again(copies, layout, pid, thread))
         return false;
-    bool goes_on = follow(again, copies, layout, pid, SECOND);
+    bool leads_out = follow(again, copies, layout, pid, SECOND);
+    /* What has to be read even now is of later than the second look: nobody knows whether it was there by then. */
+    bool goes_on = leads_out && !copies->is_late;
     if (!stack->has_leaf) {
         /* What was the innermost frame has ended, and something else lies there; some callers are there still. */
-        if (!goes_on || again->cut)
+        if (!leads_out || again->cut)
             return false;
         memcpy(stack, again, sizeof *stack);
         stack->has_leaf = false;

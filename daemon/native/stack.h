@@ -23,6 +23,12 @@ struct stack {
     bool cut, has_leaf;
 };
 
+/* Whether all of it is of the instant. */
+static inline bool stack_is_whole(const struct stack *stack)
+{
+    return stack->has_leaf && stack->settled == stack->depth;
+}
+
 bool stack_read(struct stack *stack, struct stack *again, struct copies *copies, const struct layout *layout,
                 pid_t pid, uint64_t thread);
 

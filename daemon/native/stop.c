@@ -2,42 +2,93 @@
 #define _GNU_SOURCE
 #include "stop.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
-#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
 
 /* A running thread stops within microseconds; one that does not is in an uninterruptible system call. */
 #define PATIENCE_NS 2000000
+/* Of threads that this thread of ours traces, the ends alone, and without taking them from who waits for them. */
+#define ENDS (WEXITED | WNOHANG | __WALL | __WNOTHREAD)
 
-static uint64_t now_ns(void)
+/* What has become of a thread that was asked to stop. GONE: it has ended, or goes on under another number. */
+enum found { RUNS, STOPPED, GONE };
+
+/* Whether a process was started by our own one. */
+static bool is_our_child(pid_t process)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    char text[512];
+    snprintf(text, sizeof text, "/proc/%d/stat", (int)process);
+    int descriptor = open(text, O_RDONLY | O_CLOEXEC);
+    ssize_t size = descriptor < 0 ? -1 : read(descriptor, text, sizeof text - 1);
+    if (descriptor >= 0)
+        close(descriptor);
+    text[size < 0 ? 0 : size] = 0;
+    /* Its name may have brackets too. */
+    const char *rest = strrchr(text, ')');
+    int parent;
+    return rest && sscanf(rest, ") %*c %d", &parent) == 1 && parent == getpid();
+}
+
+/* A thread that ended while it was traced is waited for, or the parent of its process would wait in vain. The end of a
+ * child of our own process is for the thread of ours that started it, which is told of it all the same. */
+static void bury(const struct stops *stops, pid_t native_id)
+{
+    siginfo_t end;
+    if (native_id != stops->process || !is_our_child(native_id))
+        waitid(P_PID, (id_t)native_id, &end, ENDS);
+}
+
+/* Looks at a thread that was asked to stop. No wait says that it has stopped: another thread of ours that waits for a
+ * child of ours may take what it says, and the child would be held for good. */
+static enum found look(const struct stops *stops, pid_t native_id, siginfo_t *stop)
+{
+    siginfo_t end = {.si_pid = 0};
+    if (ptrace(PTRACE_GETSIGINFO, native_id, NULL, stop) == 0)
+        return STOPPED;
+    if (waitid(P_PID, (id_t)native_id, &end, ENDS | WNOWAIT) < 0)
+        return GONE;
+    /* Of one that stopped just now it says that too. */
+    if (end.si_pid == 0 || end.si_code == CLD_TRAPPED || end.si_code == CLD_STOPPED)
+        return RUNS;
+    bury(stops, native_id);
+    return GONE;
+}
+
+/* Whether it stopped because we asked, and not for a signal. */
+static bool is_asked_for(const siginfo_t *stop)
+{
+    return stop->si_signo == SIGTRAP && stop->si_code >> 8 == PTRACE_EVENT_STOP;
 }
 
 /* Lets a stopped thread run; a signal that was on its way comes to it. */
-static void let_go(pid_t native_id, int status)
+static void let_go(pid_t native_id, const siginfo_t *stop)
 {
-    bool is_signal = status >> 16 == 0;
-    ptrace(PTRACE_DETACH, native_id, NULL, (void *)(intptr_t)(is_signal ? WSTOPSIG(status) : 0));
+    int signal = stop->si_code >> 8 == PTRACE_EVENT_STOP ? 0 : stop->si_signo;
+    ptrace(PTRACE_DETACH, native_id, NULL, (void *)(intptr_t)signal);
 }
 
 /* Lets go of a thread that stopped too late, or has ended. False where it has done neither. */
 bool stop_settle(struct stops *stops)
 {
-    int status;
-    if (!stops->owed)
-        return true;
-    pid_t done = waitpid(stops->owed, &status, WNOHANG | __WALL);
-    if (done == 0)
-        return false;
-    if (done == stops->owed && WIFSTOPPED(status))
-        let_go(stops->owed, status);
-    stops->owed = 0;
+    siginfo_t stop;
+    while (stops->owed) {
+        enum found found = look(stops, stops->owed, &stop);
+        if (found == RUNS)
+            return false;
+        if (found == STOPPED)
+            let_go(stops->owed, &stop);
+        /* One that executes another program goes on under the process's number, and is still to stop. */
+        stops->owed = found == GONE && stops->owed != stops->process ? stops->process : 0;
+    }
     return true;
 }
 
@@ -45,30 +96,23 @@ bool stop_settle(struct stops *stops)
  * kernel; then it runs on. */
 bool stop_begin(struct stops *stops, pid_t native_id)
 {
-    int status = 0;
     if (!stop_settle(stops) || ptrace(PTRACE_SEIZE, native_id, NULL, NULL) < 0) {
         stops->refused++;
         return false;
     }
     ptrace(PTRACE_INTERRUPT, native_id, NULL, NULL);
-    uint64_t began = now_ns();
-    for (;;) {
-        pid_t done = waitpid(native_id, &status, WNOHANG | __WALL);
-        if (done == native_id)
-            break;
-        if (done < 0 || now_ns() - began > PATIENCE_NS) {
-            /* One that executes another program goes on under the process's number, and is still to stop. */
-            stops->owed = done < 0 ? stops->process : native_id;
-            stops->refused++;
-            return false;
-        }
+    stops->owed = native_id;
+    siginfo_t stop;
+    enum found found;
+    uint64_t began = clock_now_ns();
+    while ((found = look(stops, native_id, &stop)) == RUNS && clock_now_ns() - began < PATIENCE_NS)
         sched_yield();
-    }
-    if (WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP)
+    if (found == STOPPED && is_asked_for(&stop)) {
+        stops->owed = 0;
         return true;
-    /* A signal came first, or it has ended, which this wait has told its parent. */
-    if (WIFSTOPPED(status))
-        let_go(native_id, status);
+    }
+    /* A signal came first, or it has ended, or executes another program, or is late. */
+    stop_settle(stops);
     stops->refused++;
     return false;
 }
@@ -76,7 +120,7 @@ bool stop_begin(struct stops *stops, pid_t native_id)
 /* Lets a thread run again, and takes down how long it was held. */
 void stop_end(struct stops *stops, pid_t native_id, uint64_t held_ns)
 {
-    /* It may have been killed meanwhile: then it is waited for, or its parent would wait in vain. */
+    /* It may have been killed meanwhile. */
     if (ptrace(PTRACE_DETACH, native_id, NULL, NULL) < 0)
         stops->owed = native_id;
     int bucket = 0;

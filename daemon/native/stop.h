@@ -1,4 +1,9 @@
-/* Stop: one thread held while it is read. Every call must come from one and the same thread of ours. */
+/* Stop: one thread held while it is read. Every call must come from one and the same thread of ours, which has started
+ * no process: its end lets go of whatever is held still.
+ *
+ * Where the process is a child of our own one, no other thread of ours may wait for it meanwhile, but for its end after
+ * it was killed: a parent is told of the stops of its child where it traces it, and takes them for its end.
+ */
 #ifndef EXECD_STOP_H
 #define EXECD_STOP_H
 

@@ -1,4 +1,7 @@
-/* The list of thread states is compared with what is known by one read, and walked where it has changed. */
+/* The lists of thread states are compared with what is known by one list of reads, and walked where they have changed.
+ *
+ * A walk takes no more than LINKS reads of the target, whatever that says, and opens nothing.
+ */
 #define _GNU_SOURCE
 #include "threads.h"
 
@@ -9,45 +12,55 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "remote.h"
+#include "cycle.h"
+#include "tree.h"
 
 #define LINE_BYTES 256
-#define HEAD_BYTES 512
+#define STATUS_BYTES 4096
+/* Of all lists together; what lies beyond is not even counted. */
+#define LINKS 10000
+
+_Static_assert(1 + 2 * INTERPRETERS + 3 * THREADS <= REMOTE_RANGES, "a look at the lists is one list");
 
 /* Opens a file of a thread in /proc; -1 where there is none. */
-static int proc_open(pid_t pid, pid_t native_id, const char *name)
+static int proc_open(pid_t pid, pid_t task, const char *name)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/%s", (int)pid, (int)native_id, name);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/%s", (int)pid, (int)task, name);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static void thread_close(struct thread *thread)
+/* Closes the files of a thread. */
+static void thread_shut(struct thread *thread)
 {
     if (thread->schedstat >= 0)
         close(thread->schedstat);
     if (thread->syscall >= 0)
         close(thread->syscall);
-    if (thread->copies)
-        copies_free(thread->copies);
-    free(thread->copies);
+    thread->schedstat = thread->syscall = -1;
+}
+
+static void list_close(struct thread_list *list)
+{
+    for (size_t index = 0; index < list->count; index++) {
+        thread_shut(&list->of[index]);
+        places_free(list->of[index].places);
+    }
+    list->count = list->interpreters_count = 0;
 }
 
 void threads_close(struct threads *threads)
 {
-    for (size_t index = 0; index < threads->count; index++)
-        thread_close(&threads->of[index]);
-    threads->count = threads->interpreters_count = 0;
+    list_close(threads->known);
 }
 
-static void thread_reopen(struct thread *thread, pid_t pid)
+/* Opens what is read of a thread in /proc, where that is not open. */
+void thread_open(struct thread *thread, pid_t pid)
 {
-    if (thread->schedstat >= 0)
-        close(thread->schedstat);
-    if (thread->syscall >= 0)
-        close(thread->syscall);
-    thread->schedstat = proc_open(pid, thread->native_id, "schedstat");
-    thread->syscall = proc_open(pid, thread->native_id, "syscall");
+    if (thread->schedstat < 0)
+        thread->schedstat = proc_open(pid, thread->task, "schedstat");
+    if (thread->syscall < 0)
+        thread->syscall = proc_open(pid, thread->task, "syscall");
 }
 
 /* Where the kernel's number of a thread is: in its state, or in what the C library keeps of it. */
@@ -58,133 +71,182 @@ static uint64_t native_id_at(const struct layout *layout, uint64_t address, cons
     return word_at(state, layout->thread_id) + (uint64_t)layout->pthread_tid;
 }
 
-static pid_t native_id_of(const struct layout *layout, pid_t pid, uint64_t address, const unsigned char *state)
+/* Returns which of the known threads one is, NULL where it is new. They are in the same order most of the time:
+ * `from` is where the search begins. */
+static struct thread *find_known(struct thread_list *known, size_t *from, uint64_t address, pid_t native_id)
 {
-    int32_t native_id;
-    return remote_read(pid, native_id_at(layout, address, state), &native_id, sizeof native_id) ? native_id : 0;
-}
-
-/* Begins with a thread; what was known of one that stood there is kept where it is the same. */
-static void thread_begin(struct thread *thread, struct threads *known, const struct layout *layout, pid_t pid,
-                         uint64_t address, const unsigned char *state)
-{
-    pid_t native_id = native_id_of(layout, pid, address, state);
-    for (size_t index = 0; index < known->count; index++) {
+    for (size_t step = 0; step < known->count; step++) {
+        size_t index = *from + step < known->count ? *from + step : *from + step - known->count;
         struct thread *old = &known->of[index];
         if (old->address == address && old->native_id == native_id) {
-            *thread = *old;
-            thread->next = word_at(state, layout->thread_next);
-            thread->thread_id = word_at(state, layout->thread_id);
-            thread->identity = native_id_at(layout, address, state);
-            /* It is taken over: what is left of the known ones is closed. */
-            *old = (struct thread){.schedstat = -1, .syscall = -1};
-            return;
+            *from = index + 1 < known->count ? index + 1 : 0;
+            return old;
         }
     }
-    *thread = (struct thread){
-        .address = address,
-        .next = word_at(state, layout->thread_next),
-        .thread_id = word_at(state, layout->thread_id),
-        .identity = native_id_at(layout, address, state),
-        .native_id = native_id,
-        .schedstat = proc_open(pid, native_id, "schedstat"),
-        .syscall = proc_open(pid, native_id, "syscall"),
-    };
+    return NULL;
 }
 
-/* Returns where an interpreter's GIL lies. */
-static uint64_t gil_of(const struct layout *layout, pid_t pid, uint64_t interpreter)
+/* A walk of all lists of a target, and what is known of them. `place`: of the thread that was found there last.
+ * `numbers`: NULL where the target has ours. */
+struct walk {
+    struct thread_list *into, *known;
+    struct numbers *numbers;
+    const struct layout *layout;
+    pid_t pid;
+    size_t place, links;
+};
+
+/* Appends a thread; what was known of one that stood there is kept where it is the same. */
+static void add_thread(struct walk *walk, const struct interpreter *interpreter, uint64_t address,
+                       const unsigned char *state)
 {
-    if (!layout->gil_is_pointer)
-        return (uint64_t)layout->gil_address;
-    uint64_t gil;
-    return remote_read(pid, interpreter + (uint64_t)layout->gil, &gil, sizeof gil) ? gil : 0;
+    struct thread *thread = &walk->into->of[walk->into->count++];
+    uint64_t identity = native_id_at(walk->layout, address, state);
+    int32_t native_id;
+    if (!remote_read(walk->pid, identity, &native_id, sizeof native_id))
+        native_id = 0;
+    struct thread *old = find_known(walk->known, &walk->place, address, native_id);
+    *thread = old ? *old : (struct thread){.schedstat = -1, .syscall = -1, .node = NO_NODE};
+    /* It is taken over: what is left of the known ones is closed. */
+    if (old)
+        *old = (struct thread){.schedstat = -1, .syscall = -1};
+    thread->address = address;
+    if (!thread->task || !old)
+        thread->task = walk->numbers && native_id > 0 ? numbers_find(walk->numbers, walk->pid, native_id) : native_id;
+    thread->native_id = native_id;
+    thread->identity = identity;
+    thread->next = word_at(state, walk->layout->thread_next);
+    thread->thread_id = word_at(state, walk->layout->thread_id);
+    thread->gil = interpreter->gil;
+}
+
+/* Walks the threads of an interpreter; those for which there is no place are counted. False where they lead nowhere. */
+static bool walk_threads(struct walk *walk, const struct interpreter *interpreter, bool has_place)
+{
+    struct cycle cycle = {0};
+    uint64_t address = interpreter->first;
+    while (address && walk->links++ < LINKS) {
+        unsigned char state[THREAD_BYTES];
+        if (cycle_closes(&cycle, address) || !remote_read(walk->pid, address, state, (size_t)walk->layout->thread_size))
+            return false;
+        if (has_place && walk->into->count < THREADS)
+            add_thread(walk, interpreter, address, state);
+        else
+            walk->into->left_out++;
+        address = word_at(state, walk->layout->thread_next);
+    }
+    return true;
+}
+
+/* Reads what is looked at of an interpreter. */
+static bool read_interpreter(const struct walk *walk, struct interpreter *interpreter, uint64_t address)
+{
+    const struct layout *layout = walk->layout;
+    *interpreter = (struct interpreter){.address = address, .gil = (uint64_t)layout->gil_address};
+    if (layout->gil_is_pointer &&
+        !remote_read(walk->pid, address + (uint64_t)layout->gil, &interpreter->gil, sizeof interpreter->gil))
+        return false;
+    return remote_read(walk->pid, address + (uint64_t)layout->interpreter_next, &interpreter->next, sizeof(uint64_t)) &&
+           remote_read(walk->pid, address + (uint64_t)layout->threads_head, &interpreter->first, sizeof(uint64_t));
 }
 
 /* Walks all lists anew. False where they lead nowhere. */
-static bool walk(struct threads *threads, struct threads *known, const struct layout *layout, pid_t pid)
+static bool walk_all(struct walk *walk)
 {
-    uint64_t interpreter, address;
-    threads->count = threads->interpreters_count = 0;
-    threads->are_more = false;
-    if (!remote_read(pid, (uint64_t)layout->interpreters_head, &interpreter, sizeof interpreter))
+    struct thread_list *into = walk->into;
+    struct cycle cycle = {0};
+    struct interpreter one;
+    uint64_t address;
+    into->count = into->interpreters_count = into->left_out = 0;
+    if (!remote_read(walk->pid, (uint64_t)walk->layout->interpreters_head, &address, sizeof address))
         return false;
-    while (interpreter && threads->interpreters_count < INTERPRETERS) {
-        struct interpreter *one = &threads->interpreters[threads->interpreters_count++];
-        *one = (struct interpreter){.address = interpreter, .gil = gil_of(layout, pid, interpreter)};
-        if (!remote_read(pid, interpreter + (uint64_t)layout->interpreter_next, &one->next, sizeof one->next) ||
-            !remote_read(pid, interpreter + (uint64_t)layout->threads_head, &one->first, sizeof one->first))
+    for (; address && walk->links++ < LINKS; address = one.next) {
+        if (cycle_closes(&cycle, address) || !read_interpreter(walk, &one, address))
             return false;
-        for (address = one->first; address; one->threads++) {
-            unsigned char state[HEAD_BYTES];
-            if (threads->count == THREADS) {
-                threads->are_more = true;
-                break;
-            }
-            if (!remote_read(pid, address, state, (size_t)layout->thread_size))
-                return false;
-            struct thread *thread = &threads->of[threads->count++];
-            thread_begin(thread, known, layout, pid, address, state);
-            thread->gil = one->gil;
-            address = thread->next;
-        }
-        interpreter = one->next;
+        bool has_place = into->interpreters_count < INTERPRETERS;
+        if (has_place)
+            into->interpreters[into->interpreters_count++] = one;
+        if (!walk_threads(walk, &one, has_place))
+            return false;
     }
     return true;
 }
 
-/* Whether the lists are as they were at the last look. */
-static bool are_known(const struct threads *threads, const struct layout *layout, pid_t pid)
+/* What of the lists is compared with what is known. */
+struct links {
+    uint64_t head, interpreters[INTERPRETERS][2], next[THREADS], ids[THREADS];
+    int32_t native_ids[THREADS];
+};
+
+/* Reads all of it. False where that failed. */
+static bool read_links(struct threads *threads, struct links *links, const struct layout *layout, pid_t pid)
 {
-    static _Thread_local struct remote_list list;
-    static _Thread_local uint64_t head, links[INTERPRETERS][2], next[THREADS], ids[THREADS];
-    static _Thread_local int32_t native_ids[THREADS];
-    list.count = 0;
-    remote_add(&list, (uint64_t)layout->interpreters_head, &head, sizeof head);
-    for (size_t index = 0; index < threads->interpreters_count; index++) {
-        uint64_t address = threads->interpreters[index].address;
-        remote_add(&list, address + (uint64_t)layout->interpreter_next, &links[index][0], sizeof(uint64_t));
-        remote_add(&list, address + (uint64_t)layout->threads_head, &links[index][1], sizeof(uint64_t));
+    struct remote_list *list = &threads->list;
+    const struct thread_list *known = threads->known;
+    list->count = 0;
+    remote_add(list, (uint64_t)layout->interpreters_head, &links->head, sizeof links->head);
+    for (size_t index = 0; index < known->interpreters_count; index++) {
+        uint64_t address = known->interpreters[index].address;
+        remote_add(list, address + (uint64_t)layout->interpreter_next, &links->interpreters[index][0], 8);
+        remote_add(list, address + (uint64_t)layout->threads_head, &links->interpreters[index][1], 8);
     }
-    size_t read = 0;
-    for (; read < threads->count && list.count + 3 <= REMOTE_RANGES; read++) {
-        uint64_t address = threads->of[read].address;
-        remote_add(&list, address + (uint64_t)layout->thread_next, &next[read], sizeof next[read]);
+    for (size_t index = 0; index < known->count; index++) {
+        const struct thread *thread = &known->of[index];
+        remote_add(list, thread->address + (uint64_t)layout->thread_next, &links->next[index], 8);
         /* A thread that has not begun goes by the number of the one that started it (pystate.c, to 3.11). */
-        remote_add(&list, address + (uint64_t)layout->thread_id, &ids[read], sizeof ids[read]);
-        remote_add(&list, threads->of[read].identity, &native_ids[read], sizeof native_ids[read]);
+        remote_add(list, thread->address + (uint64_t)layout->thread_id, &links->ids[index], 8);
+        remote_add(list, thread->identity, &links->native_ids[index], 4);
     }
-    if (!threads->interpreters_count || remote_read_list(pid, &list) != list.count)
+    return remote_read_list(pid, list) == list->count;
+}
+
+/* Whether the lists are as they were at the last walk. */
+static bool are_known(struct threads *threads, const struct layout *layout, pid_t pid)
+{
+    const struct thread_list *known = threads->known;
+    struct links links;
+    if (!known->interpreters_count || !read_links(threads, &links, layout, pid) ||
+        links.head != known->interpreters[0].address)
         return false;
-    if (head != threads->interpreters[0].address)
-        return false;
-    for (size_t index = 0; index < threads->interpreters_count; index++)
-        if (links[index][0] != threads->interpreters[index].next ||
-            links[index][1] != threads->interpreters[index].first)
+    for (size_t index = 0; index < known->interpreters_count; index++)
+        if (links.interpreters[index][0] != known->interpreters[index].next ||
+            links.interpreters[index][1] != known->interpreters[index].first)
             return false;
-    for (size_t index = 0; index < read; index++)
-        if (next[index] != threads->of[index].next || native_ids[index] != threads->of[index].native_id ||
-            ids[index] != threads->of[index].thread_id)
+    for (size_t index = 0; index < known->count; index++)
+        if (links.next[index] != known->of[index].next || links.ids[index] != known->of[index].thread_id ||
+            links.native_ids[index] != known->of[index].native_id)
             return false;
     return true;
+}
+
+/* Finds which thread states are of a thread that has an older one too. */
+static void find_doubled(struct thread_list *list)
+{
+    for (size_t index = 0; index < list->count; index++) {
+        struct thread *thread = &list->of[index];
+        thread->is_doubled = false;
+        for (size_t later = index + 1; later < list->count && !thread->is_doubled; later++)
+            thread->is_doubled = list->of[later].native_id == thread->native_id;
+    }
 }
 
 /* Brings the list up to date. No GIL needed. False where it could not be read: the process has ended, or its lists
- * change faster than we read. */
+ * change faster than we read, or go round. */
 bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid)
 {
     if (are_known(threads, layout, pid))
         return true;
-    struct threads *now = malloc(sizeof *now);
-    if (!now)
-        return false;
-    bool is_whole = walk(now, threads, layout, pid);
+    struct thread_list *other = &threads->lists[threads->known == &threads->lists[0]];
+    struct numbers *numbers = threads->has_numbers ? &threads->numbers : NULL;
+    struct walk walk = {.into = other, .known = threads->known, .numbers = numbers, .layout = layout, .pid = pid};
+    threads->numbers.are_read = false;
+    bool is_whole = walk_all(&walk);
+    find_doubled(other);
     /* What could not be reached is begun anew at the next look. */
-    threads_close(threads);
-    memcpy(threads, now, sizeof *now);
-    free(now);
+    list_close(threads->known);
+    threads->known = other;
     if (!is_whole)
-        threads->interpreters_count = 0;
+        other->interpreters_count = 0;
     return is_whole;
 }
 
@@ -213,14 +275,14 @@ bool thread_is_unchanged(struct thread *thread)
 
 /* Finds what a thread waits for: a system call's number and its first argument, -1 for something else; or RUNNING.
  * False where nobody says: it has ended, or is not of this process. No GIL needed. */
-bool thread_look(struct thread *thread, pid_t pid)
+bool thread_look(struct thread *thread)
 {
     char line[LINE_BYTES];
     thread->was_waiting = false;
     thread->system_call = RUNNING;
     if (!line_of(thread->syscall, line)) {
-        /* Descriptors may have been short, or the number is of a thread that has taken its place. */
-        thread_reopen(thread, pid);
+        /* Descriptors may have been short, or the number is of a thread that has taken its place: it is opened anew. */
+        thread_shut(thread);
         return false;
     }
     if (strncmp(line, "running", strlen("running")) == 0)
@@ -228,4 +290,24 @@ bool thread_look(struct thread *thread, pid_t pid)
     thread->was_waiting = true;
     thread->first_argument = 0;
     return sscanf(line, "%" SCNd64 " 0x%" SCNx64, &thread->system_call, &thread->first_argument) >= 1;
+}
+
+/* Whether a thread may be stopped: under a seccomp filter it may not, for a call that a stop interrupts is begun again by
+ * restart_syscall, for which a filter may end the process. Looked at once in a slice of time; a filter never comes off.
+ * No GIL needed. */
+bool thread_may_stop(struct thread *thread, pid_t pid, uint64_t slice)
+{
+    if (thread->asked_slice == slice)
+        return thread->may_stop;
+    char text[STATUS_BYTES];
+    int status = proc_open(pid, thread->task, "status");
+    ssize_t size = status < 0 ? -1 : read(status, text, sizeof text - 1);
+    if (status >= 0)
+        close(status);
+    text[size < 0 ? 0 : size] = 0;
+    /* A kernel without seccomp has no such line. */
+    const char *found = strstr(text, "\nSeccomp:\t");
+    thread->may_stop = size > 0 && (!found || found[strlen("\nSeccomp:\t")] == '0');
+    thread->asked_slice = slice;
+    return thread->may_stop;
 }

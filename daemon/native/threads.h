@@ -9,6 +9,8 @@
 
 #include "copies.h"
 #include "layout.h"
+#include "numbers.h"
+#include "remote.h"
 
 #define THREADS 1000
 #define INTERPRETERS 64
@@ -18,33 +20,51 @@
 struct thread {
     /* `identity`: where its number is. */
     uint64_t address, next, thread_id, identity, gil;
-    pid_t native_id;
+    /* Its number as the target knows it, and as we do. */
+    pid_t native_id, task;
+    /* Of files in /proc; -1 where it was not sampled yet, or they could not be opened. */
     int schedstat, syscall;
     uint64_t arrivals;
     bool was_waiting;
+    /* Whether a thread state after it in the list has its number. */
+    bool is_doubled;
     int64_t system_call;
     uint64_t first_argument;
     uint32_t node;
     int state;
-    struct copies *copies;
+    /* In which slice of time was looked whether it may be stopped, and whether it may. */
+    uint64_t asked_slice;
+    bool may_stop;
+    struct places *places;
 };
 
 struct interpreter {
     uint64_t address, next, first, gil;
-    size_t threads;
 };
 
-struct threads {
+/* As one walk found them. `left_out`: threads for which there was no place. */
+struct thread_list {
     struct thread of[THREADS];
     size_t count;
     struct interpreter interpreters[INTERPRETERS];
     size_t interpreters_count;
-    bool are_more;
+    uint64_t left_out;
+};
+
+/* Begins with zeros and `known` at the first list; a walk fills the other one. `has_numbers`: those of its own PID
+ * namespace. */
+struct threads {
+    struct thread_list lists[2], *known;
+    bool has_numbers;
+    struct numbers numbers;
+    struct remote_list list;
 };
 
 bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid);
 void threads_close(struct threads *threads);
 bool thread_is_unchanged(struct thread *thread);
-bool thread_look(struct thread *thread, pid_t pid);
+void thread_open(struct thread *thread, pid_t pid);
+bool thread_look(struct thread *thread);
+bool thread_may_stop(struct thread *thread, pid_t pid, uint64_t slice);
 
 #endif

@@ -7,9 +7,9 @@
 #define FIRST_ROOM 1024
 
 /* Makes an empty tree of at most so many nodes. False without memory. */
-bool tree_open(struct tree *tree, uint32_t limit)
+bool tree_open(struct tree *tree, uint32_t limit, struct hash_key key)
 {
-    *tree = (struct tree){.room = FIRST_ROOM, .limit = limit, .slots_count = 2 * FIRST_ROOM};
+    *tree = (struct tree){.room = FIRST_ROOM, .limit = limit, .slots_count = 2 * FIRST_ROOM, .key = key};
     tree->nodes = malloc(FIRST_ROOM * sizeof *tree->nodes);
     tree->counts = calloc(FIRST_ROOM, sizeof *tree->counts);
     tree->slots = calloc(tree->slots_count, sizeof *tree->slots);
@@ -25,9 +25,7 @@ void tree_close(struct tree *tree)
 
 static uint32_t *slot_of(const struct tree *tree, uint32_t parent, uint32_t code, uint64_t where)
 {
-    uint64_t hash = ((uint64_t)parent << 32 | code) * 0x9E3779B97F4A7C15ull;
-    hash = (hash ^ hash >> 29 ^ where) * 0xBF58476D1CE4E5B9ull;
-    uint32_t mask = tree->slots_count - 1, at = (uint32_t)(hash >> 32) & mask;
+    uint32_t mask = tree->slots_count - 1, at = hash_of(&tree->key, (uint64_t)parent << 32 | code, where) & mask;
     while (tree->slots[at]) {
         const struct node *node = &tree->nodes[tree->slots[at] - 1];
         if (node->parent == parent && node->code == code && node->where == where)
@@ -77,4 +75,37 @@ uint32_t tree_child(struct tree *tree, uint32_t parent, uint32_t code, uint64_t 
     tree->nodes[tree->count] = (struct node){parent, code, where};
     *slot_of(tree, parent, code, where) = ++tree->count;
     return tree->count - 1;
+}
+
+/* Returns how many nodes have counts that are not 0, and writes them down where `into` is not NULL. */
+uint32_t tree_counted(const struct tree *tree, struct counted *into)
+{
+    uint32_t found = 0;
+    for (uint32_t index = 0; index < tree->count; index++) {
+        uint32_t any = 0;
+        for (int state = 0; state < STATES; state++)
+            any |= tree->counts[index][state];
+        if (!any)
+            continue;
+        if (into) {
+            into[found].node = index;
+            memcpy(into[found].counts, tree->counts[index], sizeof tree->counts[index]);
+        }
+        found++;
+    }
+    return found;
+}
+
+/* Sets all counts to 0. */
+void tree_clear(struct tree *tree)
+{
+    memset(tree->counts, 0, tree->count * sizeof *tree->counts);
+}
+
+/* Adds counts that were taken and could not be handed on. */
+void tree_give_back(struct tree *tree, const struct counted *from, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++)
+        for (int state = 0; state < STATES; state++)
+            tree->counts[from[index].node][state] += from[index].counts[state];
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hash.h"
+
 /* What a thread was at. */
 enum state { RUNNING_WITH_GIL, RUNNING_WITHOUT, WAITING_WITH_GIL, WAITING_FOR_GIL, WAITING_WITHOUT, STATES };
 
@@ -30,10 +32,19 @@ struct tree {
     uint32_t count, room, limit;
     uint32_t *slots;
     uint32_t slots_count;
+    struct hash_key key;
 };
 
-bool tree_open(struct tree *tree, uint32_t limit);
+/* A node's counts, as they are handed on. */
+struct counted {
+    uint32_t node, counts[STATES];
+};
+
+bool tree_open(struct tree *tree, uint32_t limit, struct hash_key key);
 void tree_close(struct tree *tree);
 uint32_t tree_child(struct tree *tree, uint32_t parent, uint32_t code, uint64_t where);
+uint32_t tree_counted(const struct tree *tree, struct counted *into);
+void tree_clear(struct tree *tree);
+void tree_give_back(struct tree *tree, const struct counted *from, uint32_t count);
 
 #endif

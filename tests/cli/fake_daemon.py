@@ -141,6 +141,9 @@ class Targets(TargetsServicer):
         default = targets_pb2.Candidate(target=make_target(), user="www", place="in system call read")
         return self._script.answer("Targets.Inspect", request, context, default)
 
+    def Dump(self, request: Any, context: Any) -> Any:
+        return self._script.answer("Targets.Dump", request, context, targets_pb2.DumpResponse(target=make_target()))
+
     def Attach(self, request: Any, context: Any) -> Any:
         default = targets_pb2.AttachResponse(
             target=make_target(),

@@ -11,7 +11,7 @@ import pytest
 from cli.fake_daemon import HOSTILE, REPORT, STOPPED, error_detail, make_profile, make_session, make_target
 from execctl.cli import cli
 from execctl.commands.export import FORMATS as EXPORTED
-from execctl.settings import BIAS, FILTERS, OF_LINES, OF_MEMORY, TIMING
+from execctl.settings import BIAS, FILTERS, OF_LINES, OF_MEMORY, TIMING, VIEW
 from execctl.suggestions import after_profile, summary
 from execd.reports import FORMATS, SETTINGS
 from execd_api.v1 import reports_pb2, sessions_pb2, targets_pb2
@@ -41,6 +41,9 @@ def settings_of(request: Any) -> Any:
         (["--domain", "0"], {"domain": 0}),
         (OF_BLOCKS, {"include": ["*/shop/*", "cart.py:12"], "exclude": ["<unknown>"], "all_frames": True}),
         (["--timing"], {"timing": True}),
+        (["--view", "gil", "--by", "line"], {"view": "gil", "by": "line"}),
+        (["--last", "5m"], {"last_s": 300.0}),
+        (["--between", "2026-11-20T10:02Z", "10:05Z"], {"from_s": 1795168920.0, "to_s": 1795169100.0}),
     ],
 )
 def test_report_sends_what_was_given_and_nothing_else(
@@ -49,6 +52,39 @@ def test_report_sends_what_was_given_and_nothing_else(
     assert run("report", "s1", *options).exit_code == 0
     asked = daemon.script.request("Reports.Render")
     assert (asked.subject, asked.format, settings_of(asked)) == ("s1", "text", settings)
+
+
+@pytest.mark.parametrize(
+    "command", [["report"], ["export", "--format", "speedscope"], ["diff", "s1", "s2"]], ids=lambda words: words[0]
+)
+def test_a_span_of_time_is_asked_for_of_every_report(run: Run, daemon: FakeDaemon, command: list[str]) -> None:
+    daemon.script.answers["Reports.Render"] = b"{}"
+    run(*command, "--view", "wall", "--between", "2026-11-20T23:58Z", "00:03Z")
+    settings = {"view": "wall", "from_s": 1795219080.0, "to_s": 1795219380.0}
+    assert settings_of(daemon.script.request("Reports.Render")) == settings
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--last", "5m", "--between", "10:02", "10:05"], "two spans of time"),
+        (["--between", "10:02", "25:00"], "there is no time '25:00'"),
+        (["--between", "1002", "10:05"], "'1002' is no time: write 10:02"),
+        (["--last", "5"], "is no age"),
+        (["--view", "all"], "'all' is not one of"),
+    ],
+)
+def test_a_time_that_is_none_is_refused(run: Run, daemon: FakeDaemon, options: list[str], why: str) -> None:
+    result = run("report", "s1", *options)
+    assert (result.exit_code, daemon.script.calls()) == (2, [])
+    assert why in " ".join(result.stderr.split())
+
+
+def test_an_export_may_go_without_directories(run: Run, daemon: FakeDaemon) -> None:
+    daemon.script.answers["Reports.Render"] = '{"name":"a\u202e"}'.encode()
+    result = run("export", "p3", "--format", "speedscope", "--strip-dirs")
+    assert daemon.script.request("Reports.Render").strip_dirs
+    assert (json.loads(result.stdout), result.stdout.isascii()) == ({"name": "a\u202e"}, True)
 
 
 def test_ignored_directories_may_begin_with_the_home(
@@ -60,8 +96,8 @@ def test_ignored_directories_may_begin_with_the_home(
 
 
 def test_the_daemon_knows_every_setting_that_the_commands_have() -> None:
-    sent = {setting.key for setting in (*OF_LINES, *OF_MEMORY, *FILTERS, TIMING, BIAS)}
-    assert sent | {"beside"} == set().union(*SETTINGS.values())
+    sent = {setting.key for setting in (*OF_LINES, *OF_MEMORY, *FILTERS, TIMING, BIAS, VIEW)}
+    assert sent | {"beside", "last_s", "from_s", "to_s"} == set().union(*SETTINGS.values())
 
 
 def test_every_format_of_the_daemon_can_be_asked_for_by_a_command() -> None:

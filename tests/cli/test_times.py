@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli.fake_daemon import error_detail
 from execctl import output
+from execctl.calibration import EventCosts
 
 if TYPE_CHECKING:
     from cli.conftest import Run
@@ -95,6 +96,22 @@ def test_calibrate_says_what_it_waits_for_to_who_sits_there(
     said = f"starting Python {platform.python_version()}, and recording calls there for some seconds\n"
     assert result.stderr.startswith(said) is is_terminal
     assert ("recording calls there" in result.stderr) is is_terminal
+
+
+@pytest.mark.parametrize(("dearer", "is_told"), [(1.0, False), (1.04, False), (1.05, True), (1.44, True)])
+def test_calibrate_tells_both_prices(
+    run: Run,
+    daemon: FakeDaemon,  # noqa: ARG001 - the one that is asked
+    monkeypatch: pytest.MonkeyPatch,
+    dearer: float,
+    is_told: bool,  # noqa: FBT001 - a case
+) -> None:
+    costs = EventCosts("3.12.1", 1e-6, 2e-6, 3e-6, 4e-6, 5e-7, dearer)
+    monkeypatch.setattr("execctl.commands.calibrate.costs_in_process", lambda *_: costs)
+    result = run("calibrate", "4711")
+    assert "a C function" in result.stdout
+    assert (f"the program's own cost {dearer:.1f} times as much" in result.stdout + result.stderr) is is_told
+    assert json.loads(run("calibrate", "4711", "--json").stdout)["dearer"] == dearer
 
 
 def test_a_refused_timer_has_a_remedy(run: Run, daemon: FakeDaemon) -> None:

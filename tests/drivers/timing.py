@@ -44,6 +44,20 @@ def costs(builtins=1):
     return agent.result(told=told, used=[before, after], monitored=hasattr(sys, "monitoring"))
 
 
+def costs_of_many():
+    """What is told after so many events that some of each kind were timed."""
+    agent = measuring.Agent()
+    agent.start()
+    agent.do(agent.collector.poll)
+    work()
+    for _ in range(20):
+        agent.do(agent.collector.poll)
+        for _ in range(50):
+            work()
+    agent.stop()
+    return agent.result(told=header_of(agent.collector.snapshot())["extra"])
+
+
 def costs_unasked():
     """What is told where nothing is to be measured."""
     agent = measuring.Agent(bias=0.0)

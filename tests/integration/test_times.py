@@ -17,6 +17,7 @@ from execd.model.fold import by_function
 from execd.reports import ReportOptions, render
 from execd_api.v1 import sessions_pb2
 from footprint import becomes
+from targets.durations import KNOWN, REFERENCE, TIGHT
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -26,18 +27,6 @@ if TYPE_CHECKING:
     from interpreters import Interpreter
     from programs import Program
 
-# How often each does the work itself, and with all that it calls; as the target says.
-KNOWN = {
-    "leaf": (2, 2),
-    "longer": (10, 10),
-    "long": (100, 100),
-    "nested": (2, 6),
-    "recursive": (2, 10),
-    "with_c": (2, 2),
-    "with_types": (2, 2),
-    "method": (2, 2),
-}
-REFERENCE = 100
 # 15% are what it is made for; on a machine that does other things three times that is no defect.
 TOLERANCE = 0.45
 # The cost of events is measured at each beat.
@@ -82,6 +71,13 @@ def deviations(profile: Profile) -> dict[str, float]:
     return found
 
 
+def share_kept(profile: Profile) -> float:
+    """How much of its own time the function with a tight loop of C calls has."""
+    rows = {name: row.figures for (_, _, name), row in by_function(profile).items()}
+    work_ns = rows["reference"].self_ns / rows["reference"].calls / REFERENCE
+    return rows["tight"].self_ns / rows["tight"].calls / TIGHT / work_ns
+
+
 @pytest.mark.soak
 def test_corrected_times_are_those_that_the_functions_take(
     spawn: Spawn, interpreter: Interpreter, attacher: Attacher
@@ -91,6 +87,10 @@ def test_corrected_times_are_those_that_the_functions_take(
     profiles = recorded(attacher, spawn(interpreter, "durations"))
     after = typical([corrected(profile, chosen(profile.header, "auto")) for profile in profiles])
     assert {name: by for name, by in after.items() if abs(by) > TOLERANCE} == {}
+    # A function of little but events keeps half of its time at least: too high a price is worse than too low a one.
+    assert (
+        statistics.median(share_kept(corrected(profile, chosen(profile.header, "auto"))) for profile in profiles) > 0.5
+    )
     # Where events weigh most there is less of them left.
     before = typical(profiles)
     for name in ("nested itself", "with_c in all"):
@@ -122,6 +122,7 @@ def test_a_process_tells_what_an_event_costs_and_is_left_as_it_was(
     for name in ("python_inside_s", "python_outside_s", "c_inside_s", "c_outside_s"):
         assert 0 < costs[name] < MOST_S
     assert costs["event_s"] == (costs["python_inside_s"] + costs["python_outside_s"]) / 2
+    assert costs["dearer"] >= 1
     # What it needed for that is not kept.
     assert daemon.session(daemon.latest_session()).latest_profile == ""
 

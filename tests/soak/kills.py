@@ -66,13 +66,19 @@ class Toll:
 
     def figures(self) -> dict[str, Any]:
         """What goes into the journal."""
-        growth = slope([float(one) for one in later_half(self.resident_kib)])
         return {
             "outcomes": self.outcomes,
             "disarmed_ms": {
                 "p50": round(median(self.recovery_s) * 1000) if self.recovery_s else None,
                 "max": round(max(self.recovery_s) * 1000) if self.recovery_s else None,
             },
+            **(self.sizes() if self.descriptors else {}),
+        }
+
+    def sizes(self) -> dict[str, Any]:
+        """How large the daemon was at first and at last, and how it grew in the later half."""
+        growth = slope([float(one) for one in later_half(self.resident_kib)])
+        return {
             "daemon_kib": [self.resident_kib[0], self.resident_kib[-1]],
             "daemon_kib_slope": growth.rounded(3) if growth else None,
             "daemon_fds": [self.descriptors[0], self.descriptors[-1], max(self.descriptors)],

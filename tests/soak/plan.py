@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from soak import cycles, forks, kills, modes
+from soak import cycles, forks, kills, modes, reused, sampled_ends, sampled_kills
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,12 +25,22 @@ FORKS = 20_000
 LONG_CYCLES = 4_000
 # Cycles of each mode on a server of each version.
 MODE_CYCLES = 500
-# How many kills are a step, and how long one may take on a busy machine, seconds.
-KILLS_A_STEP = {"daemon-kills": (25, 20.0), "helper-kills": (50, 10.0), "target-kills": (50, 10.0)}
+# How many kills, or ends of other kinds, are a step, and how long one may take on a busy machine, seconds.
+KILLS_A_STEP = {
+    "daemon-kills": (25, 20.0),
+    "helper-kills": (50, 10.0),
+    "target-kills": (50, 10.0),
+    "sampler-kills": (25, 30.0),
+    "sampled-ends": (250, 20.0),
+    "sampled-pids": (25, 30.0),
+}
 KILLERS = {
     "daemon-kills": kills.kill_daemons,
     "helper-kills": kills.kill_helpers,
     "target-kills": kills.kill_targets,
+    "sampler-kills": sampled_kills.kill_samplers,
+    "sampled-ends": sampled_ends.end_sampled,
+    "sampled-pids": reused.reuse_pids,
 }
 CYCLE_S = 3.0
 MODE_CYCLE_S = 10.0

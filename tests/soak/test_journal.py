@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from soak.journal import Entry, Journal, OtherSeed
-from soak.plan import CYCLES, FORKS, KILLS, plan
+from soak.plan import CYCLES, FORKS, KILLERS, KILLS, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_plan_holds_at_least_its_share_of_everything_and_each_step_once(scale:
     assert len({step.key for step in steps}) == len(steps)
     assert amounts["cycles"] >= CYCLES * scale
     assert amounts["forks"] >= FORKS * scale
-    for kind in ("daemon-kills", "helper-kills", "target-kills"):
+    for kind in KILLERS:
         assert amounts[kind] == max(1, round(KILLS * scale))
 
 

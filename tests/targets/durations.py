@@ -16,6 +16,20 @@ SEARCHED = (0.5,) * 800
 REFERENCE = 100
 LEAF, LONGER, LONG = 2, 10, 100
 DEPTH = 5
+# How often each does the work itself, and with all that it calls.
+KNOWN = {
+    "leaf": (2, 2),
+    "longer": (10, 10),
+    "long": (100, 100),
+    "nested": (2, 6),
+    "recursive": (2, 10),
+    "with_c": (2, 2),
+    "with_types": (2, 2),
+    "method": (2, 2),
+}
+# A twentieth of it, done a hundred times, each with a call of a C function: about 50 us, and events of 50 to 400 us.
+PART = SEARCHED[:40]
+TIGHT = 5
 
 
 def reference():
@@ -76,6 +90,14 @@ def with_types():
         kind()
 
 
+def tight():
+    """Does a twentieth of it, and calls a C function, in a loop of little else."""
+    size = len
+    for _ in HUNDRED_TIMES:
+        None in PART  # noqa: B015
+        size(())
+
+
 class Worker:
     """Has a method that takes as long as leaf."""
 
@@ -114,6 +136,7 @@ def a_round(worker):
         longer()
         if turn % 4 == 0:
             long()
+            tight()
 
 
 def main():

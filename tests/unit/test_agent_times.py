@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 SLEEP_NS = 50_000_000
 # What an event costs at most, on a machine that does other things as well.
 MOST_NS = 100_000
-FIELDS = {"python_inside_ns", "python_outside_ns", "c_inside_ns", "c_outside_ns", "uncounted_ns"}
+BEATS, TIMED = 20, 1000
+PARTS = ("python_inside", "python_outside", "c_inside", "c_outside")
+FIELDS = {"uncounted_ns", *(f"{part}_ns" for part in PARTS), *(f"{part}_timed_ns" for part in PARTS)}
 
 
 def figures(result: dict[str, Any]) -> dict[str, Figures]:
@@ -27,8 +29,8 @@ def test_the_cost_of_events_is_measured_while_it_is_recorded(drivers: Drivers, i
     result = drivers.run(interpreter, "timing", "costs")
     for told in result["told"]:
         assert set(told) == FIELDS
-        per_event = {name: value for name, value in told.items() if name != "uncounted_ns"}
-        assert all(0 < value < MOST_NS for value in per_event.values()), told
+        assert all(0 < told[f"{part}_ns"] < MOST_NS for part in PARTS), told
+        assert all(0 < told[f"{part}_timed_ns"] < MOST_NS for part in PARTS), told
         assert (told["uncounted_ns"] > 0) == result["monitored"]
     # What was called to measure it is neither in the tree nor in the accounts.
     assert result["used"][0] == result["used"][1]
@@ -40,6 +42,7 @@ def test_without_c_functions_their_cost_is_not_told(drivers: Drivers, interprete
     for told in drivers.run(interpreter, "timing", "costs", 0)["told"]:
         assert 0 < told["python_inside_ns"] < MOST_NS
         assert told["c_inside_ns"] == told["c_outside_ns"] == told["uncounted_ns"] == 0
+        assert told["c_inside_timed_ns"] == told["c_outside_timed_ns"] == 0
 
 
 def test_calls_that_are_told_and_not_counted_are_in_a_column(drivers: Drivers, interpreter: Interpreter) -> None:
@@ -54,8 +57,24 @@ def test_calls_that_are_told_and_not_counted_are_in_a_column(drivers: Drivers, i
     assert of_work == [20 * (1 + 2) + 2 if result["monitored"] else 0]
 
 
+def test_some_events_are_timed_in_the_node_that_has_their_time(drivers: Drivers, interpreter: Interpreter) -> None:
+    result = drivers.run(interpreter, "timing", "costs_of_many")
+    profile = profile_of(result["table"])
+    timed, timed_ns = ({}, {})
+    for node, (count, ns) in enumerate(zip(profile.column("timed"), profile.column("timed_ns"), strict=True)):
+        name = profile.functions[profile.function_of(node)].name
+        timed[name], timed_ns[name] = timed.get(name, 0) + count, timed_ns.get(name, 0) + ns
+    # 1,000 a beat, of which about a fourth each is of leaf and len, and half of work; less those that were held up.
+    share = {"work": 2, "leaf": 1, "<built-in method builtins.len>": 1}
+    for name, parts in share.items():
+        assert 0 < timed[name] < parts * BEATS * TIMED / 3
+        assert 0 < timed_ns[name] < timed[name] * MOST_NS
+
+
 def test_nothing_is_measured_where_the_cost_is_given(drivers: Drivers, local_interpreter: Interpreter) -> None:
-    assert drivers.run(local_interpreter, "timing", "costs_unasked")["told"] == {}
+    result = drivers.run(local_interpreter, "timing", "costs_unasked")
+    assert result["told"] == {}
+    assert not any(profile_of(result["table"]).column("timed"))
 
 
 def test_cpu_time_is_that_of_what_computes(drivers: Drivers, interpreter: Interpreter) -> None:

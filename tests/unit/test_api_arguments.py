@@ -43,7 +43,7 @@ def test_what_is_asked_for_is_what_the_collectors_get() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "give a mode, profile, count"),
+        ({}, "give a mode, profile, sample, count"),
         ({"profile": False}, "give a mode"),
         ({"profile": 1}, "profile may be True or False, and not 1"),
         ({"perfect": True}, "no argument 'perfect': what is measured is said by bias, builtins"),

@@ -11,7 +11,7 @@ import pytest
 from call_trees import Node, random_tree, tree
 from execd.errors import UsageError
 from execd.model import bias
-from execd.model.bias import Correction, EventCosts, chosen, corrected, correction_of
+from execd.model.bias import Correction, EventCosts, chosen, corrected, correction_of, with_event_columns
 from execd.model.codec import decode, encode
 from execd.model.fold import by_function
 from execd.model.merge import merge
@@ -30,6 +30,13 @@ MEASURED = {
     "c_outside_ns": 5,
     "uncounted_ns": 1,
 }
+TIMED = {
+    "python_inside_timed_ns": 50,
+    "python_outside_timed_ns": 5,
+    "c_inside_timed_ns": 10,
+    "c_outside_timed_ns": 2,
+}
+NONE = ((0, 0),)
 SMALL = [
     Node(ROOT, "main", 0, 10_000, 1),
     Node(0, "outer", 2, 5_000),
@@ -72,7 +79,9 @@ def test_each_event_is_taken_off_where_its_cost_was() -> None:
 
 def test_what_was_recorded_and_what_was_taken_off_are_told() -> None:
     profile = corrected(small(), COSTS)
-    assert correction_of(profile.header) == Correction(19_507, 19_507 - sum(own_times(profile)))
+    taken_ns = 19_507 - sum(own_times(profile))
+    # Nothing was timed, so that all of it is by the price of a row.
+    assert correction_of(profile.header) == Correction(19_507, taken_ns, in_rows_ns=taken_ns)
     assert correction_of(small().header) is None
 
 
@@ -100,6 +109,101 @@ def test_calls_stay_as_they_are_and_nothing_costs_nothing(seed: int) -> None:
     assert calls[0] == calls[1]
     assert corrected(before, None) is before
     assert own_times(corrected(before, EventCosts(0.0, 0.0))) == own_times(before)
+
+
+def timed(*of_nodes: tuple[int, int], **extra: Any) -> Profile:
+    """The small tree of which so many handlers of each node were timed, and took so many ns."""
+    profile = small(**MEASURED, **TIMED, **extra)
+    counts, ns = zip(*of_nodes, strict=True)
+    added = (Column("timed", "count", array("q", counts)), Column("timed_ns", "ns", array("q", ns)))
+    return replace(profile, columns=(*profile.columns, *added))
+
+
+def in_rows(profile: Profile) -> list[int]:
+    """What the price of a row leaves of the own times."""
+    return own_times(corrected(profile, COSTS))
+
+
+def test_a_node_whose_events_took_longer_than_in_a_row_has_a_higher_price() -> None:
+    # Of inner 20 events took twice as long: its price of 10 x 100 is 2,000 of its 3,000.
+    after = own_times(corrected(profile := timed(*2 * NONE, (20, 20 * 2 * 50), *2 * NONE), chosen(profile.header)))
+    assert after == [*in_rows(profile)[:2], 3_000 - 2_000, *in_rows(profile)[3:]]
+
+
+def test_what_is_usual_is_told_by_the_kinds_of_events_in_a_node() -> None:
+    # Outer has two calls of its own, ten of inner and ten of tiny below it, and twenty of len.
+    usual_ns = (2 * 50 + 20 * 5 + 20 * 2) / 42
+    after = own_times(
+        corrected(profile := timed((0, 0), (42, round(42 * usual_ns * 1.5)), *3 * NONE), chosen(profile.header))
+    )
+    taken = 5_000 - in_rows(profile)[1]
+    assert after[1] == 5_000 - taken - taken // 2
+
+
+def test_of_what_the_price_of_a_row_leaves_half_stays_at_least() -> None:
+    profile = timed(*5 * [(1_000, 10**9)])
+    after = own_times(corrected(profile, chosen(profile.header)))
+    assert after == [left - left // 2 for left in in_rows(profile)]
+
+
+def test_events_that_took_less_than_in_a_row_cost_what_they_do_there() -> None:
+    profile = timed(*5 * [(100, 100)])
+    assert own_times(corrected(profile, chosen(profile.header))) == in_rows(profile)
+
+
+def test_few_timed_events_say_something_together_alone() -> None:
+    # Of inner and len 10 each: alone too few, together enough; in rows they take 50 and 10 ns.
+    together = timed((0, 0), (0, 0), (10, 10 * 100), (10, 10 * 20), (0, 0))
+    after = own_times(corrected(together, chosen(together.header)))
+    assert after[2:4] == [3_000 - 2 * 1_000, 1_500 - 1_000 - 250]
+    alone = timed((0, 0), (0, 0), (10, 10 * 100), (9, 9 * 20), (0, 0))
+    assert own_times(corrected(alone, chosen(alone.header))) == in_rows(alone)
+
+
+def test_timed_events_count_for_the_measured_price_alone() -> None:
+    profile = timed(*5 * [(1_000, 1_000_000)])
+    assert own_times(corrected(profile, chosen(profile.header, 1e-7))) == own_times(
+        corrected(small(), chosen(profile.header, 1e-7))
+    )
+
+
+@given(st.integers(0, 1 << 32), st.integers(0, 10**6), st.integers(0, 10**9))
+def test_a_node_never_loses_more_than_half_of_what_the_price_of_a_row_leaves(seed: int, count: int, ns: int) -> None:
+    before = with_event_columns(random_tree(seed, size=60))
+    columns = [
+        replace(one, values=array("q", [{"timed": count, "timed_ns": ns}[one.name]] * len(before.parents)))
+        if one.name.startswith("timed")
+        else one
+        for one in before.columns
+    ]
+    after = own_times(corrected(replace(before, columns=tuple(columns)), replace(COSTS, **TIMED)))
+    cheap = own_times(corrected(before, COSTS))
+    assert all(0 <= left <= row and 2 * left >= row for left, row in zip(after, cheap, strict=True))
+
+
+def test_both_prices_are_told() -> None:
+    profile = timed(*2 * NONE, (20, 20 * 2 * 50), *2 * NONE)
+    header = corrected(profile, chosen(profile.header)).header
+    found = correction_of(header)
+    assert found is not None
+    assert found.taken_ns == found.in_rows_ns + 1_000
+    assert f"; events cost {found.taken_ns / found.in_rows_ns:.1f} times as much as in a row of them; --bias 0" in text(
+        profile
+    )
+    assert "times as much" not in text(small(**MEASURED))
+
+
+def test_a_sum_has_the_prices_of_its_parts_and_is_dearer_only_where_all_were_timed() -> None:
+    part = timed(*5 * [(20, 20 * 2 * 50)])
+    other = replace(part, header=replace(part.header, session="s2"))
+    whole = merge([part, other])
+    assert chosen(whole.header) == replace(COSTS, **TIMED)
+    assert own_of(corrected(whole, chosen(whole.header)), "inner") == 2 * own_of(
+        corrected(part, chosen(part.header)), "inner"
+    )
+    older = merge([part, dearer(1)])
+    assert chosen(older.header) == COSTS
+    assert list(older.column("timed")) == [20] * 5
 
 
 def test_a_correction_is_made_once() -> None:
@@ -140,7 +244,7 @@ def test_auto_is_refused_where_nothing_was_measured() -> None:
         chosen(small().header, "auto")
 
 
-@pytest.mark.parametrize("value", [-1, "100", True, [100]])
+@pytest.mark.parametrize("value", [-1, "100", True, [100], 1e10, float("inf"), float("nan")])
 def test_costs_that_no_agent_of_ours_measures_are_none(value: object) -> None:
     assert chosen(small(**{**MEASURED, "c_inside_ns": value}).header) is None
 
@@ -182,6 +286,24 @@ def test_profiles_of_one_session_compare_by_one_price() -> None:
     assert json.loads(render(later, "json", ReportOptions(), earlier))["changes"] == []
     other = replace(later, header=replace(later.header, session="s2"))
     assert json.loads(render(other, "json", ReportOptions(), earlier))["changes"] != []
+
+
+def test_timed_events_of_one_session_count_as_the_later_profile_has_them() -> None:
+    # The same calls, and what was timed since says that they cost less: nothing has run back.
+    earlier, later = timed(*5 * [(20, 20 * 80)]), timed(*5 * [(40, 40 * 60)])
+    assert own_times(corrected(earlier, chosen(earlier.header))) != own_times(corrected(later, chosen(later.header)))
+    assert json.loads(render(later, "json", ReportOptions(), earlier))["changes"] == []
+    other = replace(later, header=replace(later.header, session="s2"))
+    assert json.loads(render(other, "json", ReportOptions(), earlier))["changes"] != []
+
+
+def test_what_the_later_profile_does_not_have_costs_what_it_does_in_a_row() -> None:
+    later = timed(*5 * [(1_000, 10**9)])
+    recursive = [*SMALL, Node(4, "tiny", 10, 5_000), Node(ROOT, "gone", 10, 5_000)]
+    earlier = with_event_columns(tree(recursive, extra={**MEASURED, **TIMED}))
+    after = own_times(corrected(earlier, chosen(later.header), later))
+    assert after[5:] == [5_000 - 10 * 100] * 2
+    assert after[2] == 1_000  # half of what the price of a row leaves
 
 
 def test_a_sum_loses_what_its_parts_lose() -> None:

@@ -87,6 +87,19 @@ def test_a_profile_of_version_1_is_read_as_it_was_meant() -> None:
     assert decode(old) == decode(ENCODED)
 
 
+def test_a_profile_of_version_2_has_no_slices() -> None:
+    head, columns = parts(ENCODED)
+    raw = json.dumps({**head, "labels": [label[:4] for label in head["labels"]]}).encode()
+    old = PREFIX.pack(MAGIC, 2, len(raw)) + zlib.compress(raw + columns)
+    assert decode(old) == decode(ENCODED)
+    assert {label.at_s for label in decode(old).labels} == {0}
+
+
+def test_slices_survive_a_round_trip() -> None:
+    profile = tree([Node(ROOT, "main", label=Label(7, "worker", 1, at_s=at_s)) for at_s in (0, 10, (1 << 33) - 1)])
+    assert decode(encode(profile)) == profile
+
+
 def test_a_profile_without_nodes_survives_a_round_trip() -> None:
     assert decode(encode(tree([]))) == tree([])
 
@@ -222,7 +235,8 @@ def _files_of(file: object) -> Callable[[dict[str, Any], bytes], bytes]:
 @pytest.mark.parametrize(
     "damage",
     [
-        *map(_labels_of, ([1, "x"], [1, "x", 1, 1, 1], [True, "x", 1, 0], [1, "x", 1, -1], [1, "x", 1, 1 << 32], {})),
+        *map(_labels_of, ([1, "x"], [True, "x", 1, 0], [1, "x", 1, -1], [1, "x", 1, 1 << 32], {})),
+        *map(_labels_of, ([1, "x", 1, 1, 1, 1], [1, "x", 1, 1, True], [1, "x", 1, 1, -1], [1, "x", 1, 1, 1 << 33])),
         _files_of(["a.py", DIGEST, [2, 2], ""]),
         _files_of(["a.py", DIGEST, [0, 1], ""]),
         _files_of(["a.py", DIGEST, [True], ""]),

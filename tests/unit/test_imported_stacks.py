@@ -79,7 +79,7 @@ def test_a_table_is_ordered_and_cut_as_asked() -> None:
     assert document["functions"] == [
         {"file": "", "line": 0, "name": "main", "self": {"samples": 0}, "total": {"samples": 17}}
     ]
-    for options, why in (({"sort": ("calls",)}, "not sorted by"), ({"per_thread": True}, "per-thread does not fit")):
+    for options, why in (({"sort": ("calls",)}, "not sorted by"), ({"settings": {"view": "gil"}}, "have one view")):
         with pytest.raises(UsageError, match=why):
             rows(profile, **options)
 

@@ -11,6 +11,7 @@ from execd.imports.tracemalloc_file import Snapshot, Trace, profile_of
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile, check
 from execd.reports import FORMATS, ReportOptions, render
 from line_profiles import call_profile, line_profile
+from sample_trees import samples
 
 FUNCTIONS = (Function("f", "f", "/a.py", 1), Function("g", "g", "/a.py", 5))
 CENSUS = Profile(
@@ -30,6 +31,7 @@ PROFILES: dict[str, Profile] = {
     "callers": call_profile(FUNCTIONS, [(0, 1)]),
     "memory": profile_of(Snapshot((Trace(0, 1, 1, (("/a.py", 1),), 1),), 1), header()),
     "census": check(CENSUS),
+    "samples": samples(),
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from execctl.query import SessionSpec
 
 _MOST_BIAS_S, _MOST_UNIT_S, _MOST_FRAMES = 1.0, 1e9, 65_535
+_MOST_RATE_HZ, _DAY_S = 100_000, 86_400
 # A value may be long, and is said in a sentence.
 _MOST_SAID = 60
 
@@ -69,6 +70,9 @@ ARGUMENTS: Mapping[str, Argument] = {
         f"'auto', or what one event costs, 0 to {_MOST_BIAS_S:g} seconds",
         lambda value: value == "auto" or _is_number(value, 0, _MOST_BIAS_S),
     ),
+    "rate_hz": Argument("a number from 1 to 100000", lambda value: _is_number(value, 1, _MOST_RATE_HZ)),
+    "stopping": Argument("'as needed', 'always' or 'never'", lambda value: value in ("as needed", "always", "never")),
+    "keep_s": Argument("a number of seconds up to a day", lambda value: value != 0 and _is_number(value, 0, _DAY_S)),
     "function": _TEXT,
     "thread": _TEXT,
     "limit_events": Argument("a whole number from 1 on", lambda value: _is_count(value, 1 << 62)),

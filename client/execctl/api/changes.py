@@ -144,6 +144,41 @@ class Growth:
     things: tuple[Grown, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SampledChange:
+    """A function, line or file, and its share of the samples then and now, of 1.
+
+    Attributes:
+        kind: "new", "gone", "more" or "less".
+        name: which.
+        own_share: earlier, later.
+        total_share: with what it called: earlier, later.
+        own_error: the standard error of what the one share is over the other.
+    """
+
+    kind: str
+    name: FunctionName
+    own_share: tuple[float, float]
+    total_share: tuple[float, float]
+    own_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesComparison(Comparison):
+    """Of two profiles of samples.
+
+    Attributes:
+        view, by: as of SamplesProfile.
+        totals: of all that was compared: earlier, later.
+        changes: the largest change of an own share first.
+    """
+
+    view: str
+    by: str
+    totals: tuple[int, int]
+    changes: tuple[SampledChange, ...]
+
+
 def read_comparison(raw: Mapping[str, Any]) -> Comparison:
     """Return the comparison that a JSON report holds."""
     begun: dict[str, Any] = {
@@ -158,6 +193,8 @@ def read_comparison(raw: Mapping[str, Any]) -> Comparison:
             return LineComparison(**begun, changes=tuple(map(_line_change, raw["changes"])))
         case "called_change":
             return CalledComparison(**begun, changes=tuple((one["kind"], read_function(one)) for one in raw["changes"]))
+        case "samples_change":
+            return _samples_comparison(raw, begun)
         case "callers_change":
             return CallersComparison(
                 **begun, changes=tuple((one["kind"], read_relation(one, 0)) for one in raw["changes"])
@@ -180,6 +217,17 @@ def read_growth(raw: Mapping[str, Any]) -> Growth:
         for one in raw["growth"]
     )
     return Growth(tuple(map(read_origin, raw["profiles"])), raw["by"], raw["grown"], things)
+
+
+def _samples_comparison(raw: Mapping[str, Any], begun: Mapping[str, Any]) -> SamplesComparison:
+    totals = raw["totals"]["earlier"], raw["totals"]["later"]
+    changes = tuple(map(_sampled_change, raw["changes"]))
+    return SamplesComparison(**begun, view=raw["view"], by=raw["by"], totals=totals, changes=changes)
+
+
+def _sampled_change(raw: Mapping[str, Any]) -> SampledChange:
+    own, total = ((raw["earlier"][part], raw["later"][part]) for part in ("self_share", "total_share"))
+    return SampledChange(raw["kind"], read_name(raw), own, total, raw["delta"]["self_error"])
 
 
 def _function_change(raw: Mapping[str, Any]) -> FunctionChange:

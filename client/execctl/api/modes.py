@@ -21,6 +21,10 @@ class Measuring(TypedDict, total=False):
     """The arguments of `attach`, `start` and `run` that say what to measure; at least one mode.
 
     Attributes:
+        sample: mode: sample the stacks of all threads, from outside.
+        rate_hz: of sample: how often a second each thread is looked at, 1 to 100,000; 200.
+        stopping: of sample: whether running threads are held while they are read, "as needed", "always" or "never".
+        keep_s: of sample: only the latest samples are kept, of so many seconds; all.
         profile: mode: count and time every call, as cProfile does.
         builtins: of profile: C functions too; True.
         subcalls: of profile: tell apart who called whom; True.
@@ -34,7 +38,7 @@ class Measuring(TypedDict, total=False):
         trackcalls: mode: list who calls whom.
         trace: mode: keep the latest lines as they run; `follow` shows them.
         function: of trace: only functions whose name or qualified name is like this glob.
-        thread: of trace: only the thread of this name or number.
+        thread: of trace and sample: only the thread of this name or number.
         limit_events: of trace: end after so many lines and calls.
         memory: mode: trace allocated memory, as tracemalloc does.
         nframe: of memory: how many frames of each traceback are kept, 1 to 65535; 1.
@@ -47,6 +51,10 @@ class Measuring(TypedDict, total=False):
         children: record the descendants of the process too; not of `start`.
     """
 
+    sample: bool
+    rate_hz: float
+    stopping: Literal["as needed", "always", "never"]
+    keep_s: float
     profile: bool
     builtins: bool
     subcalls: bool
@@ -97,7 +105,7 @@ def specs_of(measuring: Measuring) -> list[SessionSpec]:
 
 def mode_parameters() -> dict[str, list[str]]:
     """Return the arguments that there are: each mode with its options."""
-    return {mode.parameter: [one.key for one in mode.options if one.recorded] for mode in MODES}
+    return {mode.parameter: list(dict.fromkeys(one.key for one in mode.options if one.recorded)) for mode in MODES}
 
 
 def _refuse_unowned(given: Mapping[str, object], modes: Sequence[Mode]) -> None:

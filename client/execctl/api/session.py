@@ -22,7 +22,8 @@ class Session:
         pid: of the process; 0 of what was imported or added up.
         command_line: its argv.
         python_version: "3.11.7".
-        collector: what measures: "calls", "lines", "cover", "functions", "callers", "trace", "memory", "census".
+        collector: what measures: "calls", "lines", "cover", "functions", "callers", "trace", "memory", "census",
+            "samples".
         options: the collector's own, JSON values.
         labels: by key.
         into: the stored profile that its last one is added to, or "".

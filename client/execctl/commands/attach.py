@@ -112,7 +112,9 @@ def _refuse_without_mode(target: str) -> None:
 def _tell_attached(attached: Attachment, name: str) -> None:
     target = attached.target
     which = f"process {target.pid} (Python {target.python_version or 'of unknown version'})"
-    if attached.joined:
+    if attached.method == "outside":
+        output.note(f"sampling {which} from outside after {attached.attach_s * 1000:.1f} ms; nothing was put into it")
+    elif attached.joined:
         output.note(f"joined the agent that is in {which}: recording after {attached.attach_s * 1000:.1f} ms")
     else:
         output.note(
@@ -136,4 +138,5 @@ def _tell_running(client: Client, attached: Recording) -> None:
     for session in attached.sessions:
         output.suggest(*while_running(session.id, session.collector))
     only = attached.sessions[0].id if len(attached.sessions) == 1 else attached.target.pid
-    output.suggest(f"execctl stop {only}", f"execctl detach {attached.target.pid}")
+    leave = () if attached.attachment.method == "outside" else (f"execctl detach {attached.target.pid}",)
+    output.suggest(f"execctl stop {only}", *leave)

@@ -15,6 +15,8 @@ from execctl.waiting import Waiting
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
+# Less is shown as 1.0.
+_TOLD_FROM = 1.05
 _HEAD = ("ONE CALL OF", "IN ITS OWN TIME", "IN ITS CALLER'S", "IN ALL")
 
 
@@ -44,6 +46,8 @@ def command(connection: Connection, *, target: str, python: str, as_json: bool) 
         return
     output.note(f"Python {costs.python_version}: what recording costs")
     output.write_table(_HEAD, _rows(costs))
+    if costs.dearer >= _TOLD_FROM:
+        output.note(f"these are prices in a row of calls: the program's own cost {costs.dearer:.1f} times as much")
     output.suggest(f"execctl report --bias {costs.event_s:.3g}")
 
 

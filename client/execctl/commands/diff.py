@@ -12,19 +12,22 @@ from execctl.settings import (
     BIAS,
     FILTERS,
     OF_MEMORY,
+    VIEW,
     asked_layout,
     asked_settings,
     asked_table,
+    asked_times,
     layout_options,
     output_options,
     settings_options,
     table_options,
+    time_options,
 )
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
-_SETTINGS = (BIAS, *OF_MEMORY, *FILTERS)
+_SETTINGS = (BIAS, VIEW, *OF_MEMORY, *FILTERS)
 
 
 @click.command("diff")
@@ -32,6 +35,7 @@ _SETTINGS = (BIAS, *OF_MEMORY, *FILTERS)
 @click.argument("later", metavar="B")
 @table_options
 @settings_options(_SETTINGS)
+@time_options
 @layout_options
 @output_options
 @click.pass_obj
@@ -48,7 +52,7 @@ def command(
     """Compare two profiles: what B has over A.
 
     A and B are profiles (p34), their names, sessions or PIDs (the newest profile of each), of one collector. Those of
-    one session compare as what happened between them.
+    one session compare as what happened between them, samples by the share that each function has.
     """
     if earlier == later:
         raise click.UsageError(f"A and B are both {earlier}: name two")
@@ -58,7 +62,7 @@ def command(
         subject=later,
         form=form,
         compare=earlier,
-        settings=asked_settings(_SETTINGS, given),
+        settings=asked_settings(_SETTINGS, given) | asked_times(given),
         layout=layout,
         **asked_table(given),
     )

@@ -17,13 +17,16 @@ from execctl.settings import (
     OF_LINES,
     OF_MEMORY,
     TIMING,
+    VIEW,
     asked_layout,
     asked_settings,
     asked_table,
+    asked_times,
     layout_options,
     output_options,
     settings_options,
     table_options,
+    time_options,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from execctl.connection import Connection
 
-_SETTINGS = (BIAS, *OF_LINES, TIMING, *OF_MEMORY, *FILTERS)
+_SETTINGS = (BIAS, *OF_LINES, TIMING, VIEW, *OF_MEMORY, *FILTERS)
 # What each of these options asks for.
 _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_file": "source"}
 
@@ -55,6 +58,7 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
     help=f"Lines: write a listing of each file below DIR; {BESIDE}: beside the sources.",
 )
 @settings_options(_SETTINGS)
+@time_options
 @compare_option
 @layout_options
 @output_options
@@ -91,7 +95,7 @@ def command(
         per_process=given["per_process"],
         process=given["process"],
         compare=given["compare"],
-        settings=asked_settings(_SETTINGS, given),
+        settings=asked_settings(_SETTINGS, given) | asked_times(given),
         layout=layout,
         **asked_table(given),
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from execd.model.session import Session
     from execd.model.target import Target
+
+# The method of an attachment that puts nothing into its target.
+OUTSIDE: Final = "outside"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,16 @@
 
 A call has two events, and the clock is read in the midst of each: a part of their cost is in the own time of the
 function that is called, the rest in that of its caller. So a node's own time has the inner part of its own calls, the
-outer part of the calls below it, and the whole cost of events of no counted call. These rules hold:
+outer part of the calls below it, and the whole cost of events of no counted call.
+
+There are two prices. In a row of events, where it is measured, an event is cheap. In the program it costs more: 1.0 to
+1.3 times as much on a quiet machine, up to 3 times on a busy one, and most where the thread just got the processor; how
+long the work was that came before hardly matters. So some events are timed where they happen. A node's own price is the
+one of a row, times what these took over what they take in a row. These rules hold:
 
 - what is taken off a node is at most its own time, and goes to no other node;
+- of what the price of a row leaves, its own price takes half at most: a function of little but events keeps some time,
+  for a price that is too high is worse than one that is too low;
 - the total time of a function loses what the nodes of its subtree lose;
 - all that was recorded less all that was taken off is the sum of the own times.
 
@@ -18,6 +25,7 @@ from dataclasses import astuple, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
+from execd.model.collector import CALLS, OPTIONAL_COLUMNS
 from execd.model.fold import call_columns, is_summed
 from execd.model.profile import BUILTIN_FILE, ROOT, Column
 
@@ -31,7 +39,11 @@ CORRECTION = "correction"
 AUTO = "auto"
 # Of one event, s: more is a mistake in the unit.
 _MOST_S = 1.0
-UNCOUNTED = "uncounted"
+_UNCOUNTED, _TIMED, _TIMED_NS = "uncounted", "timed", "timed_ns"
+# What fewer events took, by chance, says nothing.
+_ENOUGH_TIMED = 20
+_MOST_OF_THE_REST = 0.5
+_MOST_DEARER = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class EventCosts:
         python_outside_ns: what is in its caller's.
         c_inside_ns, c_outside_ns: the same of a C function.
         uncounted_ns: an event of no counted call.
+        python_inside_timed_ns and others: how much of it is timed where an event is; 0 where that is not known.
     """
 
     python_inside_ns: float
@@ -50,6 +63,10 @@ class EventCosts:
     c_inside_ns: float = 0.0
     c_outside_ns: float = 0.0
     uncounted_ns: float = 0.0
+    python_inside_timed_ns: float = 0.0
+    python_outside_timed_ns: float = 0.0
+    c_inside_timed_ns: float = 0.0
+    c_outside_timed_ns: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +76,19 @@ class Correction:
     Attributes:
         recorded_ns: all of its time as it was recorded.
         taken_ns: what is less now.
+        in_rows_ns: what would be taken off by the price of a row of events, 0 where it is not told.
         whole_parts: of a sum of how many parts nothing was taken, for what an event cost there was not measured.
     """
 
     recorded_ns: int
     taken_ns: int
+    in_rows_ns: int = 0
     whole_parts: int = 0
+
+    @property
+    def dearer(self) -> float:
+        """How many times as much events cost in the program as in a row of them; 0 where that is not known."""
+        return self.taken_ns / self.in_rows_ns if self.in_rows_ns else 0.0
 
 
 def measured(header: Header) -> EventCosts | None:
@@ -72,8 +96,10 @@ def measured(header: Header) -> EventCosts | None:
     values = {one.name: header.extra.get(one.name, 0) for one in fields(EventCosts)}
     if "python_inside_ns" not in header.extra:
         return None
-    numbers = {name: float(value) for name, value in values.items() if type(value) in (int, float) and value >= 0}  # type: ignore[arg-type, operator]
-    return EventCosts(**numbers) if len(numbers) == len(values) else None
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float) and value is not True}
+    if len(numbers) < len(values) or not all(0 <= value <= _MOST_S * 1e9 for value in numbers.values()):
+        return None
+    return EventCosts(**{name: float(value) for name, value in numbers.items()})
 
 
 def chosen(header: Header, asked: object = None) -> EventCosts | None:
@@ -118,12 +144,14 @@ def seconds(bias: object) -> float:
     return float(bias)  # type: ignore[arg-type]
 
 
-def corrected(profile: Profile, costs: EventCosts | None) -> Profile:
+def corrected(profile: Profile, costs: EventCosts | None, like: Profile | None = None) -> Profile:
     """Return a call tree with what recording cost taken off, see above; what has no stacks is left as it is.
 
     Args:
         profile: of the collector calls, as it was recorded.
         costs: None for nothing.
+        like: the profile whose timed events say how much dearer they were, which may be a later one of the session;
+            None for the same.
 
     Raises:
         UsageError: the profile is another collector's.
@@ -131,9 +159,13 @@ def corrected(profile: Profile, costs: EventCosts | None) -> Profile:
     if costs is None or is_summed(profile) or CORRECTION in profile.header.extra:
         return profile
     recorded = call_columns(profile).self_ns
-    owed = _owed(profile, costs)
-    own = array("q", (max(time_ns - round(cost), 0) for time_ns, cost in zip(recorded, owed, strict=True)))
-    taken = {"recorded_ns": sum(recorded), "taken_ns": sum(recorded) - sum(own)}
+    in_rows = [min(time_ns, round(cost)) for time_ns, cost in zip(recorded, _owed(profile, costs), strict=True)]
+    dearer_in = _dearer(profile, costs) if like is None else _dearer_as_in(like, profile, costs)
+    own = array("q")
+    for time_ns, taken_ns, dearer in zip(recorded, in_rows, dearer_in, strict=True):
+        more_ns = min(taken_ns * (dearer - 1), (time_ns - taken_ns) * _MOST_OF_THE_REST)
+        own.append(time_ns - taken_ns - int(more_ns))
+    taken = {"recorded_ns": sum(recorded), "taken_ns": sum(recorded) - sum(own), "in_rows_ns": sum(in_rows)}
     return replace(
         profile,
         header=replace(profile.header, extra={**profile.header.extra, CORRECTION: taken}),
@@ -145,8 +177,8 @@ def correction_of(header: Header) -> Correction | None:
     """Return what was taken off a profile, None where nothing was."""
     match header.extra.get(CORRECTION):
         case {"recorded_ns": int(recorded_ns), "taken_ns": int(taken_ns), **more}:
-            whole_parts = more.get("whole_parts")
-            return Correction(recorded_ns, taken_ns, whole_parts if isinstance(whole_parts, int) else 0)
+            others = (more.get(name) for name in ("in_rows_ns", "whole_parts"))
+            return Correction(recorded_ns, taken_ns, *(one if isinstance(one, int) else 0 for one in others))
     return None
 
 
@@ -155,7 +187,9 @@ def with_correction_of_parts(header: Header, parts: Sequence[Profile]) -> Header
     corrections = [correction_of(part.header) for part in parts]
     taken = sum(one.taken_ns for one in corrections if one)
     left = sum(sum(call_columns(part).self_ns) for part in parts)
-    told = {"recorded_ns": left + taken, "taken_ns": taken, "whole_parts": corrections.count(None)}
+    in_rows = sum(one.in_rows_ns for one in corrections if one)
+    whole_parts = corrections.count(None)
+    told = {"recorded_ns": left + taken, "taken_ns": taken, "in_rows_ns": in_rows, "whole_parts": whole_parts}
     return replace(header, extra={**header.extra, CORRECTION: told})
 
 
@@ -174,42 +208,101 @@ def costs_of_sum(profiles: Sequence[Profile]) -> dict[str, float]:
         weights.append(_events(profile))
     python, c_function, uncounted = zip(*weights, strict=True)
     means = zip(*map(astuple, found), strict=True)
-    of_field = (python, python, c_function, c_function, uncounted)
-    return {
+    of_calls = (python, python, c_function, c_function)
+    mean = {
         field.name: _mean(values, weight)
-        for field, values, weight in zip(fields(EventCosts), means, of_field, strict=True)
+        for field, values, weight in zip(fields(EventCosts), means, (*of_calls, uncounted, *of_calls), strict=True)
     }
+    # Of a part in which none was timed nobody knows how much dearer they were.
+    is_timed = all(one.python_inside_timed_ns for one in found)
+    return {name: value if is_timed or not name.endswith("timed_ns") else 0.0 for name, value in mean.items()}
 
 
-def with_uncounted(profile: Profile) -> Profile:
-    """Return a call tree with the column of uncounted events, which older ones and imported ones have not."""
-    if profile.header.collector != "calls" or is_summed(profile):
+def has_event_columns(profile: Profile) -> bool:
+    """Tell whether a profile is a call tree with columns of what events cost."""
+    known = {name for name, _ in OPTIONAL_COLUMNS[CALLS.name]}
+    return profile.header.collector == CALLS.name and any(column.name in known for column in profile.columns)
+
+
+def with_event_columns(profile: Profile) -> Profile:
+    """Return a call tree with all columns of what events cost, which older ones and imported ones have not."""
+    if profile.header.collector != CALLS.name or is_summed(profile):
         return profile
-    if any(column.name == UNCOUNTED for column in profile.columns):
-        return profile
-    nothing = Column(UNCOUNTED, "count", array("q", bytes(8 * len(profile.parents))))
-    return replace(profile, columns=(*profile.columns, nothing))
+    has = {column.name for column in profile.columns}
+    nothing = bytes(8 * len(profile.parents))
+    missing = [one for one in OPTIONAL_COLUMNS[CALLS.name] if one[0] not in has]
+    return replace(profile, columns=(*profile.columns, *(Column(*one, array("q", nothing)) for one in missing)))
 
 
 def _owed(profile: Profile, costs: EventCosts) -> list[float]:
     """Return for each node what events cost in its own time."""
+    of_python, of_c = (costs.python_inside_ns, costs.python_outside_ns), (costs.c_inside_ns, costs.c_outside_ns)
+    uncounted = with_event_columns(profile).column(_UNCOUNTED)
+    of_calls = _of_calls(profile, of_python, of_c)
+    return [owed + count * costs.uncounted_ns for owed, count in zip(of_calls, uncounted, strict=True)]
+
+
+def _of_calls(profile: Profile, of_python: tuple[float, float], of_c: tuple[float, float]) -> list[float]:
+    """Return for each node a sum over calls: of each of its own the first figure, of each below it the second."""
     calls = call_columns(profile).calls
-    uncounted = with_uncounted(profile).column(UNCOUNTED)
-    is_c_function = _c_functions(profile)
-    owed = [count * costs.uncounted_ns for count in uncounted]
-    for node, parent in enumerate(profile.parents):
-        is_c = is_c_function[node]
-        owed[node] += calls[node] * (costs.c_inside_ns if is_c else costs.python_inside_ns)
+    sums = [0.0] * len(profile.parents)
+    for node, (parent, is_c) in enumerate(zip(profile.parents, _c_functions(profile), strict=True)):
+        inside, outside = of_c if is_c else of_python
+        sums[node] += calls[node] * inside
         if parent != ROOT:
-            owed[parent] += calls[node] * (costs.c_outside_ns if is_c else costs.python_outside_ns)
-    return owed
+            sums[parent] += calls[node] * outside
+    return sums
+
+
+def _dearer(profile: Profile, costs: EventCosts) -> list[float]:
+    """Return for each node how many times as much its events cost as in a row of them, at least 1.
+
+    Nodes of few timed events are taken together: what is rare comes upon cold caches everywhere.
+    """
+    if not costs.python_inside_timed_ns:
+        return [1.0] * len(profile.parents)
+    of_python = (costs.python_inside_timed_ns, costs.python_outside_timed_ns)
+    in_rows = _of_calls(profile, of_python, (costs.c_inside_timed_ns, costs.c_outside_timed_ns))
+    events = _of_calls(profile, (1, 1), (1, 1))
+    known = with_event_columns(profile)
+    timed, timed_ns = known.column(_TIMED), known.column(_TIMED_NS)
+    # What those that were timed take in a row, of these kinds.
+    usual = [count * cost / (number or 1) for count, cost, number in zip(timed, in_rows, events, strict=True)]
+    rare = [node for node, count in enumerate(timed) if count < _ENOUGH_TIMED]
+    of_rare = _ratio(*(sum(values[node] for node in rare) for values in (timed, timed_ns, usual)))
+    return [_ratio(*one) or of_rare or 1.0 for one in zip(timed, timed_ns, usual, strict=True)]
+
+
+def _dearer_as_in(other: Profile, profile: Profile, costs: EventCosts) -> list[float]:
+    """Return the same of the nodes of another profile that have the same stacks, 1 where there is none."""
+    if is_summed(other) or other is profile:
+        return _dearer(profile, costs)
+    known: dict[tuple[object, ...], int] = {}
+    dearer = dict(zip(_stacks(other, known), _dearer(other, costs), strict=True))
+    return [dearer.get(stack, 1.0) for stack in _stacks(profile, known)]
+
+
+def _stacks(profile: Profile, known: dict[tuple[object, ...], int]) -> list[int]:
+    """Return for each node the number of its stack, in its thread; `known` has those that were numbered before."""
+    threads = [(label.pid, label.thread_id) for label in profile.labels]
+    numbers: list[int] = []
+    for parent, location, label in zip(profile.parents, profile.node_locations, profile.node_labels, strict=True):
+        above = ROOT if parent == ROOT else numbers[parent]
+        function = profile.functions[profile.locations[location].function]
+        numbers.append(known.setdefault((above, function, threads[label]), len(known)))
+    return numbers
+
+
+def _ratio(timed: float, timed_ns: float, usual_ns: float) -> float:
+    """Return how many times as much the timed events took as they do in a row, 0 where that is not known."""
+    return min(max(timed_ns / usual_ns, 1.0), _MOST_DEARER) if timed >= _ENOUGH_TIMED and usual_ns else 0.0
 
 
 def _events(profile: Profile) -> tuple[int, int, int]:
     """Return how many calls of Python functions there are, how many of C functions, and how many uncounted events."""
     calls = call_columns(profile).calls
     in_c = sum(count for count, is_c in zip(calls, _c_functions(profile), strict=True) if is_c)
-    return sum(calls) - in_c, in_c, sum(with_uncounted(profile).column(UNCOUNTED))
+    return sum(calls) - in_c, in_c, sum(with_event_columns(profile).column(_UNCOUNTED))
 
 
 def _c_functions(profile: Profile) -> list[bool]:

@@ -10,7 +10,7 @@
 
 All sizes follow from the counts in the JSON header, and no more is inflated than these allow: neither a wrong
 count nor a zip bomb makes a reader hold more than MAX_HEADER_BYTES and the limits of the model.
-Version 1 has neither files nor domains in its labels.
+Version 1 has neither files nor domains in its labels, and up to version 2 labels have no slice.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAGIC = b"execdprf"
-VERSION = 2
-_READ_VERSIONS = (1, 2)
+VERSION = 3
+_READ_VERSIONS = (1, 2, 3)
 # 64 MiB of names are those of some 500,000 functions.
 MAX_HEADER_BYTES = 64 << 20
 # Level 6 takes four times as long and saves 6%.

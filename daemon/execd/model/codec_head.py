@@ -22,6 +22,8 @@ _INT32 = 1 << 31
 _DIGEST = re.compile(r"([0-9a-f]{64})?")
 # Seconds since the epoch that still fit into int64 nanoseconds (the year 2242), which pprof needs.
 _LATEST = float(1 << 33)
+# Of labels, those of version 1 first: that has no domain, and the next no slice.
+_LABELS = ([int, str, int], [int, str, int, int], [int, str, int, int, int])
 _Kind = TypeVar("_Kind", str, int, float, list[Any], dict[str, Any])
 
 
@@ -35,7 +37,7 @@ def head_of(profile: Profile, strings: list[str]) -> dict[str, Any]:
     return {
         "header": header_json(header),
         "strings": strings,
-        "labels": [[label.thread_id, label.thread_name, label.pid, label.domain] for label in profile.labels],
+        "labels": [[one.thread_id, one.thread_name, one.pid, one.domain, one.at_s] for one in profile.labels],
         "functions": len(profile.functions),
         "locations": len(profile.locations),
         "nodes": len(profile.parents),
@@ -88,7 +90,7 @@ def labels_of(head: dict[str, Any]) -> tuple[Label, ...]:
     """Return the labels.
 
     Raises:
-        ProfileCorrupt: one is not a thread id, a name, a PID and a domain.
+        ProfileCorrupt: one is not a thread id, a name, a PID, a domain and the start of a slice.
     """
     return tuple(_label(entry) for entry in field_of(head, "labels", list))
 
@@ -170,15 +172,15 @@ def _ascend(lines: list[object]) -> bool:
 
 
 def _label(entry: object) -> Label:
-    # Not isinstance: True is no count. Version 1 has no domain.
+    # Not isinstance: True is no count.
     kinds = [type(part) for part in entry] if type(entry) is list else []
-    if kinds not in ([int, str, int], [int, str, int, int]):
-        raise ProfileCorrupt("a label is not a thread id, a thread name, a PID and a domain")
-    thread_id, name, pid, domain = (*entry, 0)[:4]  # type: ignore[misc]
+    if kinds not in _LABELS:
+        raise ProfileCorrupt("a label is not a thread id, a thread name, a PID, a domain and the start of a slice")
+    thread_id, name, pid, domain, at_s = (*entry, 0, 0)[:5]  # type: ignore[misc]
     # get_ident() is an unsigned long.
-    if not (0 <= thread_id < 2 * _INT64 and 0 <= pid < _INT64 and 0 <= domain < 2 * _INT32):
-        raise ProfileCorrupt("a label's thread id, PID or domain is out of range")
-    return Label(thread_id, name, pid, domain)
+    if not (0 <= thread_id < 2 * _INT64 and 0 <= pid < _INT64 and 0 <= domain < 2 * _INT32 and 0 <= at_s < _LATEST):
+        raise ProfileCorrupt("a label's thread id, PID, domain or slice is out of range")
+    return Label(thread_id, name, pid, domain, at_s)
 
 
 def _lost(raw: dict[str, Any]) -> dict[str, int]:

@@ -59,8 +59,6 @@ CALLS = Collector(
 # The columns of calls that were summed already, as files of pstats hold them. A root is then a function with its
 # figures, and below it are those that called it, each with the function's figures under this caller.
 SUMMED = (("calls", "count"), ("primitive_calls", "count"), ("self_ns", "ns"), ("total_ns", "ns"))
-# What profiles may have beside: how many events cost time in a node and are of no counted call, see bias.py.
-OPTIONAL_COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({CALLS.name: (("uncounted", "count"),)})
 # A caller, and below it what it called; a function that a thread began with has no caller.
 CALLERS = Collector("callers", (("calls", "count"),), Since.SUBTRACTED, "covers the calls since the attach")
 # A node a function; a mark is the number of the start that it was seen after.
@@ -81,6 +79,20 @@ MEMORY = Collector(
 )
 # Stacks that were looked at; a node has what was seen where it was the innermost frame.
 SAMPLES = Collector("samples", (("samples", "count"), ("wall_ns", "ns"), ("cpu_ns", "ns")), Since.SUBTRACTED)
+# The columns that samples have beside where the daemon took them itself: counts by what the thread was at, a sample in
+# one of them. Running is on a processor, or ready for one; the rest waits.
+STATES = (
+    ("running_with_gil", "count"),
+    ("running_without", "count"),
+    ("waiting_with_gil", "count"),
+    ("waiting_for_gil", "count"),
+    ("waiting", "count"),
+)
+# What profiles may have beside: of calls how many events cost time in a node and are of no counted call, and how many
+# handlers were timed there, see bias.py.
+OPTIONAL_COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {CALLS.name: (("uncounted", "count"), ("timed", "count"), ("timed_ns", "ns")), SAMPLES.name: STATES}
+)
 # A node a type.
 CENSUS = Collector("census", (("objects", "count"), ("bytes", "bytes")), Since.WHOLE)
 COLLECTORS: Mapping[str, Collector] = MappingProxyType(

@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.model.collector import Since, collector_of
+from execd.model.filter import pruned
 from execd.model.merge import merge
-from execd.model.profile import ROOT, Column, Function, Profile
+from execd.model.profile import ROOT, Column, Function
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from execd.model.profile import Label
+    from execd.model.profile import Label, Profile
 
 _Path = tuple[int, Function, int, object]
 
@@ -41,7 +40,7 @@ def since(later: Profile, earlier: Profile) -> Profile:
             return subtract(later, earlier)
         case Since.MARKED:
             latest = max(earlier.column("mark"), default=0)
-            return _pruned(later, [mark > latest for mark in later.column("mark")])
+            return pruned(later, [mark > latest for mark in later.column("mark")])
         case Since.WHOLE:
             return later
 
@@ -69,7 +68,7 @@ def subtract(later: Profile, earlier: Profile) -> Profile:
         )
         columns.append(Column(column.name, column.unit, array("q", gained)))
     kept = [any(column.values[node] for column in columns) for node in range(len(later.parents))]
-    return _pruned(replace(later, columns=tuple(columns)), kept)
+    return pruned(replace(later, columns=tuple(columns)), kept)
 
 
 def _with_labels_of(later: Profile, earlier: Profile) -> Profile:
@@ -106,24 +105,3 @@ def _match(later: Profile, known: dict[_Path, int]) -> list[int]:
         is_new_branch = parent != ROOT and above == ROOT
         places.append(ROOT if is_new_branch else known.get(_path(later, node, above), ROOT))
     return places
-
-
-def _pruned(profile: Profile, kept: Sequence[bool]) -> Profile:
-    """Return the nodes that are kept and those that lead to them."""
-    kept = list(kept)
-    for node in range(len(kept) - 1, -1, -1):
-        if kept[node] and profile.parents[node] != ROOT:
-            kept[profile.parents[node]] = True
-    nodes = [node for node, is_kept in enumerate(kept) if is_kept]
-    renumbered = {node: index for index, node in enumerate(nodes)} | {ROOT: ROOT}
-
-    def pick(values: array[int]) -> array[int]:
-        return array(values.typecode, (values[node] for node in nodes))
-
-    return replace(
-        profile,
-        parents=array("i", (renumbered[profile.parents[node]] for node in nodes)),
-        node_locations=pick(profile.node_locations),
-        node_labels=pick(profile.node_labels),
-        columns=tuple(Column(column.name, column.unit, pick(column.values)) for column in profile.columns),
-    )

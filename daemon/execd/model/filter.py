@@ -1,4 +1,4 @@
-"""Narrowing a profile: to threads, to file names without directories."""
+"""Narrowing a profile: to threads, to the stacks that lead somewhere, to file names without directories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from execd.errors import UsageError
 from execd.model.profile import ROOT, Column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from execd.model.profile import Label, Profile
 
@@ -59,6 +59,53 @@ def where(profile: Profile, wanted: Callable[[Label], bool]) -> Profile:
             nodes.append(node)
         places.append(place)
     return _picked(profile, nodes, parents)
+
+
+def of_each_thread(profile: Profile) -> dict[Label, Profile]:
+    """Return for each thread that has nodes what `where` returns for it, in the order in which they appear."""
+    nodes: dict[int, list[int]] = {}
+    parents: dict[int, array[int]] = {}
+    places = array("i", bytes(4 * len(profile.parents)))
+    for node, label in enumerate(profile.node_labels):
+        own = nodes.setdefault(label, [])
+        above = profile.parents[node]
+        while above != ROOT and profile.node_labels[above] != label:
+            above = profile.parents[above]
+        parents.setdefault(label, array("i")).append(ROOT if above == ROOT else places[above])
+        places[node] = len(own)
+        own.append(node)
+    return {profile.labels[label]: _picked(profile, own, parents[label]) for label, own in nodes.items()}
+
+
+def pruned(profile: Profile, kept: Sequence[bool]) -> Profile:
+    """Return the nodes that are kept and those that lead to them."""
+    kept = list(kept)
+    for node in range(len(kept) - 1, -1, -1):
+        if kept[node] and profile.parents[node] != ROOT:
+            kept[profile.parents[node]] = True
+    nodes = [node for node, is_kept in enumerate(kept) if is_kept]
+    places = {node: place for place, node in enumerate(nodes)} | {ROOT: ROOT}
+    return _picked(profile, nodes, array("i", (places[profile.parents[node]] for node in nodes)))
+
+
+def into_callers(profile: Profile, gone: Sequence[bool]) -> Profile:
+    """Return the profile without some of its nodes: what these have is their callers'.
+
+    Args:
+        profile: of amounts.
+        gone: whether a node is to go; one that has others below it, or none above it, stays.
+    """
+    callers = set(profile.parents)
+    nodes = enumerate(zip(gone, profile.parents, strict=True))
+    dropped = [is_gone and parent != ROOT and node not in callers for node, (is_gone, parent) in nodes]
+    columns = []
+    for column in profile.columns:
+        values = column.values[:]
+        for node, is_dropped in enumerate(dropped):
+            if is_dropped:
+                values[profile.parents[node]] += values[node]
+        columns.append(Column(column.name, column.unit, values))
+    return pruned(replace(profile, columns=tuple(columns)), [not one for one in dropped])
 
 
 def strip_dirs(profile: Profile) -> Profile:

@@ -130,8 +130,8 @@ def by_function(profile: Profile, *, with_callers: bool = True) -> dict[Function
     figures = _sums(nodes, groups)
     callers: dict[int, dict[FunctionKey, Figures]] = {group: {} for group in figures}
     if with_callers and profile.header.options.get("subcalls", True):
-        edges, edge_groups = _edge_groups(profile.parents, groups)
-        for edge, part in _sums(nodes, edge_groups).items():
+        edges, edge_of = edge_groups(profile.parents, groups)
+        for edge, part in _sums(nodes, edge_of).items():
             caller, callee = edges[edge]
             if caller != ROOT:
                 callers[callee][keys[caller]] = part
@@ -146,6 +146,21 @@ def function_groups(profile: Profile) -> tuple[list[FunctionKey], list[int]]:
     ]
     of_location = [of_function[location.function] for location in profile.locations]
     return list(ids), [of_location[location] for location in profile.node_locations]
+
+
+def edge_groups(parents: Sequence[int], groups: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return the pairs of caller and callee that there are, ROOT for none, and for each node the index of its pair.
+
+    Args:
+        parents: a node's parent.
+        groups: the function of each node.
+    """
+    ids: dict[tuple[int, int], int] = {}
+    of_node = [
+        ids.setdefault((ROOT if parent == ROOT else groups[parent], groups[node]), len(ids))
+        for node, parent in enumerate(parents)
+    ]
+    return list(ids), of_node
 
 
 def renamed(
@@ -214,15 +229,6 @@ def _summed(profile: Profile) -> dict[FunctionKey, FunctionRow]:
         else:
             raise ProfileCorrupt("the caller of a function has a caller of its own, where calls were summed")
     return rows
-
-
-def _edge_groups(parents: Sequence[int], groups: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
-    ids: dict[tuple[int, int], int] = {}
-    edge_groups = [
-        ids.setdefault((ROOT if parent == ROOT else groups[parent], groups[node]), len(ids))
-        for node, parent in enumerate(parents)
-    ]
-    return list(ids), edge_groups
 
 
 def _nodes(profile: Profile) -> _Nodes:

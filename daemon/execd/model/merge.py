@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from execd.errors import UsageError
-from execd.model.bias import UNCOUNTED, costs_of_sum, with_uncounted
-from execd.model.collector import CALLS, MEMORY, TRACE
+from execd.model.bias import costs_of_sum, has_event_columns, with_event_columns
+from execd.model.collector import CALLS, MEMORY, SAMPLES, TRACE
 from execd.model.fold import is_summed
 from execd.model.origins import merged_header, name_of
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile
+from execd.model.sampled import figures_of_sum
 from execd.model.summed import summed
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from execd.model.profile import Header
     from execd.model.source import SourceFile
@@ -63,8 +64,8 @@ def merge(profiles: Sequence[Profile]) -> Profile:
 def _merged(profiles: Sequence[Profile]) -> Profile:
     if any(map(is_summed, profiles)):
         profiles = [summed(profile) for profile in profiles]
-    if any(_has_uncounted(profile) for profile in profiles):
-        profiles = [with_uncounted(profile) for profile in profiles]
+    if any(map(has_event_columns, profiles)):
+        profiles = [with_event_columns(profile) for profile in profiles]
     _check_columns(profiles)
     tables = _Tables(columns=[[] for _ in profiles[0].columns])
     for profile in profiles:
@@ -72,9 +73,19 @@ def _merged(profiles: Sequence[Profile]) -> Profile:
     header, files = merged_header([profile.header for profile in profiles]), profiles[0].files
     if len(profiles) > 1:
         files, caveats = _merged_files(profiles)
-        costs = costs_of_sum(profiles) if header.collector == CALLS.name else {}
-        header = replace(header, caveats=(*header.caveats, *caveats), extra={**header.extra, **costs})
+        extra = {**header.extra, **_own_extra(profiles)}
+        header = replace(header, caveats=(*header.caveats, *caveats), extra=extra)
     return _built(tables, header, profiles[0], files)
+
+
+def _own_extra(profiles: Sequence[Profile]) -> Mapping[str, object]:
+    """Return what a collector's own figures add up to, in the header of a sum."""
+    match profiles[0].header.collector:
+        case CALLS.name:
+            return costs_of_sum(profiles)
+        case SAMPLES.name:
+            return figures_of_sum([profile.header for profile in profiles])
+    return {}
 
 
 def _check_collectors(headers: Sequence[Header]) -> None:
@@ -102,10 +113,6 @@ def _check_columns(profiles: Sequence[Profile]) -> None:
                 f"{name_of(first.header)} has {has}, {name_of(other.header)} has {other_has}: they do not add up",
                 remedy="name profiles that have the same figures",
             )
-
-
-def _has_uncounted(profile: Profile) -> bool:
-    return profile.header.collector == CALLS.name and any(column.name == UNCOUNTED for column in profile.columns)
 
 
 def _shape(profile: Profile) -> list[tuple[str, str]]:

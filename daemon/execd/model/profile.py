@@ -63,12 +63,15 @@ class Label:
         thread_name: the threading module's name of it, or "".
         pid: the process, for profiles of several.
         domain: tracemalloc's, of memory; 0 where it does not apply.
+        at_s: of an always-on recording when the slice began that the stack was seen in, seconds since the epoch; 0
+            where there are no slices.
     """
 
     thread_id: int
     thread_name: str
     pid: int
     domain: int = 0
+    at_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,11 @@ from execd.reports.memory import stacks as memory_stacks
 from execd.reports.memory import text as memory
 from execd.reports.memory import tracemalloc_file
 from execd.reports.options import ReportOptions, View
+from execd.reports.samples import asked as samples_asked
+from execd.reports.samples import comparison as samples_comparison
 from execd.reports.samples import document as samples_document
 from execd.reports.samples import exports as samples_exports
+from execd.reports.samples import speedscope
 from execd.reports.samples import text as samples_text
 from execd.reports.trace import document as trace_document
 from execd.reports.trace import text as trace_text
@@ -45,7 +48,7 @@ from execd.reports.trace import text as trace_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from execd.model.profile import Header, Profile
+    from execd.model.profile import Profile
 
 __all__ = ["FORMATS", "SETTINGS", "Renderer", "ReportOptions", "View", "check_settings", "render", "render_files"]
 
@@ -123,11 +126,12 @@ _CENSUS: Mapping[str, Renderer] = {
     whole.FORMAT: Renderer(census.document),
 }
 _SAMPLES: Mapping[str, Renderer] = {
-    "text": Renderer(samples_text.render, has_tables=True),
-    "json": Renderer(samples_document.render, has_tables=True),
+    "text": Renderer(samples_text.render, samples_comparison.render, has_tables=True),
+    "json": Renderer(samples_document.render, samples_comparison.render_json, has_tables=True),
     "pprof": Renderer(samples_exports.pprof),
     "collapsed": Renderer(samples_exports.collapsed),
-    whole.FORMAT: Renderer(samples_document.render),
+    "speedscope": Renderer(speedscope.render),
+    whole.FORMAT: Renderer(samples_document.render_whole),
 }
 # By collector, then by format; "text" is what is shown where nothing is asked for.
 FORMATS: Mapping[str, Mapping[str, Renderer]] = {
@@ -161,6 +165,7 @@ SETTINGS: Mapping[str, frozenset[str]] = {
     "functions": _OF_CODE,
     "callers": _OF_CODE,
     "memory": _OF_MEMORY,
+    "samples": samples_asked.SETTINGS,
     "trace": frozenset({"timing"}),
 }
 
@@ -191,6 +196,8 @@ def render(
     check_settings(profile.header.collector, options.settings, renderer.settings)
     if not renderer.has_tables:
         _refuse_table_options(profile.header.collector, format, options)
+    profile = samples_asked.of_time(profile, options.settings)
+    parts = samples_asked.parts_of_time(parts, profile, options.settings)
     narrowed = by_thread(profile, options.thread) if options.thread else profile
     shown = [_corrected(renderer, options, part) for part in _of_thread(parts, options.thread)]
     if earlier is None and options.per_process:
@@ -201,12 +208,14 @@ def render(
         whole = processes.with_processes(_summed(renderer, options, narrowed, shown), shown)
         return renderer.render(whole, options)
     compare = _comparing(renderer, format, options, earlier, profile)
+    earlier = samples_asked.of_time(earlier, options.settings)
+    earlier_parts = samples_asked.parts_of_time(earlier_parts, earlier, options.settings)
     if options.thread:
         # The thread may have started after the earlier profile was taken; then it has nothing there.
         earlier = where(earlier, lambda label: is_thread(label, options.thread))
-    headers = [part.header for part in parts or [profile]]
-    before = [_corrected(renderer, options, part, _price(part, headers)) for part in earlier_parts]
-    price = _price(earlier, headers)
+    later = parts or [profile]
+    before = [_corrected(renderer, options, part, _price(part, later)) for part in earlier_parts]
+    price = _price(earlier, later)
     earlier = _summed(renderer, options, earlier, _of_thread(before, options.thread), price)
     return compare(earlier, _summed(renderer, options, narrowed, shown), options)
 
@@ -306,20 +315,20 @@ def _comparing(
     return renderer.compare
 
 
-def _price(earlier: Profile, later: Iterable[Header]) -> Header:
-    """Return the header that says what an event of an earlier profile cost.
+def _price(earlier: Profile, later: Iterable[Profile]) -> Profile:
+    """Return the profile that says what an event of an earlier one cost.
 
     Of one session the later one knows better: by two prices a function would seem to run back.
     """
-    return next((header for header in later if of_one_session(earlier.header, header)), earlier.header)
+    return next((one for one in later if of_one_session(earlier.header, one.header)), earlier)
 
 
-def _corrected(renderer: Renderer, options: ReportOptions, profile: Profile, measured: Header | None = None) -> Profile:
-    """Return a call tree as a format shows it, by what one's header says that events cost; every other as it is."""
+def _corrected(renderer: Renderer, options: ReportOptions, profile: Profile, price: Profile | None = None) -> Profile:
+    """Return a call tree as a format shows it, by what another one says that events cost; every other as it is."""
     asked = options.settings.get("bias")
     if profile.header.collector != CALLS.name or (asked is None and not renderer.is_corrected):
         return profile
-    return bias.corrected(profile, bias.chosen(measured or profile.header, asked))
+    return bias.corrected(profile, bias.chosen((price or profile).header, asked), price)
 
 
 def _summed(
@@ -327,7 +336,7 @@ def _summed(
     options: ReportOptions,
     profile: Profile,
     parts: Sequence[Profile],
-    measured: Header | None = None,
+    price: Profile | None = None,
 ) -> Profile:
     """Return what a format shows of a profile: of a sum of call trees the sum of what is shown of each.
 
@@ -335,7 +344,7 @@ def _summed(
     another one.
     """
     if not any(bias.correction_of(part.header) for part in parts):
-        return _corrected(renderer, options, profile, measured)
+        return _corrected(renderer, options, profile, price)
     return replace(merge(parts), header=bias.with_correction_of_parts(profile.header, parts))
 
 

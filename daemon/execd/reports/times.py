@@ -24,6 +24,9 @@ _SLOWER_BYTECODE = "Python 3.11 runs bytecode 2 to 3 times slower while calls ar
 # A time of which nothing is left: it was there, and too short to tell from what recording took.
 _ALL_TAKEN = "~0"
 
+# How many times as much events cost as in a row of them; less is shown as 1.0.
+_TOLD_FROM = 1.05
+
 
 def time_facts(header: Header) -> list[Fact]:
     """Return the lines of a header that are about times, safe to show."""
@@ -57,7 +60,9 @@ def _correction(header: Header) -> list[Fact]:
         return []
     left, share = found.recorded_ns - found.taken_ns, percent(part(found.taken_ns, found.recorded_ns))
     taken = f"{time_text(found.taken_ns)} that recording took is taken off the {time_text(found.recorded_ns)} recorded"
-    facts = [("Times", f"{time_text(left)}: {taken} ({share}%); --bias 0 shows them as recorded")]
+    dearer = f"; events cost {found.dearer:.1f} times as much as in a row of them"
+    price = dearer if found.dearer >= _TOLD_FROM else ""
+    facts = [("Times", f"{time_text(left)}: {taken} ({share}%){price}; --bias 0 shows them as recorded")]
     if found.whole_parts:
         of = "one of its parts" if found.whole_parts == 1 else f"{found.whole_parts} of its parts"
         facts.append(("Caveat", f"of {of} nothing is taken off: what an event cost there was not measured"))

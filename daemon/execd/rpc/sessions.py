@@ -9,6 +9,7 @@ from execd_api.v1 import sessions_pb2_grpc
 
 from execd.rpc import convert
 from execd.rpc.follow import follow
+from execd.rpc.windows import windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,15 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
         del context
         started = self._registry.start(request.target, convert.specs_from(request.sessions))
         return pb.StartResponse(sessions=map(convert.session, started))
+
+    def RecordAll(self, request: pb.RecordAllRequest, context: grpc.ServicerContext) -> pb.RecordAllResponse:
+        """Sample every process."""
+        del context
+        spec = convert.specs_from([request.session])[0]
+        group, sessions, notes = self._registry.record_all(spec, request.name)
+        return pb.RecordAllResponse(
+            group=group, sessions=map(convert.session, sessions), notes=map(convert.text, notes)
+        )
 
     def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopResponse:
         """End sessions and store their last profile."""
@@ -67,3 +77,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     def Follow(self, request: pb.FollowRequest, context: grpc.ServicerContext) -> Iterator[pb.FollowChunk]:
         """Yield what a trace records as text, until its session ends or the client goes away."""
         yield from follow(self._registry, self._store, request, lambda: not context.is_active())
+
+    def Samples(self, request: pb.SamplesRequest, context: grpc.ServicerContext) -> Iterator[pb.SampleWindow]:
+        """Yield what a session of samples meets, window by window, until it ends or the client goes away."""
+        yield from windows(self._registry, request, lambda: not context.is_active())

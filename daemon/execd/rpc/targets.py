@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from execd_api.v1 import targets_pb2 as pb
 from execd_api.v1 import targets_pb2_grpc
 
-from execd.rpc import convert, memory
+from execd.rpc import convert, dump, memory
 from execd.sessions.memory import ask_memory
 
 if TYPE_CHECKING:
@@ -60,3 +60,8 @@ class TargetsServicer(targets_pb2_grpc.TargetsServicer):
         """Ask a memory session."""
         del context
         return memory.answer(ask_memory(self._registry, request.target, memory.question(request)))
+
+    def Dump(self, request: pb.DumpRequest, context: grpc.ServicerContext) -> pb.DumpResponse:
+        """Return where the threads of a process are."""
+        del context
+        return dump.answer(self._registry.dump(request.target, never_stop=request.never_stop, with_tasks=request.tasks))

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from execd.attach.memory import Memory
     from execd.sampling.frame_layout import FrameLayout
 
-# Of the code the length alone is read; a table of 4 MiB, of some million instructions, takes two seconds to be read.
+# Of the code the length alone is read; a table of 1 MiB, of some 200,000 instructions, takes half a second to be read.
 _CODE_LIMIT = 1 << 28
-_TABLE_LIMIT = 1 << 22
+_TABLE_LIMIT = 1 << 20
 _LINE_LIMIT = 1 << 31
 UNIT = 2
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
+import select
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from execd import _sampler
@@ -29,6 +32,9 @@ _ADDRESS = struct.Struct("<Q")
 # The type of an object comes after its reference count (Include/object.h).
 _TYPE = 8
 _LOOKS = 20
+_END_S = 1.0
+# What is new is read within this time, whatever a process says of it: thousands of code objects.
+_READING_S = 0.5
 
 
 class ProcessSampler:
@@ -40,13 +46,14 @@ class ProcessSampler:
         interval_ns: from one sample to the next on average.
         stopping: STOP_AS_NEEDED, STOP_ALWAYS or STOP_NEVER of `execd._sampler`: whether the running threads are stopped
             while they are read.
+        thread: the only one that is sampled, by the kernel's number in the process's own PID namespace; 0 for all.
 
     Raises:
         NotSupported: what is known of its version does not fit it.
         TargetGone: it has ended.
     """
 
-    def __init__(self, pid: int, interpreter: Interpreter, interval_ns: int, stopping: int) -> None:
+    def __init__(self, pid: int, interpreter: Interpreter, interval_ns: int, stopping: int, thread: int = 0) -> None:
         memory = Memory(pid)
         layout = frame_layout_for(interpreter.version, memory.read(interpreter.runtime, DEBUG_OFFSETS_SIZE))
         self._reader, self._fingerprint = CodeReader(memory, layout), layout.code.fingerprint
@@ -60,29 +67,46 @@ class ProcessSampler:
         try:
             check(memory, layout, interpreter.runtime)
             fields = native_layout(layout, interpreter.runtime, _code_type(memory, layout, interpreter.runtime))
-            self._native = _sampler.Sampler(pid, self._pidfd, fields, _MOST_NODES, stopping, secrets.randbits(63))
+            seed = secrets.randbits(63)
+            self._native = _sampler.Sampler(pid, self._pidfd, fields, _MOST_NODES, stopping, seed, thread)
         except BaseException:
             os.close(self._pidfd)
             raise
-        self.ended = False
+        # Whether its process has ended, or executes another program now.
+        self.ended = self.replaced = self.closed = False
+        # When the last sample was taken, time.monotonic().
+        self.over_at = math.inf
         self._thread = threading.Thread(target=self._run, name=f"execd-sampler-{pid}")
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
-    def drain(self) -> None:
-        """Take what is new; often enough that what code objects say is still there."""
+    def turn(self) -> None:
+        """Take one sample of every thread now, in the thread that calls; of a sampler that was not started."""
+        self._native.turn()
+
+    def news(self) -> int:
+        """Return a descriptor that is readable while there are code objects that `drain` has not read yet."""
+        return self._native.news()
+
+    def drain(self) -> int:
+        """Take what is new; often enough that what code objects say is still there. Return how many are new."""
         known = self.samples
         taken = self._native.take(len(known.nodes), len(known.codes))
         known.add(taken)
+        deadline = time.monotonic() + _READING_S
         for start in range(0, len(taken["codes"]), _sampler.CODE_BYTES):
-            known.codes.append(self._read(taken["codes"][start : start + _sampler.CODE_BYTES]))
+            met = taken["codes"][start : start + _sampler.CODE_BYTES]
+            known.codes.append(self._read(met) if time.monotonic() < deadline else _unread(met))
+        return len(taken["codes"]) // _sampler.CODE_BYTES
 
     def close(self) -> None:
         """End, and take what is left."""
+        self.closed = True
         self._native.stop()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         try:
             self.drain()
         finally:
@@ -101,7 +125,21 @@ class ProcessSampler:
         return found
 
     def _run(self) -> None:
-        self.ended = self._native.run(self._interval_ns) == "ended"
+        end = self._native.run(self._interval_ns)
+        self.over_at = time.monotonic()
+        # A process that ends lets go of its memory an instant before it has ended.
+        self.replaced = end == "replaced" and not self._ends_soon()
+        self.ended = end == "ended" or (end == "replaced" and not self.replaced)
+
+    def _ends_soon(self) -> bool:
+        poller = select.poll()
+        poller.register(self._pidfd, select.POLLIN)
+        return bool(poller.poll(_END_S * 1000))
+
+
+def _unread(met: bytes) -> Unreadable:
+    (address,) = _ADDRESS.unpack_from(met)
+    return Unreadable(address, "there were too many at once")
 
 
 def _code_type(memory: Memory, layout: FrameLayout, runtime: int) -> int:

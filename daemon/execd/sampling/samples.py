@@ -47,20 +47,32 @@ class Samples:
         codes: what was read of the code objects, by index.
         counts: by node and state's index.
         figures: of the recording, as daemon/native/sampler.h names them.
+        held: the buckets of struct stops, how long threads were held.
+        threads: those that were met, by the kernel's id.
     """
 
     nodes: list[Node] = field(default_factory=list)
     codes: list[CodeObject | Unreadable] = field(default_factory=list)
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
     figures: dict[str, int] = field(default_factory=dict)
+    held: bytes = b""
+    threads: set[int] = field(default_factory=set)
 
     def add(self, taken: Taken) -> None:
         """Add what is new; its code objects are the reader's affair."""
         for parent, code, where in _NODE.iter_unpack(taken["nodes"]):
             self.nodes.append(Node(None if parent == _NO_NODE else parent, code, where))
+            if code == THREAD:
+                self.threads.add(where)
         for node, *counts in _COUNTS.iter_unpack(taken["counts"]):
             self.counts.update({(node, state): count for state, count in enumerate(counts) if count})
         self.figures = dict(taken["figures"])
+        self.held = taken["held"]
+
+    def take_counts(self) -> Counter[tuple[int, int]]:
+        """Return the counts since the last time."""
+        taken, self.counts = self.counts, Counter()
+        return taken
 
     def path(self, node: int) -> Iterator[Node]:
         """Yield a node and those above it, its thread's last."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from execd.attach.attacher import AgentLink
     from execd.model.target import TargetKey
-    from execd.sessions.live import Running
+    from execd.sessions.armed import Running
 
 
 def come(link: AgentLink, pid: int, clock: Callable[[], float]) -> LiveTarget:

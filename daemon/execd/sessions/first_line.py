@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from execd.model.session import SessionSpec
-    from execd.sessions.live import Armed, LiveTarget
+    from execd.sessions.armed import Armed
+    from execd.sessions.live import LiveTarget
 
 # From the agent's hello to the program's first line: the rest of site, and with -m what its packages import.
 _ARRIVAL_S = 600.0

@@ -9,7 +9,7 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,21 +21,25 @@ from execd.attach.table import read_table, table_limit
 from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, TargetGone
 from execd.model.collector import CENSUS, MEMORY, TRACE, collector_of
 from execd.model.difference import gained
+from execd.model.lines.names import version_of
 from execd.model.profile import Header, Profile
+from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
+from execd.sessions.compiling import Compiler
 from execd.sessions.program_end import is_gone
 from execd.sessions.residue import residue
+from execd.sessions.sources import TargetSources
 from execd.sessions.state import Event, after
 from execd.sessions.stream.feed import MOST_TAKEN, Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from execd.attach.attacher import AgentLink
     from execd.attach.channel import Reply
     from execd.model.session import Session, SessionSpec
     from execd.model.target import Target
-    from execd.sessions.sources import TargetSources
+    from execd.store.store import Store
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
 REQUEST_TIMEOUT_S = 10.0
@@ -43,47 +47,8 @@ REQUEST_TIMEOUT_S = 10.0
 SLOW_TIMEOUT_S = 20.0
 # Others wait for their turn; a target that has not answered is asked again once it says something.
 PING_TIMEOUT_S = 1.0
-# A client that records for a time stops its session itself.
-CLIENT_GRACE_S = 2.0
 # An agent holds as many events as so many answers have; meanwhile there are new ones.
 _MOST_FETCHES = 5
-
-
-@dataclass(slots=True)
-class Armed:
-    """A collector that is switched on in a target, and who uses it."""
-
-    key: str
-    collector: str
-    options: Mapping[str, object]
-    form: str
-    caveats: tuple[str, ...]
-    users: set[str]
-    since: float
-    memory_bytes: int = 0
-    # Of a collector that hands over events, not a table.
-    feed: Feed | None = None
-
-
-@dataclass(slots=True)
-class Running:
-    """A session that goes on: as it is stored, what it stands on, and what was there before it."""
-
-    session: Session
-    armed: Armed
-    baseline: Profile | None
-    checkpoint_due: float = 0.0
-    # Why it ends, where nobody asked for it.
-    breach: str = ""
-    # Of a tree's root: what is not recorded below it.
-    notes: tuple[str, ...] = ()
-    # On time.monotonic(); when the client that asked for so long must have ended it, if it is there.
-    ends_at: float = math.inf
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has outlasted what was asked for, and its client."""
-        return time.monotonic() >= self.ends_at
 
 
 class LiveTarget:
@@ -109,9 +74,14 @@ class LiveTarget:
         self._armed: dict[str, Armed] = {}
         self._cpu = CpuWindow(time.monotonic())
         # Made when a profile first needs one.
-        self.sources: TargetSources | None = None
+        self._sources: TargetSources | None = None
         # Opened while the agent answers: it is the agent's program. All that follows is asked of that agent.
         self._program = RunningProgram(target.key.pid)
+
+    @property
+    def collectors(self) -> Sequence[str]:
+        """What the agent can record."""
+        return self.link.hello.collectors
 
     def arm(self, spec: SessionSpec) -> Armed:
         """Switch a collector on, or return what is on already with the same options.
@@ -241,6 +211,17 @@ class LiveTarget:
             raise ExecdError(f"session {running.session.id} has no events")
         return feed.profile(running.session.id, self._header(running))
 
+    def kept(self, running: Running) -> Profile | None:
+        """Return the events of a session; of other sessions only the target has what they recorded."""
+        return None if running.armed.feed is None else self.events(running)
+
+    def sources_in(self, store: Store) -> TargetSources:
+        """Return what knows the sources of the target, and keeps them in a store."""
+        if self._sources is None:
+            compiler = Compiler(self.link.channel, version_of(self.target.python_version))
+            self._sources = TargetSources(self.target.key.pid, store, compiler)
+        return self._sources
+
     def detach(self) -> tuple[str, ...]:
         """Take the agent out and return what stays, one sentence each."""
         try:
@@ -253,8 +234,8 @@ class LiveTarget:
     def close(self) -> None:
         """Let go of the link; the agent removes itself when it sees that."""
         self.gone = True
-        if self.sources is not None:
-            self.sources.close()
+        if self._sources is not None:
+            self._sources.close()
         self.link.close()
         self._program.close()
 

@@ -10,12 +10,13 @@ from execd.errors import AgentFailed, AgentSilent, NotFound, UsageError
 from execd.model.collector import MEMORY
 from execd.model.memory.figures import LiveObject, MemoryFigures
 from execd.sessions import selection
-from execd.sessions.live import SLOW_TIMEOUT_S
+from execd.sessions.live import SLOW_TIMEOUT_S, LiveTarget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from execd.sessions.live import LiveTarget, Running
+    from execd.sessions.armed import Running
+    from execd.sessions.recorded import Recorded
     from execd.sessions.registry import Registry
 
 _MOST_FIGURES, _MOST_OBJECTS, _MOST_FRAMES, _TEXT_LIMIT = 100, 1000, 100, 4096
@@ -54,7 +55,7 @@ def ask_memory(registry: Registry, selector: str, question: dict[str, object]) -
     return MemoryFigures(pid, running.session.id, {**figures, **process_memory(pid)})
 
 
-def refuse_long_pauses(chosen: Sequence[tuple[LiveTarget, Running]]) -> None:
+def refuse_long_pauses(chosen: Sequence[tuple[Recorded, Running]]) -> None:
     """Refuse a snapshot that would hold a process up for long, by the estimate of its agent.
 
     Args:
@@ -65,7 +66,7 @@ def refuse_long_pauses(chosen: Sequence[tuple[LiveTarget, Running]]) -> None:
         AgentFailed, TargetGone: it cannot be asked.
     """
     for live, running in chosen:
-        if running.armed.collector != MEMORY.name:
+        if running.armed.collector != MEMORY.name or not isinstance(live, LiveTarget):
             continue
         facts = _asked(live, running, {"what": "figures"})
         pause_ns, blocks = facts.get("expected_pause_ns"), facts.get("listed_blocks")

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 from execd.attach.checks import first_failure
 from execd.attach.interpreter import Finder
 from execd.attach.place import where
+from execd.attach.process import mappings
 from execd.attach.scan import candidate, candidates, closed, look_at
 from execd.errors import ExecdError, NotPermitted, UsageError
+from execd.sampling.dump import take_dump
 from execd.sessions import selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from execd.attach.attacher import Attacher
+    from execd.attach.interpreter import Interpreter
+    from execd.model.dump import Dump
     from execd.model.target import Candidate, Target, TargetKey
-
-
-_OWN_PROGRAMS = frozenset(("execd", "execctl", "execd.attach.helper"))
 
 
 class Processes:
@@ -40,11 +41,14 @@ class Processes:
 
     def candidates(self) -> list[Candidate]:
         """Return the processes that this user can see, by PID."""
-        own = {os.getpid(), *self._attacher.helper_pids}
         with self._lock:
-            found = candidates(self._finder, self._attacher.marker, self._attached(), own)
+            found = candidates(self._finder, self._attacher.marker, self._attached(), self.own_pids())
         # Nobody means execd by a name: `execctl attach NAME` has the name in its own command line.
-        return [row for row in found if selection.program_name(row.target.command_line) not in _OWN_PROGRAMS]
+        return [row for row in found if selection.program_name(row.target.command_line) not in selection.OWN_PROGRAMS]
+
+    def own_pids(self) -> set[int]:
+        """Return this process and its helpers."""
+        return {os.getpid(), *self._attacher.helper_pids}
 
     def inspect(self, selector: str, *, every_check: bool, allow_seccomp: bool) -> Candidate:
         """Return one process, by PID or name, and where its main thread is.
@@ -84,6 +88,17 @@ class Processes:
                 return bool(self._finder.version(pid))
         except ExecdError:
             return False
+
+    def interpreter(self, pid: int) -> Interpreter:
+        """Return the CPython of a process. Raises NotSupported, AttachBusy, TargetGone, NotPermitted."""
+        with self._lock:
+            return self._finder.find(pid, mappings(pid))
+
+    def dump(self, selector: str, *, never_stop: bool, with_tasks: bool) -> Dump:
+        """Return where the threads of a process are. Raises as `find`, `interpreter` and `take_dump` do."""
+        target = self.find(selector)
+        interpreter = self.interpreter(target.key.pid)
+        return take_dump(target, interpreter, never_stop=never_stop, with_tasks=with_tasks)
 
     def find(self, selector: str) -> Target:
         """Return one process as a target, by PID or name. Raises UsageError, TargetGone, NotFound, Ambiguous."""

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
 from execd.model.codec import encode
-from execd.model.lines.names import version_of
 from execd.sessions import sums
-from execd.sessions.compiling import Compiler
 from execd.sessions.housekeeping import tidy
-from execd.sessions.sources import TargetSources
 from execd.sessions.state import failed, stopped
 
 if TYPE_CHECKING:
@@ -27,11 +24,11 @@ if TYPE_CHECKING:
     from execd.model.profile import Profile
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import Reason, StoredProfile
-    from execd.sessions.live import LiveTarget, Running
+    from execd.sessions.armed import Running
+    from execd.sessions.recorded import Recorded
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
-CHECKPOINT_S = 5.0
 # Checkpoints take at most this share of the daemon's time: where one takes long, the next comes later.
 CHECKPOINT_SHARE = 0.02
 # How long a profile that somebody waits for waits for the sources of what it is of.
@@ -54,7 +51,9 @@ class Recorder:
             if session.spec.into:
                 store.save_session(self._added(session))
 
-    def start_all(self, live: LiveTarget, specs: Sequence[SessionSpec], name: str, group: str = "") -> list[Session]:
+    def start_all(
+        self, live: Recorded, specs: Sequence[SessionSpec], name: str, group: str = "", *, is_part: bool = False
+    ) -> list[Session]:
         """Start sessions, one group, all or none.
 
         Args:
@@ -62,6 +61,7 @@ class Recorder:
             specs: what to start.
             name: of the session; with several, each gets its collector's name added.
             group: that they come to, "" for a new one.
+            is_part: there are others of the same request.
         """
         if not specs:
             return []
@@ -70,7 +70,7 @@ class Recorder:
         started: list[Session] = []
         try:
             for spec in specs:
-                own_name = name if len(specs) == 1 or not name else f"{name}-{spec.collector}"
+                own_name = name if (len(specs) == 1 and not is_part) or not name else f"{name}-{spec.collector}"
                 started.append(self._start(live, spec, group_of, own_name))
         except ExecdError:
             for session in started:
@@ -78,7 +78,11 @@ class Recorder:
             raise
         return started
 
-    def stop(self, live: LiveTarget, running: Running, patience_s: float = SOURCES_S) -> Session:
+    def new_group(self) -> str:
+        """Return a group that sessions are to come to, one after the other."""
+        return self._store.new_group()
+
+    def stop(self, live: Recorded, running: Running, patience_s: float = SOURCES_S) -> Session:
         """Stop one session and return it as it is stored now; another operator may have stopped it meanwhile.
 
         Args:
@@ -95,7 +99,7 @@ class Recorder:
         self._end(session)
         return self.as_it_is(self._store.session(session.id))
 
-    def stop_all(self, live: LiveTarget, patience_s: float, turn: AbstractContextManager[object] | None = None) -> None:
+    def stop_all(self, live: Recorded, patience_s: float, turn: AbstractContextManager[object] | None = None) -> None:
         """Stop every session of a program that waits at its end: what they have is here before anything is stored.
 
         Args:
@@ -110,7 +114,8 @@ class Recorder:
                 taken.append((running, live.stop(running)))
             except ExecdError as error:
                 self._end(self._broken(live, running, error))
-        self._sources_of(live).hurry()
+        if sources := live.sources_in(self._store):
+            sources.hurry()
         with turn or nullcontext():
             for running, profile in taken:
                 try:
@@ -119,21 +124,19 @@ class Recorder:
                     session = self._broken(live, running, error)
                 self._end(session)
 
-    def fail(self, live: LiveTarget, error: ExecdError) -> None:
+    def fail(self, live: Recorded, error: ExecdError) -> None:
         """End every session of a target that cannot be reached any more: with what was stored until then."""
         for running in list(live.running.values()):
-            self._keep_events(live, running)
+            self._keep_rest(live, running)
             live.forget(running)
             self._end(failed(running.session, error, self._clock()))
 
-    def store_checkpoint(
-        self, live: LiveTarget, running: Running, patience_s: float = SOURCES_S
-    ) -> StoredProfile | None:
+    def store_checkpoint(self, live: Recorded, running: Running, patience_s: float = SOURCES_S) -> StoredProfile | None:
         """Store what a session has recorded until now in place of its last checkpoint; None where it has ended."""
         return self.store_profile(live, running, "checkpoint", "", patience_s)
 
     def store_profile(
-        self, live: LiveTarget, running: Running, reason: Reason, name: str = "", patience_s: float = SOURCES_S
+        self, live: Recorded, running: Running, reason: Reason, name: str = "", patience_s: float = SOURCES_S
     ) -> StoredProfile | None:
         """Store what a session has recorded until now; None where it has ended.
 
@@ -150,8 +153,8 @@ class Recorder:
         with live.lock:
             if running.session.id not in live.running:
                 return None
-            taken, sources = live.taken(running), self._sources_of(live)
-        profile = sources.add_to(taken(), patience_s)
+            taken = live.taken(running)
+        profile = self._sourced(live, taken(), patience_s)
         encoded = encode(profile)
         with live.lock:
             if running.session.id not in live.running:
@@ -159,7 +162,7 @@ class Recorder:
             session = running.session.id
             return self._store.add_profile(profile, session=session, reason=reason, name=name, encoded=encoded)
 
-    def checkpoint(self, live: LiveTarget, running: Running) -> None:
+    def checkpoint(self, live: Recorded, running: Running) -> None:
         """Store a checkpoint where one is due. A session whose profile cannot be stored ends."""
         began = time.monotonic()
         with live.lock:
@@ -171,7 +174,7 @@ class Recorder:
         try:
             self.store_checkpoint(live, running, 0.0)
             ended = time.monotonic()
-            due = ended + max(CHECKPOINT_S, (ended - began) / CHECKPOINT_SHARE)
+            due = ended + max(running.armed.checkpoint_s, (ended - began) / CHECKPOINT_SHARE)
         except (StoreFull, ProfileCorrupt) as error:
             with live.lock:
                 self._end_early(live, running, error)
@@ -193,8 +196,8 @@ class Recorder:
         with self._changed:
             self._changed.wait(timeout_s)
 
-    def _start(self, live: LiveTarget, spec: SessionSpec, group: Callable[[], str], name: str) -> Session:
-        known = live.link.hello.collectors
+    def _start(self, live: Recorded, spec: SessionSpec, group: Callable[[], str], name: str) -> Session:
+        known = live.collectors
         if spec.collector not in known:
             raise NotSupported(f"there is no collector {spec.collector!r}", remedy=f"choose from: {', '.join(known)}")
         armed = live.arm(spec)
@@ -213,25 +216,27 @@ class Recorder:
             raise
         return session
 
-    def _end_early(self, live: LiveTarget, running: Running, error: ExecdError) -> None:
+    def _end_early(self, live: Recorded, running: Running, error: ExecdError) -> None:
         """End a session that goes on in its target, with what was stored until now."""
         if running.session.id in live.running:
             live.forget(running)
             self._end(failed(running.session, error, self._clock()))
             live.disarm_unused(running.armed)
 
-    def _keep_events(self, live: LiveTarget, running: Running) -> None:
-        """Store the events of a trace: they are here, whatever became of its target."""
-        if running.armed.feed is None or running.session.id not in live.running:
+    def _keep_rest(self, live: Recorded, running: Running) -> None:
+        """Store what is here, whatever became of the target: the events of a trace, samples."""
+        if running.session.id not in live.running:
             return
         try:
-            profile = self._sourced(live, live.events(running), 0.0)
-            self._store.add_profile(profile, session=running.session.id, reason="final")
+            profile = live.kept(running)
+            if profile is not None:
+                sourced = self._sourced(live, profile, 0.0)
+                self._store.add_profile(sourced, session=running.session.id, reason="final")
         except ExecdError as error:
             facts = {"session": running.session.id, "why": error.message}
-            _LOG.warning("the events of a session could not be stored", extra={"facts": facts})
+            _LOG.warning("what a session had could not be stored", extra={"facts": facts})
 
-    def _stored(self, live: LiveTarget, running: Running, last: Profile, patience_s: float) -> Session:
+    def _stored(self, live: Recorded, running: Running, last: Profile, patience_s: float) -> Session:
         """Store the last profile of a session, and return it as it has ended."""
         profile = self._sourced(live, last, patience_s)
         self._store.add_profile(profile, session=running.session.id, reason="final")
@@ -242,20 +247,15 @@ class Recorder:
         tidy(self._store)
         return session
 
-    def _broken(self, live: LiveTarget, running: Running, error: ExecdError) -> Session:
+    def _broken(self, live: Recorded, running: Running, error: ExecdError) -> Session:
         """Return a session whose last profile did not come, or was not stored, as it has ended."""
-        self._keep_events(live, running)
+        self._keep_rest(live, running)
         live.forget(running)
         return failed(running.session, error, self._clock())
 
-    def _sourced(self, live: LiveTarget, profile: Profile, patience_s: float) -> Profile:
-        return self._sources_of(live).add_to(profile, patience_s)
-
-    def _sources_of(self, live: LiveTarget) -> TargetSources:
-        if live.sources is None:
-            compiler = Compiler(live.link.channel, version_of(live.target.python_version))
-            live.sources = TargetSources(live.target.key.pid, self._store, compiler)
-        return live.sources
+    def _sourced(self, live: Recorded, profile: Profile, patience_s: float) -> Profile:
+        sources = live.sources_in(self._store)
+        return sources.add_to(profile, patience_s) if sources else profile
 
     def _added(self, session: Session) -> Session:
         """Add the last profile of a session to what it is meant for, and return the session, which tells where not."""

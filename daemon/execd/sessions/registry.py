@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from execd.errors import AgentSilent, AttachTimeout, ExecdError, NotFound, UsageError
-from execd.model.attachment import Attachment, Detachment
+from execd.errors import AgentSilent, ExecdError, NotFound, UsageError
+from execd.model.attachment import Detachment
+from execd.model.collector import SAMPLES
+from execd.sampling.options import sampling_options
 from execd.sessions import archive, selection, sums
 from execd.sessions.attached import Attached
-from execd.sessions.below import Below
-from execd.sessions.live import LiveTarget
+from execd.sessions.attaching import Attaching
 from execd.sessions.memory import refuse_long_pauses
 from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
 from execd.sessions.recorder import Recorder
+from execd.sessions.samplings import Samplings
 from execd.sessions.subjects import Subjects
 from execd.sessions.trees import Trees
 
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from execd.attach.attacher import Attacher
+    from execd.model.dump import Dump
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, TargetKey
-    from execd.sessions.live import Running
+    from execd.sessions.armed import Running
+    from execd.sessions.live import LiveTarget
+    from execd.sessions.recorded import Recorded
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
@@ -59,9 +63,11 @@ class Registry:
         self._table = Attached()
         self.recorder = Recorder(store, clock)
         self._processes = Processes(attacher, self._table.keys)
+        self.samplings = Samplings(self.recorder, self._processes, clock)
         self.trees = Trees(self, attacher, clock)
         self.subjects = Subjects(self, store)
         self._pulse = Pulse(self)
+        self.attach = Attaching(self, store, attacher, self._table, self._processes, clock).attach
 
     @property
     def attached_targets(self) -> int:
@@ -71,7 +77,7 @@ class Registry:
     @property
     def running_sessions(self) -> int:
         """How many sessions record now."""
-        return len(self._table.running())
+        return len(self.running())
 
     def candidates(self) -> list[Candidate]:
         """Return the CPython processes that this user can see, by PID."""
@@ -81,85 +87,9 @@ class Registry:
         """Return one process as Processes.inspect does. Raises TargetGone, NotPermitted, NotFound, Ambiguous."""
         return self._processes.inspect(selector, every_check=every_check, allow_seccomp=allow_seccomp)
 
-    def attach(
-        self,
-        selector: str,
-        specs: Sequence[SessionSpec],
-        *,
-        timeout_s: float,
-        cancelled: Callable[[], bool],
-        name: str = "",
-        allow_seccomp: bool = False,
-        duration_s: float = 0.0,
-    ) -> Attachment:
-        """Put the agent into a process, or join the one there, and start sessions: all or none.
-
-        Args:
-            selector: a PID in digits, or a name that fits one process alone.
-            specs: what to start.
-            timeout_s: how long the target may take to reach a safe point.
-            cancelled: whether the operator has given up.
-            name: of the session; with several, each gets its collector's name added.
-            allow_seccomp: attach under seccomp filters that cannot be read too.
-            duration_s: after which the sessions are ended if their client has not done it; 0.0: never.
-
-        Raises:
-            ExecdError: the target goes on as before, and nothing runs that did not run before.
-        """
-        began = time.perf_counter_ns()
-        self._store.check_session_name(name)
-        sums.check_into(self._store, specs)
-        if specs:
-            self._store.check_room()
-        target = self._processes.find(selector)
-        with self._table.turn(target.key):
-            live = self._answering(target.key)
-            joined = live is not None
-            if live is None:
-                link = self._attacher.attach(target.key, timeout_s, cancelled, allow_seccomp=allow_seccomp)
-                live = LiveTarget(replace(target, python_version=link.hello.python_version), link, self._clock)
-                self.enter(live)
-            with live.lock:
-                try:
-                    if not specs:
-                        live.ping()
-                    sessions = self.recorder.start_all(live, specs, name)
-                    self._undo_cancelled(live, sessions, cancelled)
-                    live.bound(sessions, duration_s, came_for_them=not joined)
-                    self._follow(live, sessions)
-                except ExecdError:
-                    if not joined:
-                        self.leave(live)
-                    raise
-        self._pulse.look_again()
-        self._store.audit(0, "attach", target.key.pid, "joined" if joined else live.link.method)
-        # A collector that was armed before is armed now.
-        attach_us = (max(live.armed_ns, began) - began) // 1000
-        stopped_us = 0 if joined else live.link.stopped_us
-        notes = self._notes(target.key.pid, specs)
-        return Attachment(live.target, tuple(sessions), joined, attach_us, stopped_us, live.link.method, notes)
-
-    def _notes(self, pid: int, specs: Sequence[SessionSpec]) -> tuple[str, ...]:
-        """Return what is to be said of a process that records, but not below it."""
-        if not specs or any(spec.children for spec in specs):
-            return ()
-        return tuple(filter(None, [Below(pid, self._processes.is_python).told()]))
-
-    def _undo_cancelled(self, live: LiveTarget, sessions: list[Session], cancelled: Callable[[], bool]) -> None:
-        """End what was started for somebody who is not there any more: nobody would know of it."""
-        if cancelled():
-            for session in sessions:
-                self.recorder.stop(live, live.running[session.id])
-            raise AttachTimeout(f"the attach to process {live.target.key.pid} was cancelled")
-
-    def _follow(self, live: LiveTarget, sessions: list[Session]) -> None:
-        """Record the descendants of a process too, where that is asked for: all or nothing."""
-        try:
-            self.trees.follow(live, sessions)
-        except ExecdError:
-            for session in sessions:
-                self.recorder.stop(live, live.running[session.id])
-            raise
+    def dump(self, selector: str, *, never_stop: bool = False, with_tasks: bool = False) -> Dump:
+        """Return where the threads of a process are, as Processes.dump does."""
+        return self._processes.dump(selector, never_stop=never_stop, with_tasks=with_tasks)
 
     def detach(self, selector: str, *, unless_used: bool = False) -> Detachment:
         """Stop the sessions of a target and take the agent out. No agent there is no error.
@@ -170,13 +100,16 @@ class Registry:
         """
         live = self._attached(selector)
         if live is None:
-            return Detachment(self._processes.find(selector), (), was_attached=False, residue=())
+            target = self._processes.find(selector)
+            sampled = [] if unless_used else self.samplings.end(target.key.pid)
+            return Detachment(target, tuple(sampled), was_attached=bool(sampled), residue=())
         with live.lock:
             if live.gone or (unless_used and live.running):
                 return Detachment(live.target, (), was_attached=not live.gone, residue=())
             self.trees.leave(live.target.key)
             below = self.trees.end(live.target.key)
             ended = [self.recorder.stop(live, running) for running in list(live.running.values())]
+            ended += self.samplings.end(live.target.key.pid)
             residue = self.leave(live)
         for other in below:
             self._close_target(other)
@@ -185,6 +118,9 @@ class Registry:
 
     def start(self, selector: str, specs: Sequence[SessionSpec]) -> list[Session]:
         """Start sessions on an attached target: all or none. Raises NotFound where it is not attached."""
+        if specs and all(spec.collector == SAMPLES.name for spec in specs):
+            sums.check_into(self._store, specs)
+            return self.samplings.start(self._processes.find(self.meant(selector)), specs, "")
         live = self._attached(selector)
         if live is None:
             raise NotFound(f"no agent in {selector!r}", remedy=f"attach first: execctl attach {selector}")
@@ -196,12 +132,25 @@ class Registry:
         self._pulse.look_again()
         return sessions
 
+    def record_all(self, spec: SessionSpec, name: str) -> tuple[str, list[Session], list[str]]:
+        """Sample every Python process of this user as Samplings.start_everyone does. Raises UsageError, StoreFull."""
+        if spec.collector != SAMPLES.name:
+            raise UsageError("every process can be sampled alone", remedy="name one process to record otherwise")
+        sampling_options(spec.options)
+        self._store.check_session_name(name)
+        sums.check_into(self._store, [spec])
+        self._store.check_room()
+        return self.samplings.start_everyone(spec, name)
+
     def stop(self, selector: str) -> list[Session]:
         """End sessions and store their last profiles. A session that has ended is no error."""
         selector = self.meant(selector)
+        was_for_all = self.samplings.forget(selector)
         try:
             chosen = self._select(selector)
         except NotFound:
+            if was_for_all:
+                return []
             if not selector or selection.is_pid(selector):
                 raise
             return [self.session(selector)]
@@ -240,7 +189,7 @@ class Registry:
         if selector:
             self.recorder.store_ends()
             return self.recorder.as_it_is(self._store.session(selector))
-        running = [running.session for _, running in self._table.running()]
+        running = [running.session for _, running in self.running()]
         if not running:
             raise selection.none_runs("", self.sessions(running_only=False, limit=1))
         # A tree's root stands for what is below it.
@@ -266,17 +215,19 @@ class Registry:
 
     def meant(self, word: str) -> str:
         """Return the session or the PID that a name means while that is live; any other word as it is."""
-        running = [row.session for _, row in self._table.running()]
-        return selection.live_meaning(word, running, [live.target for live in self.live_targets()], self._store.knows)
+        running = [row.session for _, row in self.running()]
+        targets = [*(one.target for one in self.live_targets()), *(one.target for one in self.samplings.all())]
+        return selection.live_meaning(word, running, targets, self._store.knows)
 
-    def running(self) -> list[tuple[LiveTarget, Running]]:
-        """Return what records now."""
-        return self._table.running()
+    def running(self) -> list[tuple[Recorded, Running]]:
+        """Return what records now, in targets and from outside."""
+        return [*self._table.running(), *self.samplings.running()]
 
     def close(self) -> None:
         """Stop and save every session and detach from every target, within seconds."""
         self.trees.close()
         self._pulse.close()
+        self.samplings.close()
         deadline = time.monotonic() + _CLOSE_S
         workers = [
             threading.Thread(target=self._close_target, args=(live,), daemon=True) for live in self.live_targets()
@@ -289,6 +240,10 @@ class Registry:
     def live_targets(self) -> list[LiveTarget]:
         """Return the targets with an agent."""
         return self._table.all()
+
+    def look_again(self) -> None:
+        """Take notice that something began to record."""
+        self._pulse.look_again()
 
     def beat(self, live: LiveTarget) -> None:
         """Ping a target, and checkpoint its sessions where that is due.
@@ -325,7 +280,7 @@ class Registry:
             self._drop(live)
         _LOG.info("a target is gone", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
 
-    def _answering(self, key: TargetKey) -> LiveTarget | None:
+    def answering(self, key: TargetKey) -> LiveTarget | None:
         """Return a target if our agent is in it: an exec of the target may have ended that an instant ago."""
         live = self._table.get(key)
         if live is not None:
@@ -353,9 +308,9 @@ class Registry:
         self._table.drop(live)
         self._pulse.look_again()
 
-    def _select(self, selector: str) -> list[tuple[LiveTarget, Running]]:
+    def _select(self, selector: str) -> list[tuple[Recorded, Running]]:
         """Return the running sessions that a word means."""
-        selector, rows = self.meant(selector), self._table.running()
+        selector, rows = self.meant(selector), self.running()
         if selection.is_pid(selector):
             fitting = [(live, running) for live, running in rows if live.target.key.pid == int(selector)]
             if not fitting:

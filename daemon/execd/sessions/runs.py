@@ -23,6 +23,7 @@ from execd.attach.text import bundle, read_agent
 from execd.errors import ExecdError, NotFound, NotSupported, UsageError
 from execd.sessions import sums
 from execd.sessions.attached import come
+from execd.sessions.attaching import completed, inside
 from execd.sessions.first_line import armed_at_the_first_line, is_early
 from execd.sessions.program_end import SETTLED_S, SOURCES_S, ends_by_itself, settled
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from execd.attach.startup import Places
     from execd.attach.text import Agent
     from execd.model.session import Session, SessionSpec
-    from execd.sessions.live import Armed, LiveTarget
+    from execd.sessions.armed import Armed
+    from execd.sessions.live import LiveTarget
     from execd.sessions.registry import Registry
     from execd.sessions.tree import Tree
     from execd.store.store import Store
@@ -203,9 +205,8 @@ class Runs:
                 if run.heirs:
                     # Before it begins: it may fork at once.
                     self._expect_heirs(run, self._registry.trees.open(live, _HEIRS_S))
-                armed = armed_at_the_first_line(live, run.specs)
+                armed = armed_at_the_first_line(live, inside(run.specs))
                 sessions = self._begun(live, run, armed)
-                self._registry.trees.follow(live, sessions)
         except BaseException:
             self._registry.trees.end(live.target.key)
             # What waits for us goes on when the link is closed, in any case.
@@ -226,12 +227,14 @@ class Runs:
 
     def _begun(self, live: LiveTarget, run: Run, armed: Sequence[Armed]) -> list[Session]:
         """Start the sessions; the program runs already, and the disk does not keep it waiting."""
+        recorder, specs = self._registry.recorder, inside(run.specs)
         try:
-            return self._registry.recorder.start_all(live, run.specs, run.name)
+            begun = recorder.start_all(live, specs, run.name, is_part=len(specs) < len(run.specs))
         except ExecdError:
             for one in armed:
                 live.disarm_unused(one)
             raise
+        return completed(self._registry, live, begun, run.specs, run.name)
 
     def _end(self, live: LiveTarget) -> None:
         """Store the last state of a program that waits for that."""
@@ -239,6 +242,7 @@ class Runs:
             if live.gone:
                 return
             self._registry.recorder.stop_all(live, SOURCES_S)
+            self._registry.samplings.end(live.target.key.pid)
             self._registry.leave(live)
 
 

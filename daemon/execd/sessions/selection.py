@@ -22,6 +22,8 @@ _LISTED = 10
 # What an interpreter's command line has before the program: options of one letter, several in one word, of which the
 # last may have a value: the word's rest or the next word.
 _OPTION_WITH_VALUE = re.compile(r"-[^cmWX-]*([cmWX])(.*)", re.DOTALL)
+# Nobody means these by a name, or by all.
+OWN_PROGRAMS = frozenset(("execd", "execctl", "execd.attach.helper"))
 
 
 def is_pid(selector: str) -> bool:

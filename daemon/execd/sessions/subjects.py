@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from execd.errors import TargetGone
 from execd.sessions import archive, selection
+from execd.sessions.live import LiveTarget
 
 if TYPE_CHECKING:
     from execd.model.session import Session
@@ -57,5 +58,6 @@ class Subjects:
         try:
             return self._registry.recorder.store_checkpoint(live, running)
         except TargetGone as error:
-            self._registry.lose(live, error)
+            if isinstance(live, LiveTarget):
+                self._registry.lose(live, error)
             return None

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from execd.attach.attacher import Attacher
     from execd.model.session import Session
     from execd.model.target import TargetKey
-    from execd.sessions.live import LiveTarget, Running
+    from execd.sessions.armed import Running
+    from execd.sessions.live import LiveTarget
+    from execd.sessions.recorded import Recorded
     from execd.sessions.registry import Registry
 
 
@@ -53,8 +55,8 @@ class Trees:
             self.open(live).record(Recording(followed[0].group, specs, ends_at))
 
     def below(
-        self, chosen: Sequence[tuple[LiveTarget, Running]], all_that_run: Sequence[tuple[LiveTarget, Running]]
-    ) -> list[tuple[LiveTarget, Running]]:
+        self, chosen: Sequence[tuple[Recorded, Running]], all_that_run: Sequence[tuple[Recorded, Running]]
+    ) -> list[tuple[Recorded, Running]]:
         """Return the sessions that those of roots among some stand for: the same of all that is below."""
         stand = {(row.session.group, row.armed.collector) for _, row in chosen if row.session.spec.children}
         own = {row.session.id for _, row in chosen}
@@ -64,7 +66,7 @@ class Trees:
             if (row.session.group, row.armed.collector) in stand and row.session.id not in own
         ]
 
-    def stop(self, chosen: Sequence[tuple[LiveTarget, Running]]) -> None:
+    def stop(self, chosen: Sequence[tuple[Recorded, Running]]) -> None:
         """Let no more processes be recorded for roots' sessions that are about to be stopped."""
         for live, running in chosen:
             tree = self._trees.get(live.target.key)

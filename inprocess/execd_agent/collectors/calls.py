@@ -36,8 +36,6 @@ class Calls:
             from execd_agent.collectors.clocks import clock_of  # noqa: PLC0415 - what few ask for
 
             self._clock = clock_of(options)
-        read = perf_counter_ns if self._clock is None else self._clock.read
-        self._calls = CallTree(read, int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES), self._clock)
         self._force = bool(options.get("force"))
         self._hooks: Any = None
         self._began_ns = self._ended_ns = 0
@@ -46,6 +44,9 @@ class Calls:
             raise Refused("a bias is auto, or the seconds that one event costs, not %r" % (bias,))
         measures = bias == "auto" and (self._clock is None or self._clock.is_measured)
         self._measures = measures
+        read = perf_counter_ns if self._clock is None else self._clock.read
+        max_bytes = int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES)
+        self._calls = CallTree(read, max_bytes, self._clock)
         self._event_costs: Any = None
         self._pid = posix.getpid()
 

@@ -26,7 +26,7 @@ class CallTable:
     """
 
     def __init__(self, calls: CallTree, now_ns: int) -> None:
-        self._table = Table(("calls", "self_ns", "open", "uncounted"))
+        self._table = Table(("calls", "self_ns", "open", "uncounted", "timed", "timed_ns"))
         self._now_ns = now_ns
         idents = thread_ids()
         for tree in list(calls.trees):
@@ -75,9 +75,8 @@ class CallTable:
             what: Any = node.what
             function = table.c_function(what) if isinstance(what, str) else table.code(what)
             self_ns = node.self_ns + (pending_ns if node is current else 0)
-            index = table.add(
-                parent, table.location(function), label, (node.calls, self_ns, node.opens, node.uncounted)
-            )
+            figures = (node.calls, self_ns, node.opens, node.uncounted, node.timed, node.timed_ns)
+            index = table.add(parent, table.location(function), label, figures)
             # A program's thread runs some of ours where it forks, and where it ends.
             pending.extend([(child, index) for child in list(node.children.values()) if not _is_own(child)])
 

@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 # would fill the memory limit.
 _ENDED_THREADS_KEPT = 64
 # A node with its dict entry and counters, and what a C function costs beyond it: measured on 3.9 to 3.15.
-NODE_BYTES = 400
+NODE_BYTES = 460
 C_FUNCTION_BYTES = 300
+# More than that a handler takes only where its thread is held up.
+_HELD_UP_NS = 50_000
 
 
 class Node:
     """A function called along one path. `what` is its code object, or the name that cProfile prints of a C function.
 
-    `uncounted` is the number of events that were told while it was the innermost, and are none of a counted call.
+    `uncounted` is the number of events that were told while it was the innermost, and are none of a counted call;
+    `timed` that of handlers that were timed in its time, and `timed_ns` how long these took.
     """
 
-    __slots__ = ("calls", "children", "key", "opens", "parent", "self_ns", "uncounted", "what")
+    __slots__ = ("calls", "children", "key", "opens", "parent", "self_ns", "timed", "timed_ns", "uncounted", "what")
 
     def __init__(self, parent: Node | None, key: object, what: object) -> None:
         self.parent = parent
@@ -43,16 +46,19 @@ class Node:
         self.self_ns = 0
         self.opens = 0
         self.uncounted = 0
+        self.timed = 0
+        self.timed_ns = 0
 
 
 class ThreadTree:
     """What was recorded of one thread.
 
     `node` is the current node, `last_ns` the clock at the thread's last event, `skipped` how many calls deep it is
-    inside of what the memory limit left out, `native_id` the thread's number in the system, 0 where that is not needed.
+    inside of what the memory limit left out, `native_id` the thread's number in the system, 0 where that is not needed,
+    `timing` how many of its next handlers are to be timed.
     """
 
-    __slots__ = ("ident", "last_ns", "name", "native_id", "node", "root", "skipped")
+    __slots__ = ("ident", "last_ns", "name", "native_id", "node", "root", "skipped", "timing")
 
     def __init__(self, ident: int, name: str, now_ns: int) -> None:
         self.ident = ident
@@ -61,6 +67,7 @@ class ThreadTree:
         self.last_ns = now_ns
         self.skipped = 0
         self.native_id = 0
+        self.timing = 0
 
 
 class CallTree:
@@ -120,6 +127,14 @@ class CallTree:
             self.used_bytes += code_bytes(what)
         node = parent.children[key] = Node(parent, key, what)
         return node
+
+    def timed(self, tree: ThreadTree, node: Node, began_ns: int) -> None:
+        """Take down what a handler took since it read its clock; it ends here."""
+        spent_ns = self.clock() - began_ns
+        tree.timing = max(tree.timing - 1, 0)
+        if 0 < spent_ns < _HELD_UP_NS:
+            node.timed += 1
+            node.timed_ns += spent_ns
 
     def begin_thread(self, frame: FrameType, now_ns: int, *, entering: bool = False) -> ThreadTree:
         """Start the tree of the calling thread, whose running frames are `frame` and its callers.
@@ -222,6 +237,8 @@ class CallTree:
                 mine.self_ns += node.self_ns
                 mine.opens += node.opens
                 mine.uncounted += node.uncounted
+                mine.timed += node.timed
+                mine.timed_ns += node.timed_ns
                 pending.append((node, mine))
 
 

@@ -4,6 +4,10 @@ The cost of a call is that of its two events, dispatch included, less what the c
 read the clock in their midst, so a part falls into the time of the function that is called, and the rest into that of
 its caller. A machine is not equally fast all the time: it is measured again and again, in rows of calls, and the median
 of what was found is what a recording tells.
+
+In a row the caches hold the handlers' code, as they do not in a program that does something else as well, least of all
+on a busy machine, and no thread of ours can tell how little. So at each beat some events of each thread are timed, the
+part of them after the reading of the clock, and those of a row as well: by their ratio events cost more there.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ _ROWS = 5
 _FIRST_TIMES = 2
 _OFTEN, _SELDOM = 10, 5
 _KEPT = 100
+_NOTHING = (0.0, 0.0, 0.0, 0.0)
+# Of each thread, at each beat: 0.5 ms of its time.
+_TIMED = 1000
 
 
 class EventCosts:
@@ -50,12 +57,15 @@ class EventCosts:
             self._profile, redirect, _ = make_profile_function()
             redirect(events.handlers(calls, 2, DISABLE, builtins=builtins))
         self._beats = 0
-        # What was found, the latest last: of each row what a call cost in the called function, and in its caller, ns.
-        self._found: list[list[tuple[float, float]]] = []
+        # What was found, the latest last: of each row what a call cost in the called function and in its caller, ns,
+        # and what of that is timed.
+        self._found: list[list[tuple[float, float, float, float]]] = []
 
     def measure(self) -> None:
         """Measure once more, in the agent's thread; does nothing where that is not possible."""
         self._beats += 1
+        for tree in self._calls.trees[:]:
+            tree.timing = _TIMED
         if self._beats > _OFTEN and self._beats % _SELDOM:
             return
         for _ in range(1 if self._found else _FIRST_TIMES):
@@ -73,15 +83,13 @@ class EventCosts:
 
         python_inside_ns, python_outside_ns: of a call of a Python function, in its own time and in its caller's;
         c_inside_ns, c_outside_ns: of a C function; uncounted_ns: of an event of no counted call, in whose time it is.
+        The first four with timed_ns: what of it is timed where an event is.
         """
         if not self._found:
             return {}
         middle = len(self._found) // 2
-        medians = [
-            (sorted([one[0] for one in row])[middle], sorted([one[1] for one in row])[middle])
-            for row in zip(*self._found)
-        ]
-        python, c_function, uncounted = (*medians, (0.0, 0.0), (0.0, 0.0))[:3]
+        medians = [[sorted(values)[middle] for values in zip(*row)] for row in zip(*self._found)]
+        python, c_function, uncounted = (*medians, _NOTHING, _NOTHING)[:3]
         # Two events for each of its calls. The call of a Python function is told before its begin is.
         hidden = uncounted[1] / 2
         return {
@@ -90,6 +98,10 @@ class EventCosts:
             "c_inside_ns": round(c_function[0]),
             "c_outside_ns": round(c_function[1]),
             "uncounted_ns": round(hidden),
+            "python_inside_timed_ns": round(python[2]),
+            "python_outside_timed_ns": round(python[3]),
+            "c_inside_timed_ns": round(c_function[2]),
+            "c_outside_timed_ns": round(c_function[3]),
         }
 
     def _measured(self) -> list[Any]:
@@ -105,15 +117,19 @@ class EventCosts:
             sys.setprofile(None)
 
     def _cost(self, plain_row: Any, row: Any, key: object, plain_ns: int = 0) -> Any:
-        """Return what a call in a row costs more than without events: in what is called, and in the row itself."""
+        """Return what a call in a row costs more than without events: in what is called, and in the row itself.
+
+        And how much of either is timed where an event is.
+        """
         plain_ns = plain_ns or self._plain_ns(plain_row)
         found = sorted([one for one in [self._recorded(row, key) for _ in range(_ROWS)] if one is not None], key=sum)
         if not found:
             return None
-        # In a row the caches hold the handlers' code, as they do not in a program that does something else as well; the
-        # longest row may have been interrupted.
+        # The longest row may have been interrupted.
         inside, outside = found[max(len(found) - 2, 0)]
-        return inside / _CALLS, max(outside - plain_ns, 0) / _CALLS
+        timed: list[float] = []
+        self._recorded(row, key, timed)
+        return (inside / _CALLS, max(outside - plain_ns, 0) / _CALLS, *timed)
 
     def _plain_ns(self, row: Any) -> int:
         """Return what a row takes without events: those of this thread are switched off after they came once."""
@@ -124,10 +140,14 @@ class EventCosts:
             found.append(int(clock() - began))
         return sorted(found)[_ROWS // 2]
 
-    def _recorded(self, row: Any, key: object) -> tuple[int, int] | None:
-        """Record a row of calls: the time of what it called, and its own; None where not all was told."""
+    def _recorded(self, row: Any, key: object, timed: list[float] | None = None) -> tuple[int, int] | None:
+        """Record a row of calls: the time of what it called, and its own; None where not all was told.
+
+        Where `timed` is given, handlers are timed, and the means in both are added to it, 0 where none was.
+        """
         local, calls = self._calls.local, range(_CALLS)
         thread = ThreadTree(0, "", self._calls.clock())
+        thread.timing = _TIMED if timed is not None else 0
         own = thread.root.children[id(row.__code__)] = Node(thread.root, id(row.__code__), row.__code__)
         # Made before, so that nothing is made while it is measured.
         below = Node(own, key, row.__code__ if key is None else "")
@@ -142,6 +162,8 @@ class EventCosts:
             # Parents and children hold each other.
             thread.root.children.clear()
             own.children.clear()
+        if timed is not None:
+            timed += [node.timed_ns / (node.timed or 1) for node in (below, own)]
         is_whole = own.calls == 1 and (below.calls or own.uncounted // 2) == _CALLS
         return (below.self_ns, own.self_ns) if is_whole else None
 

@@ -3,6 +3,9 @@
 They run in the target's threads, in the midst of its code. The signatures are those of sys.monitoring callbacks; the
 profile function of older versions calls them too. Each returns None, raises nothing of its own and runs no code of the
 program's. A generator's resumption counts as a call and its yield as a return, as in cProfile.
+
+What an event costs is looked at in the program itself: where the agent asks a thread for it, handlers are timed from
+the reading of the clock to their end, which is told to the node in whose time that is.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ def handlers(calls: CallTree, depth: int, disable: Any, *, builtins: bool) -> di
 
 
 def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
-    clock, local, child = calls.clock, calls.local, calls.child
+    clock, local, child, timed = calls.clock, calls.local, calls.child, calls.timed
 
     def enter(code: CodeType, _offset: int = 0, _error: object = None) -> Any:
         now = clock()
@@ -65,13 +68,15 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
             return None
         below.calls += 1
         tree.node = below
+        if tree.timing:
+            timed(tree, below, now)
         return None
 
     return enter
 
 
 def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
-    clock, local = calls.clock, calls.local
+    clock, local, timed = calls.clock, calls.local, calls.timed
 
     def leave(code: CodeType, _offset: int = 0, _value: object = None) -> Any:
         now = clock()
@@ -90,7 +95,9 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
         node.self_ns += elapsed
         if node.key != id(code):
             node = calls.resynchronise(tree, sys._getframe(depth))
-        tree.node = node.parent or tree.root
+        node = tree.node = node.parent or tree.root
+        if tree.timing:
+            timed(tree, node, now)
         return None
 
     return leave
@@ -98,13 +105,14 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
 
 def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C901 - as for enter_c
     clock, local, child, known = calls.clock, calls.local, calls.child, calls.c_functions
+    timed = calls.timed
     builtin, descriptor = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR
     key_of, is_builtin = cfunctions.key_of, cfunctions.is_builtin
     python_function, bound_method = cfunctions.FUNCTION, cfunctions.METHOD
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
 
     # A call less here is 50 ns less at every C call.
-    def enter_c(code: CodeType, _offset: int, function: Any, first: object) -> Any:
+    def enter_c(code: CodeType, _offset: int, function: Any, first: object) -> Any:  # noqa: C901 - see above
         try:
             tree: ThreadTree | None = local.tree
         except AttributeError:
@@ -144,6 +152,8 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
                 return None
         below.calls += 1
         tree.node = below
+        if tree.timing:
+            timed(tree, below, now)
         return None
 
     return enter_c
@@ -159,7 +169,7 @@ def _describe(function: Any, kind: type, key: object) -> tuple[str, object]:
 
 
 def _make_leave_c(calls: CallTree, depth: int) -> Any:
-    clock, local = calls.clock, calls.local
+    clock, local, timed = calls.clock, calls.local, calls.timed
     builtin, descriptor, is_builtin = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR, cfunctions.is_builtin
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
 
@@ -183,6 +193,8 @@ def _make_leave_c(calls: CallTree, depth: int) -> Any:
         node.self_ns += elapsed
         # A C function that was running when the session began has no node: its time stays with its caller.
         if type(node.what) is str:
-            tree.node = node.parent or tree.root
+            node = tree.node = node.parent or tree.root
+        if tree.timing:
+            timed(tree, node, now)
 
     return leave_c

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from execd_api.v1 import profiles_pb2 as execd__api_dot_v1_dot_profiles__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/sessions.proto\x12\x08\x65xecd.v1\x1a\x1b\x65xecd_api/v1/profiles.proto\"\xb8\x01\n\x0bSessionSpec\x12\x11\n\tcollector\x18\x01 \x01(\t\x12\x14\n\x0coptions_json\x18\x02 \x01(\t\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.execd.v1.SessionSpec.LabelsEntry\x12\x0c\n\x04into\x18\x04 \x01(\t\x12\x10\n\x08\x63hildren\x18\x05 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x14\n\x0c\x63ommand_line\x18\x05 \x03(\t\x12\x16\n\x0epython_version\x18\x06 \x01(\t\x12#\n\x04spec\x18\x07 \x01(\x0b\x32\x15.execd.v1.SessionSpec\x12\x0c\n\x04\x66orm\x18\x08 \x01(\t\x12%\n\x05state\x18\t \x01(\x0e\x32\x16.execd.v1.SessionState\x12\x12\n\nstarted_at\x18\n \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x0b \x01(\x01\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x0f\n\x07\x63\x61veats\x18\r \x03(\t\x12\x16\n\x0elatest_profile\x18\x0e \x01(\t\"G\n\x0cStartRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\'\n\x08sessions\x18\x02 \x03(\x0b\x32\x15.execd.v1.SessionSpec\"4\n\rStartResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"\x1e\n\x0bStopRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"3\n\x0cStopResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xa4\x01\n\x13ListSessionsRequest\x12\x14\n\x0crunning_only\x18\x01 \x01(\x08\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x39\n\x06labels\x18\x03 \x03(\x0b\x32).execd.v1.ListSessionsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14ListSessionsResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"C\n\x0fSnapshotRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\"7\n\x10SnapshotResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"Q\n\rFollowRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0e\n\x06timing\x18\x02 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x04\x12\x10\n\x08\x66rom_now\x18\x04 \x01(\x08\"G\n\x0b\x46ollowChunk\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04*\xf3\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x03\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x04\x12\x18\n\x14SESSION_STATE_FAILED\x10\x05\x12\x1d\n\x19SESSION_STATE_TARGET_GONE\x10\x06\x12\x1d\n\x19SESSION_STATE_INTERRUPTED\x10\x07\x32\xae\x03\n\x08Sessions\x12\x38\n\x05Start\x12\x16.execd.v1.StartRequest\x1a\x17.execd.v1.StartResponse\x12\x35\n\x04Stop\x12\x15.execd.v1.StopRequest\x1a\x16.execd.v1.StopResponse\x12\x35\n\x03Get\x12\x1b.execd.v1.GetSessionRequest\x1a\x11.execd.v1.Session\x12\x45\n\x04List\x12\x1d.execd.v1.ListSessionsRequest\x1a\x1e.execd.v1.ListSessionsResponse\x12\x41\n\x08Snapshot\x12\x19.execd.v1.SnapshotRequest\x1a\x1a.execd.v1.SnapshotResponse\x12\x34\n\x05Watch\x12\x16.execd.v1.WatchRequest\x1a\x11.execd.v1.Session0\x01\x12:\n\x06\x46ollow\x12\x17.execd.v1.FollowRequest\x1a\x15.execd.v1.FollowChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xecd_api/v1/sessions.proto\x12\x08\x65xecd.v1\x1a\x1b\x65xecd_api/v1/profiles.proto\"\xb8\x01\n\x0bSessionSpec\x12\x11\n\tcollector\x18\x01 \x01(\t\x12\x14\n\x0coptions_json\x18\x02 \x01(\t\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.execd.v1.SessionSpec.LabelsEntry\x12\x0c\n\x04into\x18\x04 \x01(\t\x12\x10\n\x08\x63hildren\x18\x05 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x14\n\x0c\x63ommand_line\x18\x05 \x03(\t\x12\x16\n\x0epython_version\x18\x06 \x01(\t\x12#\n\x04spec\x18\x07 \x01(\x0b\x32\x15.execd.v1.SessionSpec\x12\x0c\n\x04\x66orm\x18\x08 \x01(\t\x12%\n\x05state\x18\t \x01(\x0e\x32\x16.execd.v1.SessionState\x12\x12\n\nstarted_at\x18\n \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x0b \x01(\x01\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x0f\n\x07\x63\x61veats\x18\r \x03(\t\x12\x16\n\x0elatest_profile\x18\x0e \x01(\t\"G\n\x0cStartRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\'\n\x08sessions\x18\x02 \x03(\x0b\x32\x15.execd.v1.SessionSpec\"4\n\rStartResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"H\n\x10RecordAllRequest\x12&\n\x07session\x18\x01 \x01(\x0b\x32\x15.execd.v1.SessionSpec\x12\x0c\n\x04name\x18\x02 \x01(\t\"V\n\x11RecordAllResponse\x12\r\n\x05group\x18\x01 \x01(\t\x12#\n\x08sessions\x18\x02 \x03(\x0b\x32\x11.execd.v1.Session\x12\r\n\x05notes\x18\x03 \x03(\t\"\x1e\n\x0bStopRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"3\n\x0cStopResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xa4\x01\n\x13ListSessionsRequest\x12\x14\n\x0crunning_only\x18\x01 \x01(\x08\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x39\n\x06labels\x18\x03 \x03(\x0b\x32).execd.v1.ListSessionsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14ListSessionsResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.execd.v1.Session\"C\n\x0fSnapshotRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\"7\n\x10SnapshotResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.execd.v1.Profile\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"Q\n\rFollowRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0e\n\x06timing\x18\x02 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x04\x12\x10\n\x08\x66rom_now\x18\x04 \x01(\x08\"G\n\x0b\x46ollowChunk\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04\"K\n\x0eSamplesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x13\n\x0binterval_ms\x18\x02 \x01(\r\x12\x13\n\x0bstop_at_end\x18\x03 \x01(\x08\"\xd3\x02\n\x0cSampleWindow\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nstarted_at\x18\x02 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x03 \x01(\x01\x12\x10\n\x08\x61sked_hz\x18\x04 \x01(\x01\x12\r\n\x05turns\x18\x05 \x01(\x04\x12\x0e\n\x06states\x18\x06 \x03(\x04\x12\x10\n\x08verified\x18\x07 \x01(\x04\x12\x11\n\tunsettled\x18\x08 \x01(\x04\x12\x0c\n\x04lost\x18\t \x01(\x04\x12\x30\n\rnew_functions\x18\n \x03(\x0b\x32\x19.execd.v1.SampledFunction\x12\'\n\tfunctions\x18\x0b \x01(\x0b\x32\x14.execd.v1.SampleRows\x12#\n\x05lines\x18\x0c \x01(\x0b\x32\x14.execd.v1.SampleRows\x12(\n\x07threads\x18\r \x03(\x0b\x32\x17.execd.v1.SampledThread\"A\n\x0fSampledFunction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x12\n\nfirst_line\x18\x03 \x01(\r\"\x9c\x01\n\nSampleRows\x12\x11\n\tfunctions\x18\x01 \x03(\r\x12\r\n\x05lines\x18\x02 \x03(\r\x12\x10\n\x08own_wall\x18\x03 \x03(\x04\x12\x0f\n\x07own_cpu\x18\x04 \x03(\x04\x12\x0f\n\x07own_gil\x18\x05 \x03(\x04\x12\x12\n\ntotal_wall\x18\x06 \x03(\x04\x12\x11\n\ttotal_cpu\x18\x07 \x03(\x04\x12\x11\n\ttotal_gil\x18\x08 \x03(\x04\"\x88\x01\n\rSampledThread\x12\x11\n\tnative_id\x18\x01 \x01(\r\x12\x11\n\tthread_id\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06states\x18\x04 \x03(\x04\x12\x10\n\x08\x66unction\x18\x05 \x01(\r\x12\x0c\n\x04line\x18\x06 \x01(\r\x12\x13\n\x0bsystem_call\x18\x07 \x01(\t*\xf3\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x03\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x04\x12\x18\n\x14SESSION_STATE_FAILED\x10\x05\x12\x1d\n\x19SESSION_STATE_TARGET_GONE\x10\x06\x12\x1d\n\x19SESSION_STATE_INTERRUPTED\x10\x07\x32\xb3\x04\n\x08Sessions\x12\x38\n\x05Start\x12\x16.execd.v1.StartRequest\x1a\x17.execd.v1.StartResponse\x12\x44\n\tRecordAll\x12\x1a.execd.v1.RecordAllRequest\x1a\x1b.execd.v1.RecordAllResponse\x12\x35\n\x04Stop\x12\x15.execd.v1.StopRequest\x1a\x16.execd.v1.StopResponse\x12\x35\n\x03Get\x12\x1b.execd.v1.GetSessionRequest\x1a\x11.execd.v1.Session\x12\x45\n\x04List\x12\x1d.execd.v1.ListSessionsRequest\x1a\x1e.execd.v1.ListSessionsResponse\x12\x41\n\x08Snapshot\x12\x19.execd.v1.SnapshotRequest\x1a\x1a.execd.v1.SnapshotResponse\x12\x34\n\x05Watch\x12\x16.execd.v1.WatchRequest\x1a\x11.execd.v1.Session0\x01\x12:\n\x06\x46ollow\x12\x17.execd.v1.FollowRequest\x1a\x15.execd.v1.FollowChunk0\x01\x12=\n\x07Samples\x12\x18.execd.v1.SamplesRequest\x1a\x16.execd.v1.SampleWindow0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSPEC_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONSTATE']._serialized_start=1348
-  _globals['_SESSIONSTATE']._serialized_end=1591
+  _globals['_SESSIONSTATE']._serialized_start=2294
+  _globals['_SESSIONSTATE']._serialized_end=2537
   _globals['_SESSIONSPEC']._serialized_start=71
   _globals['_SESSIONSPEC']._serialized_end=255
   _globals['_SESSIONSPEC_LABELSENTRY']._serialized_start=210
@@ -48,28 +48,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTREQUEST']._serialized_end=625
   _globals['_STARTRESPONSE']._serialized_start=627
   _globals['_STARTRESPONSE']._serialized_end=679
-  _globals['_STOPREQUEST']._serialized_start=681
-  _globals['_STOPREQUEST']._serialized_end=711
-  _globals['_STOPRESPONSE']._serialized_start=713
-  _globals['_STOPRESPONSE']._serialized_end=764
-  _globals['_GETSESSIONREQUEST']._serialized_start=766
-  _globals['_GETSESSIONREQUEST']._serialized_end=802
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=805
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=969
+  _globals['_RECORDALLREQUEST']._serialized_start=681
+  _globals['_RECORDALLREQUEST']._serialized_end=753
+  _globals['_RECORDALLRESPONSE']._serialized_start=755
+  _globals['_RECORDALLRESPONSE']._serialized_end=841
+  _globals['_STOPREQUEST']._serialized_start=843
+  _globals['_STOPREQUEST']._serialized_end=873
+  _globals['_STOPRESPONSE']._serialized_start=875
+  _globals['_STOPRESPONSE']._serialized_end=926
+  _globals['_GETSESSIONREQUEST']._serialized_start=928
+  _globals['_GETSESSIONREQUEST']._serialized_end=964
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=967
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1131
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=210
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=255
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=971
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1030
-  _globals['_SNAPSHOTREQUEST']._serialized_start=1032
-  _globals['_SNAPSHOTREQUEST']._serialized_end=1099
-  _globals['_SNAPSHOTRESPONSE']._serialized_start=1101
-  _globals['_SNAPSHOTRESPONSE']._serialized_end=1156
-  _globals['_WATCHREQUEST']._serialized_start=1158
-  _globals['_WATCHREQUEST']._serialized_end=1189
-  _globals['_FOLLOWREQUEST']._serialized_start=1191
-  _globals['_FOLLOWREQUEST']._serialized_end=1272
-  _globals['_FOLLOWCHUNK']._serialized_start=1274
-  _globals['_FOLLOWCHUNK']._serialized_end=1345
-  _globals['_SESSIONS']._serialized_start=1594
-  _globals['_SESSIONS']._serialized_end=2024
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1133
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1192
+  _globals['_SNAPSHOTREQUEST']._serialized_start=1194
+  _globals['_SNAPSHOTREQUEST']._serialized_end=1261
+  _globals['_SNAPSHOTRESPONSE']._serialized_start=1263
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=1318
+  _globals['_WATCHREQUEST']._serialized_start=1320
+  _globals['_WATCHREQUEST']._serialized_end=1351
+  _globals['_FOLLOWREQUEST']._serialized_start=1353
+  _globals['_FOLLOWREQUEST']._serialized_end=1434
+  _globals['_FOLLOWCHUNK']._serialized_start=1436
+  _globals['_FOLLOWCHUNK']._serialized_end=1507
+  _globals['_SAMPLESREQUEST']._serialized_start=1509
+  _globals['_SAMPLESREQUEST']._serialized_end=1584
+  _globals['_SAMPLEWINDOW']._serialized_start=1587
+  _globals['_SAMPLEWINDOW']._serialized_end=1926
+  _globals['_SAMPLEDFUNCTION']._serialized_start=1928
+  _globals['_SAMPLEDFUNCTION']._serialized_end=1993
+  _globals['_SAMPLEROWS']._serialized_start=1996
+  _globals['_SAMPLEROWS']._serialized_end=2152
+  _globals['_SAMPLEDTHREAD']._serialized_start=2155
+  _globals['_SAMPLEDTHREAD']._serialized_end=2291
+  _globals['_SESSIONS']._serialized_start=2540
+  _globals['_SESSIONS']._serialized_end=3103
 # @@protoc_insertion_point(module_scope)

@@ -242,6 +242,61 @@ class StartResponse(google.protobuf.message.Message):
 Global___StartResponse: typing_extensions.TypeAlias = StartResponse
 
 @typing.final
+class RecordAllRequest(google.protobuf.message.Message):
+    """How to sample them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """What the user calls the sessions, or empty."""
+    @property
+    def session(self) -> Global___SessionSpec:
+        """Of each; its collector is "samples"."""
+
+    def __init__(
+        self,
+        *,
+        session: Global___SessionSpec | None = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["session", b"session"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "session", b"session"]) -> None: ...
+
+Global___RecordAllRequest: typing_extensions.TypeAlias = RecordAllRequest
+
+@typing.final
+class RecordAllResponse(google.protobuf.message.Message):
+    """What is sampled."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: builtins.int
+    SESSIONS_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
+    group: builtins.str
+    """"g3": the group of all sessions, also of those to come."""
+    @property
+    def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Session]:
+        """Those that have begun."""
+
+    @property
+    def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of which processes, and why not, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        group: builtins.str = ...,
+        sessions: collections.abc.Iterable[Global___Session] | None = ...,
+        notes: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["group", b"group", "notes", b"notes", "sessions", b"sessions"]) -> None: ...
+
+Global___RecordAllResponse: typing_extensions.TypeAlias = RecordAllResponse
+
+@typing.final
 class StopRequest(google.protobuf.message.Message):
     """What to stop."""
 
@@ -486,3 +541,240 @@ class FollowChunk(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["end", b"end", "lost", b"lost", "session", b"session", "text", b"text"]) -> None: ...
 
 Global___FollowChunk: typing_extensions.TypeAlias = FollowChunk
+
+@typing.final
+class SamplesRequest(google.protobuf.message.Message):
+    """Which session of samples to look at."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    INTERVAL_MS_FIELD_NUMBER: builtins.int
+    STOP_AT_END_FIELD_NUMBER: builtins.int
+    session: builtins.str
+    """A session, a group of one, a PID, a name; empty: the only running session of samples."""
+    interval_ms: builtins.int
+    """How long a window is, 200 to 60,000; 0: 1,000."""
+    stop_at_end: builtins.bool
+    """The session is stopped when this stream ends, however that comes: it was started for this reader alone."""
+    def __init__(
+        self,
+        *,
+        session: builtins.str = ...,
+        interval_ms: builtins.int = ...,
+        stop_at_end: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["interval_ms", b"interval_ms", "session", b"session", "stop_at_end", b"stop_at_end"]) -> None: ...
+
+Global___SamplesRequest: typing_extensions.TypeAlias = SamplesRequest
+
+@typing.final
+class SampleWindow(google.protobuf.message.Message):
+    """What was met in a window of time. The first one of a stream has none yet, and says which session it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
+    ASKED_HZ_FIELD_NUMBER: builtins.int
+    TURNS_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
+    VERIFIED_FIELD_NUMBER: builtins.int
+    UNSETTLED_FIELD_NUMBER: builtins.int
+    LOST_FIELD_NUMBER: builtins.int
+    NEW_FUNCTIONS_FIELD_NUMBER: builtins.int
+    FUNCTIONS_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    THREADS_FIELD_NUMBER: builtins.int
+    session: builtins.str
+    """In the first one: the session, "s12"."""
+    started_at: builtins.float
+    """When it began, seconds since the epoch."""
+    ended_at: builtins.float
+    """When it ended, seconds since the epoch."""
+    asked_hz: builtins.float
+    """How often a second all threads were to be looked at."""
+    turns: builtins.int
+    """How often they were looked at."""
+    verified: builtins.int
+    """Samples whose stack was there at a second look too."""
+    unsettled: builtins.int
+    """Samples of whose stack a part was not."""
+    lost: builtins.int
+    """Samples of which nothing is known."""
+    @property
+    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Samples by the state of their thread, in the order of ThreadState from 1 on: five of them."""
+
+    @property
+    def new_functions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SampledFunction]:
+        """Functions that no window before had: they are numbered in the order in which they come, from 0."""
+
+    @property
+    def functions(self) -> Global___SampleRows:
+        """Each function that was met; where it recurs in a stack it counts once."""
+
+    @property
+    def lines(self) -> Global___SampleRows:
+        """Each line that was met, likewise."""
+
+    @property
+    def threads(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SampledThread]:
+        """Each thread that was met."""
+
+    def __init__(
+        self,
+        *,
+        session: builtins.str = ...,
+        started_at: builtins.float = ...,
+        ended_at: builtins.float = ...,
+        asked_hz: builtins.float = ...,
+        turns: builtins.int = ...,
+        states: collections.abc.Iterable[builtins.int] | None = ...,
+        verified: builtins.int = ...,
+        unsettled: builtins.int = ...,
+        lost: builtins.int = ...,
+        new_functions: collections.abc.Iterable[Global___SampledFunction] | None = ...,
+        functions: Global___SampleRows | None = ...,
+        lines: Global___SampleRows | None = ...,
+        threads: collections.abc.Iterable[Global___SampledThread] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["functions", b"functions", "lines", b"lines"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["asked_hz", b"asked_hz", "ended_at", b"ended_at", "functions", b"functions", "lines", b"lines", "lost", b"lost", "new_functions", b"new_functions", "session", b"session", "started_at", b"started_at", "states", b"states", "threads", b"threads", "turns", b"turns", "unsettled", b"unsettled", "verified", b"verified"]) -> None: ...
+
+Global___SampleWindow: typing_extensions.TypeAlias = SampleWindow
+
+@typing.final
+class SampledFunction(google.protobuf.message.Message):
+    """A function, or what stands for one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FILE_FIELD_NUMBER: builtins.int
+    FIRST_LINE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its qualified name, up to 3.10 its name; "(unsettled)" and the like of what is none."""
+    file: builtins.str
+    """Its file as the process names it; empty of what is no function."""
+    first_line: builtins.int
+    """Its first line; 0 of what is no function."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        file: builtins.str = ...,
+        first_line: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["file", b"file", "first_line", b"first_line", "name", b"name"]) -> None: ...
+
+Global___SampledFunction: typing_extensions.TypeAlias = SampledFunction
+
+@typing.final
+class SampleRows(google.protobuf.message.Message):
+    """A table, a row a place; each field is a column. Samples are counted by three views: wall are all, cpu those of threads
+    on a processor or ready for one, gil those of threads that held the interpreter's lock.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FUNCTIONS_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    OWN_WALL_FIELD_NUMBER: builtins.int
+    OWN_CPU_FIELD_NUMBER: builtins.int
+    OWN_GIL_FIELD_NUMBER: builtins.int
+    TOTAL_WALL_FIELD_NUMBER: builtins.int
+    TOTAL_CPU_FIELD_NUMBER: builtins.int
+    TOTAL_GIL_FIELD_NUMBER: builtins.int
+    @property
+    def functions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Numbers of functions."""
+
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Lines, from 1, 0 where it is not known; no column where rows are functions."""
+
+    @property
+    def own_wall(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Samples where it was the innermost."""
+
+    @property
+    def own_cpu(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Likewise."""
+
+    @property
+    def own_gil(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Likewise."""
+
+    @property
+    def total_wall(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Samples where it was anywhere in the stack."""
+
+    @property
+    def total_cpu(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Likewise."""
+
+    @property
+    def total_gil(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Likewise."""
+
+    def __init__(
+        self,
+        *,
+        functions: collections.abc.Iterable[builtins.int] | None = ...,
+        lines: collections.abc.Iterable[builtins.int] | None = ...,
+        own_wall: collections.abc.Iterable[builtins.int] | None = ...,
+        own_cpu: collections.abc.Iterable[builtins.int] | None = ...,
+        own_gil: collections.abc.Iterable[builtins.int] | None = ...,
+        total_wall: collections.abc.Iterable[builtins.int] | None = ...,
+        total_cpu: collections.abc.Iterable[builtins.int] | None = ...,
+        total_gil: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["functions", b"functions", "lines", b"lines", "own_cpu", b"own_cpu", "own_gil", b"own_gil", "own_wall", b"own_wall", "total_cpu", b"total_cpu", "total_gil", b"total_gil", "total_wall", b"total_wall"]) -> None: ...
+
+Global___SampleRows: typing_extensions.TypeAlias = SampleRows
+
+@typing.final
+class SampledThread(google.protobuf.message.Message):
+    """A thread."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NATIVE_ID_FIELD_NUMBER: builtins.int
+    THREAD_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
+    FUNCTION_FIELD_NUMBER: builtins.int
+    LINE_FIELD_NUMBER: builtins.int
+    SYSTEM_CALL_FIELD_NUMBER: builtins.int
+    native_id: builtins.int
+    """The kernel's number, in the PID namespace of the process."""
+    thread_id: builtins.int
+    """threading.get_ident() of it; 0 where it is not known."""
+    name: builtins.str
+    """Its name, or empty."""
+    function: builtins.int
+    """The number of the function that was innermost most often."""
+    line: builtins.int
+    """The line there, from 1; 0 where it is not known."""
+    system_call: builtins.str
+    """The system call that it was met in most often, or empty."""
+    @property
+    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Its samples, as SampleWindow.states."""
+
+    def __init__(
+        self,
+        *,
+        native_id: builtins.int = ...,
+        thread_id: builtins.int = ...,
+        name: builtins.str = ...,
+        states: collections.abc.Iterable[builtins.int] | None = ...,
+        function: builtins.int = ...,
+        line: builtins.int = ...,
+        system_call: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["function", b"function", "line", b"line", "name", b"name", "native_id", b"native_id", "states", b"states", "system_call", b"system_call", "thread_id", b"thread_id"]) -> None: ...
+
+Global___SampledThread: typing_extensions.TypeAlias = SampledThread

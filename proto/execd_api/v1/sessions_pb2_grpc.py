@@ -40,6 +40,11 @@ class SessionsStub(object):
                 request_serializer=execd__api_dot_v1_dot_sessions__pb2.StartRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_sessions__pb2.StartResponse.FromString,
                 _registered_method=True)
+        self.RecordAll = channel.unary_unary(
+                '/execd.v1.Sessions/RecordAll',
+                request_serializer=execd__api_dot_v1_dot_sessions__pb2.RecordAllRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_sessions__pb2.RecordAllResponse.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/execd.v1.Sessions/Stop',
                 request_serializer=execd__api_dot_v1_dot_sessions__pb2.StopRequest.SerializeToString,
@@ -70,6 +75,11 @@ class SessionsStub(object):
                 request_serializer=execd__api_dot_v1_dot_sessions__pb2.FollowRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_sessions__pb2.FollowChunk.FromString,
                 _registered_method=True)
+        self.Samples = channel.unary_stream(
+                '/execd.v1.Sessions/Samples',
+                request_serializer=execd__api_dot_v1_dot_sessions__pb2.SamplesRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_sessions__pb2.SampleWindow.FromString,
+                _registered_method=True)
 
 
 class SessionsServicer(object):
@@ -78,6 +88,14 @@ class SessionsServicer(object):
 
     def Start(self, request, context):
         """Starts sessions on an attached target: one group, all or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordAll(self, request, context):
+        """Samples every Python process of this user, execd's own left out, and those that come later, until they are stopped:
+        one group.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +144,14 @@ class SessionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Samples(self, request, context):
+        """What a session of samples meets from now on, a window of time after the other, until it ends. Each sample is in one
+        window of each stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +159,11 @@ def add_SessionsServicer_to_server(servicer, server):
                     servicer.Start,
                     request_deserializer=execd__api_dot_v1_dot_sessions__pb2.StartRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_sessions__pb2.StartResponse.SerializeToString,
+            ),
+            'RecordAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordAll,
+                    request_deserializer=execd__api_dot_v1_dot_sessions__pb2.RecordAllRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_sessions__pb2.RecordAllResponse.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -164,6 +195,11 @@ def add_SessionsServicer_to_server(servicer, server):
                     request_deserializer=execd__api_dot_v1_dot_sessions__pb2.FollowRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_sessions__pb2.FollowChunk.SerializeToString,
             ),
+            'Samples': grpc.unary_stream_rpc_method_handler(
+                    servicer.Samples,
+                    request_deserializer=execd__api_dot_v1_dot_sessions__pb2.SamplesRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_sessions__pb2.SampleWindow.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'execd.v1.Sessions', rpc_method_handlers)
@@ -193,6 +229,33 @@ class Sessions(object):
             '/execd.v1.Sessions/Start',
             execd__api_dot_v1_dot_sessions__pb2.StartRequest.SerializeToString,
             execd__api_dot_v1_dot_sessions__pb2.StartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Sessions/RecordAll',
+            execd__api_dot_v1_dot_sessions__pb2.RecordAllRequest.SerializeToString,
+            execd__api_dot_v1_dot_sessions__pb2.RecordAllResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -355,6 +418,33 @@ class Sessions(object):
             '/execd.v1.Sessions/Follow',
             execd__api_dot_v1_dot_sessions__pb2.FollowRequest.SerializeToString,
             execd__api_dot_v1_dot_sessions__pb2.FollowChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Samples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/execd.v1.Sessions/Samples',
+            execd__api_dot_v1_dot_sessions__pb2.SamplesRequest.SerializeToString,
+            execd__api_dot_v1_dot_sessions__pb2.SampleWindow.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,22 @@ _SessionsStartType = typing_extensions.TypeVar(
     ],
 )
 
+_SessionsRecordAllType = typing_extensions.TypeVar(
+    '_SessionsRecordAllType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.RecordAllRequest,
+        execd_api.v1.sessions_pb2.RecordAllResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.RecordAllRequest,
+        execd_api.v1.sessions_pb2.RecordAllResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.RecordAllRequest,
+        execd_api.v1.sessions_pb2.RecordAllResponse,
+    ],
+)
+
 _SessionsStopType = typing_extensions.TypeVar(
     '_SessionsStopType',
     grpc.UnaryUnaryMultiCallable[
@@ -137,7 +153,23 @@ _SessionsFollowType = typing_extensions.TypeVar(
     ],
 )
 
-class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _SessionsGetType, _SessionsListType, _SessionsSnapshotType, _SessionsWatchType, _SessionsFollowType]):
+_SessionsSamplesType = typing_extensions.TypeVar(
+    '_SessionsSamplesType',
+    grpc.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.SamplesRequest,
+        execd_api.v1.sessions_pb2.SampleWindow,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.SamplesRequest,
+        execd_api.v1.sessions_pb2.SampleWindow,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.SamplesRequest,
+        execd_api.v1.sessions_pb2.SampleWindow,
+    ],
+)
+
+class SessionsStub(typing.Generic[_SessionsStartType, _SessionsRecordAllType, _SessionsStopType, _SessionsGetType, _SessionsListType, _SessionsSnapshotType, _SessionsWatchType, _SessionsFollowType, _SessionsSamplesType]):
     """Starts, looks at and ends sessions."""
 
     @typing.overload
@@ -145,6 +177,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.sessions_pb2.StartRequest,
             execd_api.v1.sessions_pb2.StartResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.sessions_pb2.RecordAllRequest,
+            execd_api.v1.sessions_pb2.RecordAllResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.sessions_pb2.StopRequest,
@@ -169,6 +205,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
         grpc.UnaryStreamMultiCallable[
             execd_api.v1.sessions_pb2.FollowRequest,
             execd_api.v1.sessions_pb2.FollowChunk,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            execd_api.v1.sessions_pb2.SamplesRequest,
+            execd_api.v1.sessions_pb2.SampleWindow,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -179,6 +219,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
             execd_api.v1.sessions_pb2.StartResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.sessions_pb2.RecordAllRequest,
+            execd_api.v1.sessions_pb2.RecordAllResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             execd_api.v1.sessions_pb2.StopRequest,
             execd_api.v1.sessions_pb2.StopResponse,
         ],
@@ -202,10 +246,19 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
             execd_api.v1.sessions_pb2.FollowRequest,
             execd_api.v1.sessions_pb2.FollowChunk,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            execd_api.v1.sessions_pb2.SamplesRequest,
+            execd_api.v1.sessions_pb2.SampleWindow,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Start: _SessionsStartType
     """Starts sessions on an attached target: one group, all or none."""
+
+    RecordAll: _SessionsRecordAllType
+    """Samples every Python process of this user, execd's own left out, and those that come later, until they are stopped:
+    one group.
+    """
 
     Stop: _SessionsStopType
     """Ends sessions and stores their last profile; the agent stays. Stopping an ended session is no error."""
@@ -227,10 +280,19 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsStopType, _Sessio
     nobody: what it is too late for is one line that says how many events are missing.
     """
 
+    Samples: _SessionsSamplesType
+    """What a session of samples meets from now on, a window of time after the other, until it ends. Each sample is in one
+    window of each stream.
+    """
+
 SessionsAsyncStub: typing_extensions.TypeAlias = SessionsStub[
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.sessions_pb2.StartRequest,
         execd_api.v1.sessions_pb2.StartResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.RecordAllRequest,
+        execd_api.v1.sessions_pb2.RecordAllResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.sessions_pb2.StopRequest,
@@ -256,6 +318,10 @@ SessionsAsyncStub: typing_extensions.TypeAlias = SessionsStub[
         execd_api.v1.sessions_pb2.FollowRequest,
         execd_api.v1.sessions_pb2.FollowChunk,
     ],
+    grpc.aio.UnaryStreamMultiCallable[
+        execd_api.v1.sessions_pb2.SamplesRequest,
+        execd_api.v1.sessions_pb2.SampleWindow,
+    ],
 ]
 
 class SessionsServicer(metaclass=abc.ABCMeta):
@@ -268,6 +334,16 @@ class SessionsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.sessions_pb2.StartResponse, collections.abc.Awaitable[execd_api.v1.sessions_pb2.StartResponse]]:
         """Starts sessions on an attached target: one group, all or none."""
+
+    @abc.abstractmethod
+    def RecordAll(
+        self,
+        request: execd_api.v1.sessions_pb2.RecordAllRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.sessions_pb2.RecordAllResponse, collections.abc.Awaitable[execd_api.v1.sessions_pb2.RecordAllResponse]]:
+        """Samples every Python process of this user, execd's own left out, and those that come later, until they are stopped:
+        one group.
+        """
 
     @abc.abstractmethod
     def Stop(
@@ -317,6 +393,16 @@ class SessionsServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[execd_api.v1.sessions_pb2.FollowChunk], collections.abc.AsyncIterator[execd_api.v1.sessions_pb2.FollowChunk]]:
         """What a trace records, as text, until its session ends; of one that has ended what is stored. A reader holds up
         nobody: what it is too late for is one line that says how many events are missing.
+        """
+
+    @abc.abstractmethod
+    def Samples(
+        self,
+        request: execd_api.v1.sessions_pb2.SamplesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[execd_api.v1.sessions_pb2.SampleWindow], collections.abc.AsyncIterator[execd_api.v1.sessions_pb2.SampleWindow]]:
+        """What a session of samples meets from now on, a window of time after the other, until it ends. Each sample is in one
+        window of each stream.
         """
 
 def add_SessionsServicer_to_server(servicer: SessionsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -84,6 +84,42 @@ MEMORY_ACTION_WHERE: MemoryAction.ValueType  # 4
 """Tell where the largest live objects of a type, or one object, were allocated."""
 Global___MemoryAction: typing_extensions.TypeAlias = MemoryAction
 
+class _ThreadState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ThreadStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ThreadState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    THREAD_STATE_UNSPECIFIED: _ThreadState.ValueType  # 0
+    """Could not be read."""
+    THREAD_STATE_RUNNING_WITH_GIL: _ThreadState.ValueType  # 1
+    """On a processor, or ready for one, with the GIL."""
+    THREAD_STATE_RUNNING_WITHOUT: _ThreadState.ValueType  # 2
+    """The same without it."""
+    THREAD_STATE_WAITING_WITH_GIL: _ThreadState.ValueType  # 3
+    """In a system call or stopped, with the GIL."""
+    THREAD_STATE_WAITING_FOR_GIL: _ThreadState.ValueType  # 4
+    """For the GIL."""
+    THREAD_STATE_WAITING: _ThreadState.ValueType  # 5
+    """In a system call or stopped, without the GIL."""
+
+class ThreadState(_ThreadState, metaclass=_ThreadStateEnumTypeWrapper):
+    """What a thread is at."""
+
+THREAD_STATE_UNSPECIFIED: ThreadState.ValueType  # 0
+"""Could not be read."""
+THREAD_STATE_RUNNING_WITH_GIL: ThreadState.ValueType  # 1
+"""On a processor, or ready for one, with the GIL."""
+THREAD_STATE_RUNNING_WITHOUT: ThreadState.ValueType  # 2
+"""The same without it."""
+THREAD_STATE_WAITING_WITH_GIL: ThreadState.ValueType  # 3
+"""In a system call or stopped, with the GIL."""
+THREAD_STATE_WAITING_FOR_GIL: ThreadState.ValueType  # 4
+"""For the GIL."""
+THREAD_STATE_WAITING: ThreadState.ValueType  # 5
+"""In a system call or stopped, without the GIL."""
+Global___ThreadState: typing_extensions.TypeAlias = ThreadState
+
 @typing.final
 class Target(google.protobuf.message.Message):
     """A process, identified beyond its PID."""
@@ -566,3 +602,222 @@ class CodeLine(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["file", b"file", "line", b"line"]) -> None: ...
 
 Global___CodeLine: typing_extensions.TypeAlias = CodeLine
+
+@typing.final
+class DumpRequest(google.protobuf.message.Message):
+    """Which process."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    NEVER_STOP_FIELD_NUMBER: builtins.int
+    TASKS_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """A PID in digits, or a name that fits one process alone."""
+    never_stop: builtins.bool
+    """Running threads are not stopped while they are read, which else takes some 50 us of each."""
+    tasks: builtins.bool
+    """With the tasks of its event loops; CPython 3.14 and newer says where they are."""
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        never_stop: builtins.bool = ...,
+        tasks: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["never_stop", b"never_stop", "target", b"target", "tasks", b"tasks"]) -> None: ...
+
+Global___DumpRequest: typing_extensions.TypeAlias = DumpRequest
+
+@typing.final
+class DumpResponse(google.protobuf.message.Message):
+    """Where its threads are."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    TAKEN_AT_FIELD_NUMBER: builtins.int
+    THREADS_FIELD_NUMBER: builtins.int
+    FUNCTIONS_FIELD_NUMBER: builtins.int
+    STOPPED_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
+    TASKS_FIELD_NUMBER: builtins.int
+    taken_at: builtins.float
+    """When it was looked at, seconds since the epoch."""
+    stopped: builtins.int
+    """How many threads were stopped for an instant to be read."""
+    @property
+    def target(self) -> Global___Target:
+        """The process."""
+
+    @property
+    def threads(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DumpedThread]:
+        """By the kernel's number."""
+
+    @property
+    def functions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DumpedFunction]:
+        """What the frames are of, by index."""
+
+    @property
+    def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the user should know of it, one sentence each."""
+
+    @property
+    def tasks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DumpedTask]:
+        """The tasks of its event loops, where they were asked for."""
+
+    def __init__(
+        self,
+        *,
+        target: Global___Target | None = ...,
+        taken_at: builtins.float = ...,
+        threads: collections.abc.Iterable[Global___DumpedThread] | None = ...,
+        functions: collections.abc.Iterable[Global___DumpedFunction] | None = ...,
+        stopped: builtins.int = ...,
+        notes: collections.abc.Iterable[builtins.str] | None = ...,
+        tasks: collections.abc.Iterable[Global___DumpedTask] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["target", b"target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["functions", b"functions", "notes", b"notes", "stopped", b"stopped", "taken_at", b"taken_at", "target", b"target", "tasks", b"tasks", "threads", b"threads"]) -> None: ...
+
+Global___DumpResponse: typing_extensions.TypeAlias = DumpResponse
+
+@typing.final
+class DumpedFunction(google.protobuf.message.Message):
+    """A function, or what stands for one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FILE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its qualified name, up to 3.10 its name; "(unsettled)" and the like of what is none."""
+    file: builtins.str
+    """Its file as the process names it; empty of what is no function."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        file: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["file", b"file", "name", b"name"]) -> None: ...
+
+Global___DumpedFunction: typing_extensions.TypeAlias = DumpedFunction
+
+@typing.final
+class DumpedStack(google.protobuf.message.Message):
+    """The frames of a thread or a task, innermost first."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FUNCTIONS_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    @property
+    def functions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Indexes of functions."""
+
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The line of each, from 1; 0 where it is not known."""
+
+    def __init__(
+        self,
+        *,
+        functions: collections.abc.Iterable[builtins.int] | None = ...,
+        lines: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["functions", b"functions", "lines", b"lines"]) -> None: ...
+
+Global___DumpedStack: typing_extensions.TypeAlias = DumpedStack
+
+@typing.final
+class DumpedThread(google.protobuf.message.Message):
+    """A thread."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NATIVE_ID_FIELD_NUMBER: builtins.int
+    THREAD_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    INTERPRETER_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    SYSTEM_CALL_FIELD_NUMBER: builtins.int
+    STACK_FIELD_NUMBER: builtins.int
+    UNSETTLED_FIELD_NUMBER: builtins.int
+    native_id: builtins.int
+    """The kernel's number, in the PID namespace of the process."""
+    thread_id: builtins.int
+    """threading.get_ident() of it; 0 where it is not known."""
+    name: builtins.str
+    """Its name, or empty."""
+    interpreter: builtins.int
+    """The interpreter that its name was found in, 0 for the main one."""
+    state: Global___ThreadState.ValueType
+    """What it is at."""
+    system_call: builtins.str
+    """The system call that it waits in, or empty."""
+    unsettled: builtins.bool
+    """It moved while it was read, each time: its frames were not all there together."""
+    @property
+    def stack(self) -> Global___DumpedStack:
+        """Where it is."""
+
+    def __init__(
+        self,
+        *,
+        native_id: builtins.int = ...,
+        thread_id: builtins.int = ...,
+        name: builtins.str = ...,
+        interpreter: builtins.int = ...,
+        state: Global___ThreadState.ValueType = ...,
+        system_call: builtins.str = ...,
+        stack: Global___DumpedStack | None = ...,
+        unsettled: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["stack", b"stack"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["interpreter", b"interpreter", "name", b"name", "native_id", b"native_id", "stack", b"stack", "state", b"state", "system_call", b"system_call", "thread_id", b"thread_id", "unsettled", b"unsettled"]) -> None: ...
+
+Global___DumpedThread: typing_extensions.TypeAlias = DumpedThread
+
+@typing.final
+class DumpedTask(google.protobuf.message.Message):
+    """A task of an event loop."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    NATIVE_ID_FIELD_NUMBER: builtins.int
+    RUNNING_FIELD_NUMBER: builtins.int
+    STACK_FIELD_NUMBER: builtins.int
+    AWAITED_BY_FIELD_NUMBER: builtins.int
+    id: builtins.int
+    """Where it lies in the process: what tells it from others."""
+    name: builtins.str
+    """Its name."""
+    native_id: builtins.int
+    """The kernel's number of its loop's thread; 0 where that has ended."""
+    running: builtins.bool
+    """It is the one that its loop runs now."""
+    @property
+    def stack(self) -> Global___DumpedStack:
+        """Its coroutine, and those that this one awaits."""
+
+    @property
+    def awaited_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The ids of the tasks that await it."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.int = ...,
+        name: builtins.str = ...,
+        native_id: builtins.int = ...,
+        running: builtins.bool = ...,
+        stack: Global___DumpedStack | None = ...,
+        awaited_by: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["stack", b"stack"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["awaited_by", b"awaited_by", "id", b"id", "name", b"name", "native_id", b"native_id", "running", b"running", "stack", b"stack"]) -> None: ...
+
+Global___DumpedTask: typing_extensions.TypeAlias = DumpedTask

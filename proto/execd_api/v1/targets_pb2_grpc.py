@@ -60,6 +60,11 @@ class TargetsStub(object):
                 request_serializer=execd__api_dot_v1_dot_targets__pb2.MemoryRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_targets__pb2.MemoryResponse.FromString,
                 _registered_method=True)
+        self.Dump = channel.unary_unary(
+                '/execd.v1.Targets/Dump',
+                request_serializer=execd__api_dot_v1_dot_targets__pb2.DumpRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_targets__pb2.DumpResponse.FromString,
+                _registered_method=True)
 
 
 class TargetsServicer(object):
@@ -101,6 +106,13 @@ class TargetsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Dump(self, request, context):
+        """Where all threads of a process are now, seen from outside; nothing is put into it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TargetsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_TargetsServicer_to_server(servicer, server):
                     servicer.Memory,
                     request_deserializer=execd__api_dot_v1_dot_targets__pb2.MemoryRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_targets__pb2.MemoryResponse.SerializeToString,
+            ),
+            'Dump': grpc.unary_unary_rpc_method_handler(
+                    servicer.Dump,
+                    request_deserializer=execd__api_dot_v1_dot_targets__pb2.DumpRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_targets__pb2.DumpResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class Targets(object):
             '/execd.v1.Targets/Memory',
             execd__api_dot_v1_dot_targets__pb2.MemoryRequest.SerializeToString,
             execd__api_dot_v1_dot_targets__pb2.MemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Dump(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Targets/Dump',
+            execd__api_dot_v1_dot_targets__pb2.DumpRequest.SerializeToString,
+            execd__api_dot_v1_dot_targets__pb2.DumpResponse.FromString,
             options,
             channel_credentials,
             insecure,

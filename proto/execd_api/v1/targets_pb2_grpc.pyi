@@ -105,7 +105,23 @@ _TargetsMemoryType = typing_extensions.TypeVar(
     ],
 )
 
-class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _TargetsAttachType, _TargetsDetachType, _TargetsMemoryType]):
+_TargetsDumpType = typing_extensions.TypeVar(
+    '_TargetsDumpType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.DumpRequest,
+        execd_api.v1.targets_pb2.DumpResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.DumpRequest,
+        execd_api.v1.targets_pb2.DumpResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.DumpRequest,
+        execd_api.v1.targets_pb2.DumpResponse,
+    ],
+)
+
+class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _TargetsAttachType, _TargetsDetachType, _TargetsMemoryType, _TargetsDumpType]):
     """Finds, attaches to and detaches from targets."""
 
     @typing.overload
@@ -129,6 +145,10 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.targets_pb2.MemoryRequest,
             execd_api.v1.targets_pb2.MemoryResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.targets_pb2.DumpRequest,
+            execd_api.v1.targets_pb2.DumpResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -154,6 +174,10 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
             execd_api.v1.targets_pb2.MemoryRequest,
             execd_api.v1.targets_pb2.MemoryResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.targets_pb2.DumpRequest,
+            execd_api.v1.targets_pb2.DumpResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     List: _TargetsListType
@@ -170,6 +194,9 @@ class TargetsStub(typing.Generic[_TargetsListType, _TargetsInspectType, _Targets
 
     Memory: _TargetsMemoryType
     """Asks a running memory session for figures, resets or clears them, or tells where objects were allocated."""
+
+    Dump: _TargetsDumpType
+    """Where all threads of a process are now, seen from outside; nothing is put into it."""
 
 TargetsAsyncStub: typing_extensions.TypeAlias = TargetsStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -191,6 +218,10 @@ TargetsAsyncStub: typing_extensions.TypeAlias = TargetsStub[
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.targets_pb2.MemoryRequest,
         execd_api.v1.targets_pb2.MemoryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.targets_pb2.DumpRequest,
+        execd_api.v1.targets_pb2.DumpResponse,
     ],
 ]
 
@@ -236,5 +267,13 @@ class TargetsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.targets_pb2.MemoryResponse, collections.abc.Awaitable[execd_api.v1.targets_pb2.MemoryResponse]]:
         """Asks a running memory session for figures, resets or clears them, or tells where objects were allocated."""
+
+    @abc.abstractmethod
+    def Dump(
+        self,
+        request: execd_api.v1.targets_pb2.DumpRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.targets_pb2.DumpResponse, collections.abc.Awaitable[execd_api.v1.targets_pb2.DumpResponse]]:
+        """Where all threads of a process are now, seen from outside; nothing is put into it."""
 
 def add_TargetsServicer_to_server(servicer: TargetsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,45 +1,120 @@
-r"""The JSON report of samples: schema, report "samples", profile, measures, totals, functions.
+"""The JSON report of samples.
 
-measures are the columns in which there is something: samples, wall_ns, cpu_ns. totals has the sum of each. Each of
-functions has file (empty where it is not known), line (0 where it is not known), name, and as objects by measure
-self and total.
+Schema 1. Beside what every report has:
+
+    view        "wall", "cpu" or "gil"; "" of samples that do not tell what their threads were at
+    by          "function", "line" or "file"
+    measures    the figures in which there is something: samples, wall_ns, cpu_ns, and of samples that execd took the
+                states running_with_gil, running_without, waiting_with_gil, waiting_for_gil, waiting
+    totals      the sum of each
+    states      of all samples, whatever the view: how many there are of each state; {} of those that do not tell
+    waits       of all samples: how many were in which system call
+    functions   each: file ("" where it is not known, "~" of what is no code of Python's), line (0 where it is not
+                known), name, and as objects by measure self and total; with callers or callees a list of that name:
+                file, line, name, self, total along that edge
+    threads     where a table for each is asked for, instead of totals, states, waits and functions; each with these
+                and thread_id, thread_name, pid
+
+With by "line" and "file" functions are lines and files. A system call is its caller's. What execd says of a recording
+itself is in profile.extra and profile.lost.
+
+A change has instead of measures, states, waits and functions:
+
+    measure     what is compared: earlier, later
+    totals      the sum of it: earlier, later
+    states      earlier, later, each as above
+    changes     each: kind ("new", "gone", "more", "less"), file, line, name; earlier and later: self, total,
+                self_share, total_share; delta: self_share, total_share, self_error (its standard error)
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from execd.model.samples import Amount, by_function, measures
-from execd.reports.document import head
-from execd.reports.escape import valid
-from execd.reports.samples.names import sample_name
-from execd.reports.samples.text import ordered, refuse_others
-from execd.reports.selection import limited
+from execd.model.samples import NONE, amounts, edges, figures, fold, turned
+from execd.model.views import View, has_states, states_of, waits, without_system_calls
+from execd.reports.document import encoded, head
+from execd.reports.options import View as Tables
+from execd.reports.samples.asked import asked_by, of_threads, seen
+from execd.reports.samples.order import TOTAL, chosen
 
 if TYPE_CHECKING:
-    from execd.model.profile import Profile
-    from execd.reports.options import ReportOptions
+    from collections.abc import Mapping
 
-_NONE = Amount(0, 0)
+    from execd.model.fold import FunctionKey
+    from execd.model.profile import Profile
+    from execd.model.samples import Amount
+    from execd.reports.options import ReportOptions
+    from execd.reports.samples.asked import Seen
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as a JSON document. Raises UsageError where an option does not fit."""
-    refuse_others(options)
-    found = {measure: by_function(profile, measure) for measure in measures(profile)}
-    shown = limited(ordered(next(iter(found.values())), options), sample_name, options.limits)
+    return _document(profile, options, seen(profile, options))
+
+
+def render_whole(profile: Profile, options: ReportOptions) -> bytes:
+    """Return the report of all samples where no view is asked for. Raises UsageError where an option does not fit."""
+    return _document(profile, options, seen(profile, options, View.WALL if has_states(profile) else None))
+
+
+def place_json(place: FunctionKey) -> dict[str, Any]:
+    """Return what a place is called."""
+    return dict(zip(("file", "line", "name"), place, strict=True))
+
+
+def _document(profile: Profile, options: ReportOptions, found: Seen) -> bytes:
     document = head("samples", profile.header)
-    document["measures"] = list(found)
-    document["totals"] = {measure: sum(one.own for one in rows.values()) for measure, rows in found.items()}
-    document["functions"] = [
-        {
-            "file": valid(function[0]),
-            "line": function[1],
-            "name": valid(function[2]),
-            "self": {measure: rows.get(function, _NONE).own for measure, rows in found.items()},
-            "total": {measure: rows.get(function, _NONE).total for measure, rows in found.items()},
-        }
-        for function in shown
+    document |= {"view": found.view.value if found.view else "", "by": asked_by(options).value}
+    document["measures"] = list(figures(found.profile))
+    if not options.per_thread:
+        return encoded(document | _tables(found, options))
+    document["threads"] = [
+        {"thread_id": label.thread_id, "thread_name": label.thread_name, "pid": label.pid} | _tables(of_thread, options)
+        for label, of_thread in of_threads(found).items()
     ]
-    return json.dumps(document).encode()
+    return encoded(document)
+
+
+def _tables(found: Seen, options: ReportOptions) -> dict[str, Any]:
+    folded = fold(without_system_calls(found.profile), asked_by(options))
+    rows = {measure: amounts(folded, measure) for measure in figures(found.profile)}
+    leading = next(iter(rows.values()))
+    others = {measure: _others(edges(folded, measure), options) for measure in rows} if _has_edges(options) else {}
+    return {
+        "totals": {measure: sum(one.own for one in of_places.values()) for measure, of_places in rows.items()},
+        "states": states_of(found.whole),
+        "waits": waits(found.whole),
+        "functions": [
+            _place(place, {measure: of_places.get(place, NONE) for measure, of_places in rows.items()})
+            | ({options.view.value: _along(place, others)} if others else {})
+            for place in chosen(leading, options, TOTAL[0])
+        ],
+    }
+
+
+def _has_edges(options: ReportOptions) -> bool:
+    return options.view is not Tables.FUNCTIONS
+
+
+def _others(
+    callers: Mapping[FunctionKey, Mapping[FunctionKey, Amount]], options: ReportOptions
+) -> Mapping[FunctionKey, Mapping[FunctionKey, Amount]]:
+    return turned(callers) if options.view is Tables.CALLEES else callers
+
+
+def _along(
+    place: FunctionKey, others: Mapping[str, Mapping[FunctionKey, Mapping[FunctionKey, Amount]]]
+) -> list[dict[str, Any]]:
+    found = next(iter(others.values()))[place]
+    return [
+        _place(other, {measure: of_places[place].get(other, NONE) for measure, of_places in others.items()})
+        for other in sorted(found)
+    ]
+
+
+def _place(place: FunctionKey, amounts_of: Mapping[str, Amount]) -> dict[str, Any]:
+    return place_json(place) | {
+        "self": {measure: one.own for measure, one in amounts_of.items()},
+        "total": {measure: one.total for measure, one in amounts_of.items()},
+    }

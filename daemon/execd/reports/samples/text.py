@@ -1,105 +1,119 @@
-"""The text report of samples: a line a function, what it has itself and what with all that it called."""
+"""The text report of samples: a line a place, what it has itself and what with all that it called."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from execd.errors import UsageError
-from execd.model.samples import Amount, by_function, measures
-from execd.reports.escape import visible
-from execd.reports.figures import number_of, part, percent, time_text, unit_of
-from execd.reports.function_names import c_name
+from execd.model.filter import threads
+from execd.model.samples import By, amounts, edges, fold, measures, turned
+from execd.model.views import states_of, waits, without_system_calls
+from execd.reports.figures import number_of, part, time_text
 from execd.reports.header import header_lines, summary_lines
-from execd.reports.layout import CYAN, DIM
-from execd.reports.options import View
-from execd.reports.samples.names import CLOCKS, sample_name
-from execd.reports.selection import ROWS_SHOWN, limited, top
-from execd.reports.tables import Column, Kind, Row, table_lines
+from execd.reports.names import thread_title
+from execd.reports.next_commands import callers_of, closing
+from execd.reports.options import View as Tables
+from execd.reports.samples.asked import asked_by, of_threads, seen
+from execd.reports.samples.names import CLOCKS, VIEWS, PlaceNames
+from execd.reports.samples.order import OWN, chosen
+from execd.reports.samples.recorded import recording_facts
+from execd.reports.samples.tables import Rows, edge_table, place_table
+from execd.reports.selection import ROWS_SHOWN, top
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from execd.model.fold import FunctionKey
     from execd.model.profile import Profile
+    from execd.model.samples import Fold
     from execd.reports.options import ReportOptions
+    from execd.reports.samples.asked import Seen
 
-_NONE = Amount(0, 0)
-# What a table is ordered by, by sort keys of pstats that mean something here.
-_TOTAL, _OWN = ("cumulative", "cumtime"), ("time", "tottime")
+_EDGES_SHOWN: Final = 20
+_CALLS_TOLD: Final = 5
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as UTF-8 text. Raises UsageError where an option does not fit."""
-    refuse_others(options)
-    found = {measure: by_function(profile, measure) for measure in measures(profile)}
-    whole = {measure: sum(one.own for one in rows.values()) for measure, rows in found.items()}
-    first, *_ = found
-    functions = limited(ordered(found[first], options, _OWN[0]), sample_name, options.limits)
-    shown, rest = top(functions, options, ROWS_SHOWN)
-    lines = header_lines(profile.header, options.layout)
-    sums = ", ".join(_sum(measure, total) for measure, total in whole.items())
-    lines += summary_lines([f"{sums} in {number_of(len(found[first]), 'function')}"], options.layout)
-    lines += _table(found, shown, whole[first], options) if shown else ["   (no functions)"]
-    return "\n".join([*lines, *rest, ""]).encode()
+    found = seen(profile, options)
+    lines = header_lines(profile.header, options.layout, recording_facts(profile.header))
+    shown: list[FunctionKey] = []
+    if not options.per_thread:
+        lines += _tables(found, options, shown)
+    for label, of_thread in of_threads(found).items() if options.per_thread else ():
+        lines += [thread_title(label), "", *_tables(of_thread, options, shown), ""]
+    is_plain = options.view is Tables.FUNCTIONS and asked_by(options) is By.FUNCTION
+    lines += closing(options.layout, callers_of(profile, shown) if is_plain else "")
+    return "\n".join([*lines, ""]).encode()
 
 
-def ordered(rows: Mapping[FunctionKey, Amount], options: ReportOptions, usual: str = _TOTAL[0]) -> list[FunctionKey]:
-    """Return functions in the order that the options ask for, without any by a usual key.
+def states_text(states: Mapping[str, int]) -> str:
+    """Return what threads were at, by how many samples there are of each state."""
+    whole = sum(states.values())
+    running = states["running_with_gil"] + states["running_without"]
+    waiting = states["waiting"] + states["waiting_with_gil"]
 
-    Raises:
-        UsageError: by what samples do not have.
-    """
-    key = options.sort[0] if options.sort else usual
-    if len(options.sort) > 1 or key not in (*_TOTAL, *_OWN, "name"):
-        raise UsageError(
-            f"samples are not sorted by {','.join(options.sort)!r}", remedy="choose one of: cumulative, time, name"
-        )
-    if key == "name":
-        functions = sorted(rows, key=lambda one: (one[2], one))
-    else:
-        functions = sorted(rows, key=lambda one: (-(rows[one].total if key in _TOTAL else rows[one].own), one))
-    return functions[::-1] if options.reverse else functions
+    def share(count: int) -> str:
+        return f"{part(count, whole):.1%}"
+
+    holding = f", of it with the GIL {share(states['waiting_with_gil'])}" if states["waiting_with_gil"] else ""
+    return (
+        f"running {share(running)}, of it with the GIL {share(states['running_with_gil'])};"
+        f" waiting for the GIL {share(states['waiting_for_gil'])}; waiting {share(waiting)}{holding}"
+    )
 
 
-def refuse_others(options: ReportOptions) -> None:
-    """Refuse tables that samples do not have. Raises UsageError."""
-    given = {options.view.value: options.view is not View.FUNCTIONS, "per-thread": options.per_thread}
-    refused = [name for name, value in given.items() if value]
-    if refused:
-        raise UsageError(f"{', '.join(refused)} does not fit profiles of samples", remedy="leave it out")
+def _tables(found: Seen, options: ReportOptions, shown: list[FunctionKey]) -> list[str]:
+    """Return the summary and the table of samples, and note the places that it shows."""
+    by, profile = asked_by(options), without_system_calls(found.profile)
+    folded = fold(profile, by)
+    rows = _rows(folded, found, by)
+    kept, rest = top(
+        chosen(rows.leading, options, OWN[0]),
+        options,
+        ROWS_SHOWN if options.view is Tables.FUNCTIONS else _EDGES_SHOWN,
+    )
+    shown += kept
+    lines = summary_lines(_summary(found, rows), options.layout)
+    if not kept:
+        return [*lines, f"   (no {by.value}s)"]
+    if options.view is Tables.FUNCTIONS:
+        return [*lines, *place_table(rows, kept, options), *rest]
+    return [*lines, *_edges(folded, rows, kept, options), *rest]
 
 
-def _table(
-    found: Mapping[str, Mapping[FunctionKey, Amount]], shown: Sequence[FunctionKey], whole: int, options: ReportOptions
-) -> list[str]:
-    """Return the table: the share of the first measure, then what there is of each."""
-    own = not options.sort or options.sort[0] not in _TOTAL
-    first, *_ = found.values()
-    shares = [part(first[one].own if own else first[one].total, whole) for one in shown]
-    columns = [Column("%"), Column("", Kind.WORD, CYAN)]
-    cells = [[percent(share) for share in shares], [options.layout.bar(share) for share in shares]]
-    for measure, rows in found.items():
-        titles, figures = _figures(measure, [rows.get(one, _NONE) for one in shown])
-        columns += map(Column, titles)
-        cells += figures
-    columns += [Column("function", Kind.NAME), Column("where", Kind.PLACE, DIM)]
-    cells += [[visible(c_name(name)) for _, _, name in shown], [_place(one) for one in shown]]
-    return table_lines(columns, [Row(row) for row in zip(*cells, strict=True)], options.layout)
+def _rows(folded: Fold, found: Seen, by: By) -> Rows:
+    # Of samples that the daemon took both measures are one: how many there are, and for how long they stand.
+    columns = ("samples", "wall_ns") if found.view else measures(folded.profile)
+    names = PlaceNames([folded.profile], by)
+    return Rows({one: amounts(folded, one) for one in columns}, names, found.view.value if found.view else "")
 
 
-def _figures(measure: str, amounts: Sequence[Amount]) -> tuple[list[str], list[list[str]]]:
-    """Return the titles of the columns of a measure, and their cells."""
-    if measure not in CLOCKS:
-        return ["self", "total"], [[f"{one.own:,}" for one in amounts], [f"{one.total:,}" for one in amounts]]
-    unit = unit_of(one.total for one in amounts)
-    titles = [f"{what} {CLOCKS[measure]} {unit.name}" for what in ("self", "total")]
-    return titles, [[unit.text(one.own) for one in amounts], [unit.text(one.total) for one in amounts]]
+def _edges(folded: Fold, rows: Rows, kept: Sequence[FunctionKey], options: ReportOptions) -> list[str]:
+    measure = "wall_ns" if rows.clock else next(iter(rows.found))
+    others = edges(folded, measure)
+    if options.view is Tables.CALLEES:
+        others = turned(others)
+    of_measure = Rows({measure: rows.found[measure]}, rows.names, rows.clock)
+    return edge_table(of_measure, kept, others, options)
+
+
+def _summary(found: Seen, rows: Rows) -> list[str]:
+    sums = {measure: sum(one.own for one in amounts.values()) for measure, amounts in rows.found.items()}
+    places = number_of(len(rows.leading), rows.names.by.value)
+    if found.view is None:
+        return [f"{', '.join(_sum(measure, total) for measure, total in sums.items())} in {places}"]
+    ran = len(threads(found.profile))
+    where_ran = f" in {ran} threads" if ran > 1 else ""
+    samples, time = number_of(sums["samples"], "sample"), time_text(sums["wall_ns"])
+    whole = sum(found.whole.column("samples"))
+    calls = list(waits(found.whole).items())[:_CALLS_TOLD]
+    waited = ", ".join(f"{name} {part(count, whole):.1%}" for name, count in calls)
+    return [
+        f"View {found.view.value}, {VIEWS[found.view]}: {samples} of {places}, {time}{where_ran}",
+        *([f"Of all {number_of(whole, 'sample')}: {states_text(states_of(found.whole))}"] if whole else []),
+        *([f"System calls: {waited}"] if waited else []),
+    ]
 
 
 def _sum(measure: str, total: int) -> str:
     return f"{time_text(total)} {CLOCKS[measure]}" if measure in CLOCKS else f"{total:,} {measure}"
-
-
-def _place(function: FunctionKey) -> str:
-    file, line, _ = function
-    return visible(f"{file}:{line}" if line else file)

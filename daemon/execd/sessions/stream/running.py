@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from execd.sessions import selection
 
 if TYPE_CHECKING:
-    from execd.sessions.live import Running
+    from execd.sessions.armed import Running
     from execd.sessions.registry import Registry
     from execd.sessions.stream.log import EventLog
 

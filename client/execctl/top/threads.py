@@ -1,0 +1,83 @@
+"""The threads of a process as lines of the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from execctl.escape import escape
+from execctl.top.cells import Span, Style, cut, end_of, left, width_of
+from execctl.top.model import is_running, where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from execctl.api.windows import WindowThread
+    from execctl.top.cells import Charset
+
+_WORDS: Final = {
+    "running_with_gil": "running with the GIL",
+    "running_without": "running without the GIL",
+    "waiting_with_gil": "waiting with the GIL",
+    "waiting_for_gil": "waiting for the GIL",
+    "waiting": "waiting",
+}
+_GAP: Final = "  "
+_STATE: Final = 26
+_SHARE: Final = 5
+# Below it the place alone is shown beside the name.
+_STATE_FROM: Final = 64
+
+
+def thread_lines(threads: Sequence[WindowThread], columns: int, most: int, charset: Charset) -> list[list[Span]]:
+    """Return a line for each thread below a head.
+
+    Args:
+        threads: those that run most first.
+        columns: of the terminal.
+        most: so many lines without the head.
+        charset: what the terminal can show.
+    """
+    name, state, place = _widths(columns)
+    shown = threads[:most]
+    count = f"thread ({len(threads)})" if len(shown) == len(threads) else f"thread ({len(shown)} of {len(threads)})"
+    head = f"{left(count, name)}{_GAP}{'run%':>{_SHARE}}"
+    head += f"{_GAP}{left('at most', state)}" if state else ""
+    lines = [[Span(left(f"{head}{_GAP}where", columns), Style.TITLE)]]
+    for thread in shown:
+        running = is_running(thread)
+        said = f"{left(cut(_called(thread), name, charset.mark), name)}{_GAP}{running * 100:{_SHARE}.1f}"
+        said += f"{_GAP}{left(cut(state_words(thread), state, charset.mark), state)}" if state else ""
+        style = Style.PLAIN if running else Style.DIM
+        lines.append([Span(f"{said}{_GAP}", style), Span(_place(thread, place, charset), style)])
+    return lines
+
+
+def state_words(thread: WindowThread) -> str:
+    """Return what a thread was at most: "running with the GIL", "waiting in read"."""
+    if not any(thread.states.values()):
+        return ""
+    state = max(thread.states, key=thread.states.__getitem__)
+    if thread.system_call and state == "waiting":
+        return f"waiting in {thread.system_call}"
+    return _WORDS.get(state, state.replace("_", " "))
+
+
+def _called(thread: WindowThread) -> str:
+    return escape(thread.name) or f"thread {thread.native_id}"
+
+
+def _place(thread: WindowThread, width: int, charset: Charset) -> str:
+    """Return the function and, where there is room, the file's name and the line."""
+    function, file = escape(thread.place.name), where(thread.place).rpartition("/")[2]
+    room = width - width_of(file) - 1
+    if not file or room < min(width_of(function), width // 2):
+        return end_of(function, width, charset.mark)
+    return f"{end_of(function, room, charset.mark)} {file}"
+
+
+def _widths(columns: int) -> tuple[int, int, int]:
+    """Return the columns of the name, of the state and of the place."""
+    state = _STATE if columns >= _STATE_FROM else 0
+    room = max(columns - _SHARE - 2 * len(_GAP) - (state + len(_GAP) if state else 0), 0)
+    name = min(room * 2 // 5, 32)
+    return name, state, room - name

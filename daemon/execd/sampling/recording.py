@@ -1,0 +1,259 @@
+"""A recording of one process's stacks: its sampler, the slices of time that are kept, the names of its threads."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from execd import _sampler
+from execd.errors import ExecdError, UsageError
+from execd.model.slices import SLICE_S
+from execd.sampling.options import STOPPING
+from execd.sampling.profile import Part, stack_profile
+from execd.sampling.sampler import ProcessSampler
+from execd.sampling.thread_names import thread_names
+from execd.sampling.window import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from execd.attach.interpreter import Interpreter
+    from execd.model.profile import Header, Profile
+    from execd.sampling.options import SamplingOptions
+    from execd.sampling.thread_names import ThreadName
+
+_STOPPING: Final = dict(
+    zip(STOPPING, (_sampler.STOP_AS_NEEDED, _sampler.STOP_ALWAYS, _sampler.STOP_NEVER), strict=True)
+)
+# Threads come, and are renamed; a look at all takes about a millisecond.
+_NAMES_S: Final = 10.0
+# An always-on recording begins with new tables here: what has aged out is let go of with the old ones.
+_NODES_KEPT: Final = 20_000
+_LOST: Final = ("unread", "torn", "no_code", "no_room")
+# How many there were at the last look: no sum.
+_MOST_NAMED: Final = 20
+_LEFT_OUT: Final = "threads_left_out"
+_TOLD: Final = ("turns", "missed_turns", "put_off", "verified", "unsettled", "unchanged", "stopped", "stop_refused")
+_NS_A_S: Final = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Slice:
+    """What was met in a slice of time: counts by node and state, figures, times held by bucket, and how long it was."""
+
+    counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+    figures: Counter[str] = field(default_factory=Counter)
+    held: Counter[int] = field(default_factory=Counter)
+    span_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Era:
+    """What one sampler has met, by slice; and what it had told by the last look."""
+
+    sampler: ProcessSampler
+    slices: dict[int, _Slice] = field(default_factory=dict)
+    figures: Counter[str] = field(default_factory=Counter)
+    held: Counter[int] = field(default_factory=Counter)
+
+
+class StackRecording:
+    """Samples a process from the start until it is closed, or the process has ended. Calls must not overlap.
+
+    Args:
+        pid: of the process.
+        interpreter: in it.
+        options: how.
+        clock: seconds since the epoch.
+
+    Raises:
+        NotSupported, TargetGone, AttachBusy: see ProcessSampler.
+        UsageError: it has no such thread.
+    """
+
+    def __init__(
+        self, pid: int, interpreter: Interpreter, options: SamplingOptions, clock: Callable[[], float]
+    ) -> None:
+        self._pid, self._interpreter, self._options, self._clock = pid, interpreter, options, clock
+        self._names = thread_names(interpreter)
+        self._thread = _thread(pid, self._names, options.thread) if options.thread else 0
+        self._eras = [_Era(self._sampler())]
+        self._names_due = time.monotonic() + _NAMES_S
+        self._followers: list[Follower] = []
+        self.started_at = clock()
+        self._looked_at = time.monotonic()
+        self._eras[0].sampler.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._eras[-1].sampler.ended
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the process executes another program now."""
+        return self._eras[-1].sampler.replaced
+
+    @property
+    def news(self) -> int:
+        """What is readable while there are code objects whose names should be read soon."""
+        return self._eras[-1].sampler.news()
+
+    @property
+    def rate_hz(self) -> float:
+        """How often a second all threads are to be looked at."""
+        return self._options.rate_hz
+
+    @property
+    def names(self) -> Mapping[int, ThreadName]:
+        """The threads that are known now, by the kernel's number."""
+        return dict(self._names)
+
+    def follow(self) -> Follower:
+        """Return what gets all that is met from now on, until `unfollow`."""
+        self.drain()
+        follower = Follower(self._clock())
+        self._followers.append(follower)
+        return follower
+
+    def unfollow(self, follower: Follower) -> None:
+        """Let go of a follower."""
+        self._followers.remove(follower)
+
+    def drain(self) -> bool:
+        """Take what is new, and return whether there were new code objects.
+
+        Where there were others may come, and go: then the next look should be soon.
+        """
+        era = self._eras[-1]
+        has_new = era.sampler.drain() > 0
+        self._count(era)
+        self._look_at_names()
+        if self._options.keep_s:
+            self._forget(self._clock() - self._options.keep_s)
+        return has_new
+
+    def close(self) -> None:
+        """End it, and take what is left. Once more is no error."""
+        era = self._eras[-1]
+        if not era.sampler.closed:
+            era.sampler.close()
+            self._count(era)
+
+    def taken(self, header: Header) -> Callable[[], Profile]:
+        """Return what makes a profile of what is there now, later and in any thread.
+
+        Args:
+            header: of the profile; its figures are added.
+        """
+        parts = [_part(era) for era in self._eras]
+        slices = [one for era in self._eras for one in era.slices.values()]
+        names = dict(self._names)
+        figures = sum((one.figures for one in slices), Counter[str]())
+        held = sum((one.held for one in slices), Counter[int]())
+        turns, span_s = figures["turns"], sum(one.span_s for one in slices)
+        interval_ns = span_s * _NS_A_S / turns if turns else self._options.interval_ns
+        ended_at = self._clock() - (time.monotonic() - self._looked_at)
+        told = replace(
+            header,
+            started_at=ended_at - span_s,
+            ended_at=ended_at,
+            extra=self._extra(figures, held, turns / span_s if span_s else 0.0),
+            lost={name: lost for name in _LOST if (lost := figures[name])} | self._left_out(),
+        )
+        return lambda: stack_profile(told, parts, names, interval_ns)
+
+    def _sampler(self) -> ProcessSampler:
+        options = self._options
+        stopping = _STOPPING[options.stopping]
+        return ProcessSampler(self._pid, self._interpreter, options.interval_ns, stopping, self._thread)
+
+    def _left_out(self) -> dict[str, int]:
+        count = self._eras[-1].sampler.samples.figures.get(_LEFT_OUT, 0)
+        return {_LEFT_OUT: count} if count else {}
+
+    def _count(self, era: _Era) -> None:
+        """Count what was taken to the slice that the time since the last look lies in, or most of it."""
+        samples = era.sampler.samples
+        before, self._looked_at = self._looked_at, min(time.monotonic(), era.sampler.over_at)
+        span_s, ended_at = self._looked_at - before, self._clock() - (time.monotonic() - self._looked_at)
+        middle = ended_at - span_s / 2
+        slice_ = era.slices.setdefault(int(middle // SLICE_S) * SLICE_S if self._options.keep_s else 0, _Slice())
+        figures, held, counts = Counter(samples.figures), _buckets(samples.held), samples.take_counts()
+        slice_.counts.update(counts)
+        slice_.figures.update(figures - era.figures)
+        slice_.held.update(held - era.held)
+        slice_.span_s += span_s
+        for follower in self._followers:
+            follower.add(samples, counts, figures - era.figures, span_s, ended_at)
+        era.figures, era.held = figures, held
+
+    def _forget(self, before_s: float) -> None:
+        """Let go of slices that ended before a time, and of tables that none is left of."""
+        for era in self._eras:
+            for at_s in [at_s for at_s in era.slices if at_s + SLICE_S <= before_s]:
+                del era.slices[at_s]
+        self._eras = [era for era in self._eras if era.slices or era is self._eras[-1]]
+        if len(self._eras[-1].sampler.samples.nodes) > _NODES_KEPT:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        with suppress(ExecdError):  # a later drain tries again; until then this one goes on
+            fresh = self._sampler()
+            old = self._eras[-1]
+            old.sampler.close()
+            self._count(old)
+            self._eras.append(_Era(fresh))
+            fresh.start()
+
+    def _look_at_names(self) -> None:
+        """Read the names of the threads, at times and where there are new ones."""
+        now = time.monotonic()
+        if now >= self._names_due:
+            self._names_due = now + _NAMES_S
+            self._names.update(thread_names(self._interpreter))
+        elif not self._eras[-1].sampler.samples.threads <= self._names.keys():
+            self._names.update(thread_names(self._interpreter, self._names))
+
+    def _extra(self, figures: Counter[str], held: Counter[int], achieved_hz: float) -> dict[str, object]:
+        extra: dict[str, object] = {name: figures[name] for name in _TOLD}
+        extra |= {"rate_hz": self._options.rate_hz, "achieved_hz": achieved_hz, "stopping": self._options.stopping}
+        if figures["stopped"]:
+            extra |= {"stop_p50_us": _percentile_us(held, 0.5), "stop_p99_us": _percentile_us(held, 0.99)}
+        return extra
+
+
+def _thread(pid: int, names: Mapping[int, ThreadName], wanted: str) -> int:
+    """Return the kernel's number of the thread of a name, or of either of its numbers. Raises UsageError."""
+    for native_id, known in names.items():
+        if wanted in (known.name, str(known.thread_id), str(native_id)):
+            return native_id
+    there = ", ".join(sorted({repr(known.name) for known in names.values() if known.name})[:_MOST_NAMED])
+    raise UsageError(
+        f"process {pid} has no thread {wanted!r}", remedy=f"choose one of: {there or 'none has a name'}", pid=pid
+    )
+
+
+def _part(era: _Era) -> Part:
+    samples = era.sampler.samples
+    return Part(samples.nodes, samples.codes, {at_s: Counter(one.counts) for at_s, one in era.slices.items()})
+
+
+def _buckets(held: bytes) -> Counter[int]:
+    """Return how often threads were held so long, by bucket of struct stops (daemon/native/stop.h)."""
+    return Counter(dict(enumerate(struct.unpack(f"<{len(held) // 8}Q", held))))
+
+
+def _percentile_us(held: Counter[int], share: float) -> float:
+    """Return the upper end of the bucket that this share of the times held is in or below."""
+    left = share * held.total()
+    for bucket in sorted(held):
+        left -= held[bucket]
+        if left <= 0:
+            return round(math.sqrt(1 << bucket), 1)
+    return 0.0

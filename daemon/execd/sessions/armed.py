@@ -1,0 +1,58 @@
+"""What is switched on in a target, or at it, and the sessions that stand on it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from execd.model.profile import Profile
+    from execd.model.session import Session
+    from execd.sessions.stream.feed import Feed
+
+# How often what is recorded is stored in case we end before it does.
+CHECKPOINT_S = 5.0
+# A client that records for a time stops its session itself.
+CLIENT_GRACE_S = 2.0
+
+
+@dataclass(slots=True)
+class Armed:
+    """A collector that is switched on in a target, and who uses it."""
+
+    key: str
+    collector: str
+    options: Mapping[str, object]
+    form: str
+    caveats: tuple[str, ...]
+    users: set[str]
+    since: float
+    memory_bytes: int = 0
+    # Of a collector that hands over events, not a table.
+    feed: Feed | None = None
+    checkpoint_s: float = CHECKPOINT_S
+
+
+@dataclass(slots=True)
+class Running:
+    """A session that goes on: as it is stored, what it stands on, and what was there before it."""
+
+    session: Session
+    armed: Armed
+    baseline: Profile | None
+    checkpoint_due: float = 0.0
+    # Why it ends, where nobody asked for it.
+    breach: str = ""
+    # Of a tree's root: what is not recorded below it.
+    notes: tuple[str, ...] = ()
+    # On time.monotonic(); when the client that asked for so long must have ended it, if it is there.
+    ends_at: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has outlasted what was asked for, and its client."""
+        return time.monotonic() >= self.ends_at

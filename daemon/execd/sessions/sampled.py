@@ -1,0 +1,157 @@
+"""SampledTarget: a process whose stacks are sampled from outside, and the sessions that do so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from execd.attach import process
+from execd.errors import TargetGone
+from execd.model.collector import SAMPLES
+from execd.model.profile import Header
+from execd.sampling.options import sampling_options
+from execd.sampling.recording import StackRecording
+from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running
+from execd.sessions.state import Event, after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from execd.attach.interpreter import Interpreter
+    from execd.model.profile import Profile
+    from execd.model.session import Session, SessionSpec
+    from execd.model.target import Target
+    from execd.store.store import Store
+
+_NOT_HELD = "its threads are not held while they are read: a seccomp filter may end a process for what follows a stop"
+# The profile of one that is always on holds all of its slices, and is stored less often.
+_KEPT_CHECKPOINT_S = 60.0
+
+
+class SampledTarget:
+    """One process, from its first recording to its last; each session has a sampler of its own.
+
+    Its lock orders all that is done here; samplers run without it. See Recorded.
+
+    Args:
+        target: the process.
+        interpreter: in it.
+        clock: seconds since the epoch.
+    """
+
+    collectors: Sequence[str] = (SAMPLES.name,)
+
+    def __init__(self, target: Target, interpreter: Interpreter, clock: Callable[[], float]) -> None:
+        self.target = target
+        self.lock = threading.RLock()
+        self.running: dict[str, Running] = {}
+        self.gone = False
+        self._interpreter, self._clock = interpreter, clock
+        self._recordings: dict[str, StackRecording] = {}
+        # When to look next, and when that was done last, time.monotonic().
+        self.due = self.looked_at = time.monotonic()
+
+    def arm(self, spec: SessionSpec) -> Armed:
+        """Begin to sample."""
+        options = sampling_options(spec.options)
+        recording = StackRecording(self.target.key.pid, self._interpreter, options, self._clock)
+        self.due = time.monotonic()
+        key = f"samples-{id(recording):x}"
+        self._recordings[key] = recording
+        caveats = (_NOT_HELD,) if options.stopping != "never" and process.status(self.target.key.pid).seccomp else ()
+        armed = Armed(key, SAMPLES.name, spec.options, "native", caveats, set(), recording.started_at)
+        if options.keep_s:
+            armed.checkpoint_s = _KEPT_CHECKPOINT_S
+        return armed
+
+    def begin(self, session: Session, armed: Armed) -> Session:
+        """Let a session stand on its sampler and return it as it runs."""
+        armed.users.add(session.id)
+        ready = replace(session, state=after(session.state, Event.ARMED), form=armed.form, caveats=armed.caveats)
+        self.running[session.id] = Running(ready, armed, None)
+        return ready
+
+    def bound(self, sessions: Sequence[Session], duration_s: float) -> None:
+        """Let sessions end by themselves some time after `duration_s`, 0.0 for never."""
+        for session in sessions if duration_s > 0 else ():
+            self.running[session.id].ends_at = time.monotonic() + duration_s + CLIENT_GRACE_S
+
+    def disarm_unused(self, armed: Armed) -> None:
+        """End a sampler that no session came to stand on."""
+        recording = self._recordings.pop(armed.key, None)
+        if recording is not None:
+            recording.close()
+
+    def taken(self, running: Running, operation: str = "snapshot") -> Callable[[], Profile]:
+        """Take what there is until now, and return what makes a profile of it."""
+        del operation
+        recording = self._recordings[running.armed.key]
+        recording.drain()
+        return recording.taken(self._header(running))
+
+    def stop(self, running: Running) -> Profile:
+        """End a session's sampler and return its profile."""
+        recording = self._recordings[running.armed.key]
+        recording.close()
+        profile = recording.taken(self._header(running))()
+        self.forget(running)
+        return profile
+
+    def forget(self, running: Running) -> None:
+        """Take a session off the books, and end its sampler."""
+        self.running.pop(running.session.id, None)
+        self.disarm_unused(running.armed)
+
+    def recording(self, running: Running) -> StackRecording:
+        """Return what a session that runs stands on."""
+        return self._recordings[running.armed.key]
+
+    def kept(self, running: Running) -> Profile | None:
+        """Return what a session has, whatever became of its process."""
+        recording = self._recordings.get(running.armed.key)
+        if recording is None:
+            return None
+        recording.close()
+        return recording.taken(self._header(running))()
+
+    def sources_in(self, store: Store) -> None:
+        """Return nothing: reports of samples show no sources."""
+        del store
+
+    def look(self) -> None:
+        """Take over what samplers have met. Raises TargetGone where the process, or the program in it, has ended."""
+        pid = self.target.key.pid
+        if any(recording.ended for recording in self._recordings.values()):
+            raise TargetGone(f"process {pid} has ended", pid=pid)
+        if any(recording.replaced for recording in self._recordings.values()):
+            raise TargetGone(f"process {pid} executes another program now", pid=pid)
+        for recording in self._recordings.values():
+            recording.drain()
+
+    def news(self) -> list[int]:
+        """Return descriptors that are readable while there are code objects whose names should be read soon."""
+        return [recording.news for recording in list(self._recordings.values())]
+
+    def close(self) -> None:
+        """Let go of the process."""
+        self.gone = True
+        for recording in self._recordings.values():
+            recording.close()
+        self._recordings.clear()
+
+    def _header(self, running: Running) -> Header:
+        session, armed = running.session, running.armed
+        return Header(
+            collector=armed.collector,
+            form=armed.form,
+            session=session.id,
+            pid=self.target.key.pid,
+            command_line=self.target.command_line,
+            python_version=self.target.python_version,
+            started_at=armed.since,
+            ended_at=self._clock(),
+            options=armed.options,
+            caveats=(*([running.breach] if running.breach else []), *running.notes, *armed.caveats),
+        )
