@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sampling_crowd import cpu_s, crowd, crowd_lines, slope_kib_a_minute
+from sampling_crowd import cpu_percent, cpu_s, crowd, slope_kib_a_minute
 from sampling_stacks import Stack, impossible, judged, shares
 from sampling_targets import per_cpu, per_running, per_wall, planted_in, ratio, target, window
 from sampling_tools import NONE, PY_SPY, STOPPINGS, TACHYON, TOOLS, sampling
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from interpreters import Interpreter
     from programs import Program
+    from sampling_crowd import Use
     from sampling_stacks import Share
     from sampling_targets import Ratio, Window
     from sampling_tools import Taken
@@ -217,13 +218,15 @@ def print_throughput(asked: argparse.Namespace, folders: ProgramFolders, daemon:
 def print_crowd(folders: ProgramFolders, versions: list[str], count: int, seconds: float) -> None:
     """Measure and print what a daemon uses for so many processes."""
     pythons = [python for version, python in find_interpreters(os.environ).items() if version in versions]
-    uses = crowd(folders, pythons, count, seconds)
     print(f"\n{count} processes at 20 Hz: the daemon's CPU, and its memory after so many seconds\n")
-    print("| s | CPU % | resident KiB |\n|---|---|---|", *crowd_lines(uses), sep="\n")
-    whole = 100 * (uses[-1].cpu_s - uses[0].cpu_s) / (uses[-1].at_s - uses[0].at_s)
-    print(
-        f"\nIn all {whole:.2f}%; {slope_kib_a_minute(uses):+.1f} KiB a minute in the later half. {load()}", flush=True
-    )
+    print("| s | CPU % | resident KiB |\n|---|---|---|", flush=True)
+    uses: list[Use] = []
+    for use in crowd(folders, pythons, count, seconds):
+        if uses:
+            print(f"| {use.at_s:.0f} | {cpu_percent(uses[-1], use):.2f} | {use.resident_kib:,} |", flush=True)
+        uses.append(use)
+    whole, slope = cpu_percent(uses[0], uses[-1]), slope_kib_a_minute(uses)
+    print(f"\nIn all {whole:.2f}%; {slope:+.1f} KiB a minute in the later half. {load()}", flush=True)
 
 
 def parsed() -> argparse.Namespace:

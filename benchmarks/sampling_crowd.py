@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from itertools import cycle, islice, pairwise
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final
 
 from sampling_targets import target
@@ -14,7 +14,7 @@ from sampling_targets import target
 from daemons import Daemon  # isort: skip - of the tests, found by the line before
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from interpreters import Interpreter
     from programs import ProgramFolders
@@ -54,7 +54,7 @@ def resident_kib(pid: int) -> int:
         return int(file.read().split()[1]) * PAGE_KIB
 
 
-def crowd(folders: ProgramFolders, pythons: Sequence[Interpreter], count: int, seconds: float) -> list[Use]:
+def crowd(folders: ProgramFolders, pythons: Sequence[Interpreter], count: int, seconds: float) -> Iterator[Use]:
     """Record so many processes for so long, and look at the daemon at LOOKS moments and the first.
 
     Args:
@@ -70,25 +70,15 @@ def crowd(folders: ProgramFolders, pythons: Sequence[Interpreter], count: int, s
             program = stack.enter_context(target(folders, python, PROGRAM))
             client.attach(program.pid, sample=True, rate_hz=RATE_HZ, keep_s=KEEP_S)
         time.sleep(SETTLED_S)
-        return _looks(daemon, seconds)
+        pid, began = daemon.process.pid, time.monotonic()
+        for look in range(LOOKS + 1):
+            time.sleep(max(0.0, began + look * seconds / LOOKS - time.monotonic()))
+            yield Use(time.monotonic() - began, cpu_s(pid), resident_kib(pid))
 
 
-def _looks(daemon: Daemon, seconds: float) -> list[Use]:
-    pid, began = daemon.process.pid, time.monotonic()
-    uses = []
-    for look in range(LOOKS + 1):
-        time.sleep(max(0.0, began + look * seconds / LOOKS - time.monotonic()))
-        uses.append(Use(time.monotonic() - began, cpu_s(pid), resident_kib(pid)))
-    return uses
-
-
-def crowd_lines(uses: Sequence[Use]) -> list[str]:
-    """Return a line of the table for each span between two looks."""
-    return [
-        f"| {after.at_s:.0f} | {100 * (after.cpu_s - before.cpu_s) / (after.at_s - before.at_s):.2f} "
-        f"| {after.resident_kib:,} |"
-        for before, after in pairwise(uses)
-    ]
+def cpu_percent(before: Use, after: Use) -> float:
+    """Return what share of a core was used between two moments."""
+    return 100 * (after.cpu_s - before.cpu_s) / (after.at_s - before.at_s)
 
 
 def slope_kib_a_minute(uses: Sequence[Use]) -> float:

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from execd.model import codec
 from execd.model.profile import ROOT
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from execd.model.profile import Profile
     from programs import Program
 
-STOPPINGS: Final = {"execd": "as needed", "execd --stop": "always", "execd --never-stop": "never"}
+Stopping = Literal["as needed", "always", "never"]
+STOPPINGS: Final[dict[str, Stopping]] = {"execd": "as needed", "execd --stop": "always", "execd --never-stop": "never"}
 PY_SPY: Final = {"py-spy": (), "py-spy --nonblocking": ("--nonblocking",)}
 TACHYON: Final = "Tachyon"
 NONE: Final = "nothing"
@@ -100,7 +101,7 @@ def sampling(tool: str, daemon: Daemon, program: Program, rate_hz: float) -> Ite
 
 
 @contextlib.contextmanager
-def _execd(daemon: Daemon, program: Program, rate_hz: float, stopping: str) -> Iterator[Running]:
+def _execd(daemon: Daemon, program: Program, rate_hz: float, stopping: Stopping) -> Iterator[Running]:
     with daemon.client() as client:
         recording = client.attach(program.pid, sample=True, rate_hz=rate_hz, stopping=stopping)
         if stopping == STOPPINGS["execd"]:

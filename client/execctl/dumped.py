@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from execctl.escape import escape
+from execctl.threadstates import state_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,26 +17,10 @@ if TYPE_CHECKING:
     from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
     from execctl.query import Layout
 
-_STATES = {
-    "": "could not be read",
-    "running_with_gil": "running with the GIL",
-    "running_without": "running without the GIL",
-    "waiting_with_gil": "waiting with the GIL",
-    "waiting_for_gil": "waiting for the GIL",
-    "waiting": "waiting",
-}
 _INDENT = "    "
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 # A path that is cut shorter tells nothing.
 _LEAST_PATH = 12
-
-
-def state_words(thread: ThreadStack) -> str:
-    """Return what a thread is at: "waiting in read", "running with the GIL"."""
-    if not thread.system_call or thread.state not in ("waiting", "waiting_with_gil"):
-        return _STATES.get(thread.state, thread.state.replace("_", " "))
-    holding = " with the GIL" if thread.state == "waiting_with_gil" else ""
-    return f"waiting in {thread.system_call}{holding}"
 
 
 def dump_text(dump: Dump, layout: Layout) -> str:
@@ -99,7 +84,11 @@ def _threads(threads: Sequence[ThreadStack], layout: Layout) -> Iterator[str]:
     for group in alike.values():
         yield ""
         for thread in group:
-            words = f"{_called(thread)}: {state_words(thread)}" if thread is group[-1] else f"{_called(thread)},"
+            words = (
+                f"{_called(thread)}: {state_words(thread.state, thread.system_call)}"
+                if thread is group[-1]
+                else f"{_called(thread)},"
+            )
             yield _styled(_fitting(words, layout), _BOLD, layout)
         yield from _frames(group[0].frames, layout)
 

@@ -12,6 +12,7 @@ from execctl.bias import check_clock, parse_timer, parse_unit, parsed_bias
 from execctl.durations import parse_duration_s
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
+from execctl.rates import parse_rate_hz
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -167,7 +168,7 @@ RATE = ModeOption(
     "--rate",
     "rate_hz",
     "how often a second each thread is looked at; 200 without it.",
-    settings={"type": click.FloatRange(1, 100_000), "metavar": "HZ"},
+    settings={"callback": quantity(parse_rate_hz), "metavar": "HZ"},
 )
 STOP = ModeOption(
     "--stop",

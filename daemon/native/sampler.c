@@ -257,10 +257,16 @@ static void take_one(struct sampler *sampler, struct thread *thread)
 {
     sampler->figures.samples++;
     thread_open(thread, sampler->pid);
-    if (thread_is_unchanged(thread) && thread->node != NO_NODE)
+    uint32_t node = thread->node;
+    bool was_for_gil = thread->state == WAITING_FOR_GIL;
+    if (thread_is_unchanged(thread) && node != NO_NODE)
         sampler->figures.unchanged++;
     else
         thread->node = look_at(sampler, thread);
+    /* One that waits for the GIL wakes up every 5 ms (ceval_gil.c, take_gil) and then waits for a processor too, where
+     * there is none free: it has come no further. */
+    if (was_for_gil && thread->node == node && thread->state == RUNNING_WITHOUT)
+        thread->state = WAITING_FOR_GIL;
     if (thread->node != NO_NODE)
         sampler->tree.counts[thread->node][thread->state]++;
 }
@@ -355,6 +361,16 @@ static bool wait_for_turn(struct sampler *sampler, uint64_t next, enum end *why)
     return true;
 }
 
+/* Waits until no thread is owed anything: one that ended while it was traced keeps its process from ending. */
+static void settle_all(struct sampler *sampler)
+{
+    enum end why;
+    uint64_t until = clock_now_ns() + SECOND_NS;
+    while (!stop_settle(&sampler->stops) && clock_now_ns() < until &&
+           wait_until(sampler, clock_now_ns() + SETTLE_NS, &why))
+        continue;
+}
+
 /* Samples until it is stopped or the target has ended. Without the GIL, in a thread that does nothing else: its end lets
  * go of what may be held still (stop.h). */
 enum end sampler_run(struct sampler *sampler, uint64_t interval_ns)
@@ -363,8 +379,10 @@ enum end sampler_run(struct sampler *sampler, uint64_t interval_ns)
     prctl(PR_SET_TIMERSLACK, 1);
     uint64_t next = clock_now_ns();
     while (wait_for_turn(sampler, next, &why)) {
-        if (has_ended(sampler))
+        if (has_ended(sampler)) {
+            settle_all(sampler);
             return END_PROGRAM;
+        }
         take_all(sampler);
         next += interval_ns / 2 + random_next(&sampler->random) % (interval_ns + 1);
         next = miss(sampler, next, interval_ns);

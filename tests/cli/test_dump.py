@@ -9,8 +9,9 @@ import pytest
 from cli.fake_daemon import HOSTILE, error_detail, make_target
 from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
 from execctl.convert import THREAD_STATES, dump, process
-from execctl.dumped import dump_record, dump_text, state_words
+from execctl.dumped import dump_record, dump_text
 from execctl.query import Layout
+from execctl.threadstates import state_words
 from execd_api.v1 import targets_pb2
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def test_colours_are_there_where_they_are_wanted() -> None:
 
 
 def test_a_state_is_told_in_words() -> None:
-    told = {state: state_words(one_thread(state=state, system_call="read")) for state in THREAD_STATES}
+    told = {state: state_words(state, "read") for state in THREAD_STATES}
     assert told == {
         "": "could not be read",
         "running_with_gil": "running with the GIL",
@@ -201,7 +202,7 @@ def test_a_state_is_told_in_words() -> None:
         "waiting_for_gil": "waiting for the GIL",
         "waiting": "waiting in read",
     }
-    assert state_words(one_thread(state="waiting_with_gil")) == "waiting with the GIL"
+    assert state_words("waiting_with_gil", "") == "waiting with the GIL"
 
 
 def test_who_awaits_whom_is_told_by_name() -> None:

@@ -70,7 +70,7 @@ def test_a_table_is_by_what_the_view_counts() -> None:
         ["35.000", "22.6", "7.5", "35.000", "7", "App.work", "/srv/shop/server.py:22"],
     ]
     assert rows(PROFILE, settings={"view": "wall", "by": "file"}, sort=("cumulative",)) == [
-        ["500.000", "100.0", "0.0", "240.000", "100", "/srv/shop/server.py"],
+        ["500.000", "100.0", "1.0", "240.000", "100", "/srv/shop/server.py"],
         ["250.000", "50.0", "5.0", "250.000", "50", "/srv/app.py"],
         ["10.000", "2.0", "1.4", "10.000", "2", "(unsettled)"],
     ]

@@ -13,6 +13,7 @@ from execctl.errors import UsageError
 from execctl.keeping import keeping_options, kept
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
+from execctl.rates import parse_rate_hz
 
 if TYPE_CHECKING:
     from execctl.client import Client
@@ -35,8 +36,8 @@ _MOST_TOLD = 20
 @click.option(
     "--rate",
     metavar="HZ",
-    type=click.FloatRange(1, 100_000),
-    default=20.0,
+    default="20",
+    callback=quantity(parse_rate_hz),
     show_default=True,
     help="How often a second each thread is looked at.",
 )

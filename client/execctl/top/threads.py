@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from execctl.escape import escape
+from execctl.threadstates import state_words
 from execctl.top.cells import Span, Style, cut, end_of, left, width_of
 from execctl.top.model import is_running, where
 
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
     from execctl.api.windows import WindowThread
     from execctl.top.cells import Charset
 
-_WORDS: Final = {
-    "running_with_gil": "running with the GIL",
-    "running_without": "running without the GIL",
-    "waiting_with_gil": "waiting with the GIL",
-    "waiting_for_gil": "waiting for the GIL",
-    "waiting": "waiting",
-}
 _GAP: Final = "  "
 _STATE: Final = 26
 _SHARE: Final = 5
@@ -46,20 +40,19 @@ def thread_lines(threads: Sequence[WindowThread], columns: int, most: int, chars
     for thread in shown:
         running = is_running(thread)
         said = f"{left(cut(_called(thread), name, charset.mark), name)}{_GAP}{running * 100:{_SHARE}.1f}"
-        said += f"{_GAP}{left(cut(state_words(thread), state, charset.mark), state)}" if state else ""
+        said += f"{_GAP}{left(cut(_words(thread), state, charset.mark), state)}" if state else ""
         style = Style.PLAIN if running else Style.DIM
         lines.append([Span(f"{said}{_GAP}", style), Span(_place(thread, place, charset), style)])
     return lines
 
 
-def state_words(thread: WindowThread) -> str:
+def _words(thread: WindowThread) -> str:
     """Return what a thread was at most: "running with the GIL", "waiting in read"."""
     if not any(thread.states.values()):
         return ""
     state = max(thread.states, key=thread.states.__getitem__)
-    if thread.system_call and state == "waiting":
-        return f"waiting in {thread.system_call}"
-    return _WORDS.get(state, state.replace("_", " "))
+    # There is no room for both: that all others wait for it says more than its call.
+    return state_words(state, thread.system_call if state == "waiting" else "")
 
 
 def _called(thread: WindowThread) -> str:

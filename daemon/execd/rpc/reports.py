@@ -45,6 +45,8 @@ class ReportsServicer(reports_pb2_grpc.ReportsServicer):
         del context
         options = convert.report_options(request, self._store.source)
         subjects = _subjects(request)
+        if options.settings.keys() & {"last_s", "from_s"}:
+            subjects = [self._registry.subjects.of_slices(one) for one in subjects]
         # Loaded before another is taken: a fresh one is a checkpoint, and the next takes its place.
         one = self._choice.of_several(subjects) if request.added else self._choice.of_one(subjects[0], request.process)
         if len(one.stored) > 1 and request.compare and not one.profile.header.tree:

@@ -130,6 +130,8 @@ class ProcessSampler:
         # A process that ends lets go of its memory an instant before it has ended.
         self.replaced = end == "replaced" and not self._ends_soon()
         self.ended = end == "ended" or (end == "replaced" and not self.replaced)
+        # Who waits for news of it is told of its end too.
+        os.eventfd_write(self.news(), 1)
 
     def _ends_soon(self) -> bool:
         poller = select.poll()

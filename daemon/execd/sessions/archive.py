@@ -151,9 +151,14 @@ def at_its_end(profile: Profile, stored: StoredProfile, session: Session) -> Pro
     """Return a profile with what the end of its session, as it is given, has made of it."""
     if stored.reason != "checkpoint" or session.state not in _UNFINISHED or not session.ended_at:
         return profile
-    missing_s = max(session.ended_at - profile.header.ended_at, 0)
-    ended = f"{datetime.fromtimestamp(session.ended_at, UTC):%H:%M:%S} UTC ({session.state.value})"
-    caveat = f"the last checkpoint of a session that ended at {ended}: its last {missing_s:.1f} s are missing"
+    if session.state is State.INTERRUPTED:
+        # Of a daemon that was killed nobody knows when.
+        until = f"{datetime.fromtimestamp(profile.header.ended_at, UTC):%H:%M:%S}"
+        caveat = f"the last checkpoint of a session that was interrupted: what came after {until} UTC is missing"
+    else:
+        missing_s = max(session.ended_at - profile.header.ended_at, 0)
+        ended = f"{datetime.fromtimestamp(session.ended_at, UTC):%H:%M:%S} UTC ({session.state.value})"
+        caveat = f"the last checkpoint of a session that ended at {ended}: its last {missing_s:.1f} s are missing"
     header = replace(profile.header, caveats=(caveat, *profile.header.caveats))
     return replace(profile, header=header)
 

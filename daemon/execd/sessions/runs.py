@@ -141,7 +141,8 @@ class Runs:
             self._forget_old()
         early = [is_early(spec) for spec in specs]
         heirs = None
-        if any(spec.children for spec in specs):
+        # Children that are sampled alone need no agent, and wait for none.
+        if any(spec.children for spec in inside(specs)):
             run.heirs = secrets.token_hex(16).encode()
             heirs = Heirs(os.fsencode(self._path), run.heirs, self._dead_man_s)
         content = archive(self._agent(), minor, places, run.nonce, waits=any(early), gates=not all(early), heirs=heirs)

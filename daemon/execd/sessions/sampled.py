@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from execd.model.target import Target
     from execd.store.store import Store
 
+_STOPPED = "the process was stopped by a signal for some of the time: its threads count as waiting where they stood"
 _NOT_HELD = "its threads are not held while they are read: a seccomp filter may end a process for what follows a stop"
 # The profile of one that is always on holds all of its slices, and is stored less often.
 _KEPT_CHECKPOINT_S = 60.0
@@ -129,6 +130,9 @@ class SampledTarget:
             raise TargetGone(f"process {pid} executes another program now", pid=pid)
         for recording in self._recordings.values():
             recording.drain()
+        if process.status(pid).state == "T":
+            for running in self.running.values():
+                running.notes = (_STOPPED,)
 
     def news(self) -> list[int]:
         """Return descriptors that are readable while there are code objects whose names should be read soon."""

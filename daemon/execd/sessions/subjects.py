@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from execd.sessions.registry import Registry
     from execd.store.store import Store
 
+# Among so many sessions, the newest ones, those in slices are looked for.
+_LOOKED_AT = 1000
+
 
 class Subjects:
     """Finds what words mean, among what goes on and what is stored."""
@@ -42,6 +45,18 @@ class Subjects:
             return max(rows, key=lambda row: row[1].session.started_at)[1].session
         found = archive.newest(self._store, word)
         return None if word and found.name == word else self._store.session(found.session)
+
+    def of_slices(self, word: str) -> str:
+        """Return the newest session in slices that a PID, a name or "" means: others may have begun since.
+
+        Any other word comes back as it is, and so does one that means none.
+        """
+        meant = self._registry.meant(word)
+        if meant and not selection.is_pid(meant):
+            return word
+        sessions = self._registry.sessions(running_only=False, limit=_LOOKED_AT)
+        fitting = [one for one in sessions if one.spec.options.get("keep_s") and meant in ("", str(one.target.key.pid))]
+        return fitting[0].id if fitting else word
 
     def earlier_profile(self, profile: StoredProfile, compare: str) -> StoredProfile:
         """Return what to compare a profile with: "prev", "first", or as in resolve_profile. Raises NotFound."""

@@ -100,11 +100,18 @@ def is_roomy(layout: Layout) -> bool:
 
 
 def errors(counts: Sequence[int], whole: int, layout: Layout) -> list[_Filled]:
-    """Return the column with the standard errors of shares of few samples, in points; nothing where there are none."""
+    """Return the column with the standard errors of shares, in points; nothing where none is of few samples."""
     if not is_roomy(layout):
         return []
-    cells = [f"{100 * standard_error(count, whole):.1f}" if 0 < count < _FEW else "" for count in counts]
-    return [(Column("+-" if layout.is_ascii else "±"), cells)] if any(cells) else []
+    if not any(0 < count < _FEW for count in counts):
+        return []
+    cells = [f"{100 * _error(count, whole):.1f}" if count else "" for count in counts]
+    return [(Column("+-" if layout.is_ascii else "±"), cells)]
+
+
+def _error(count: int, whole: int) -> float:
+    """Return the standard error of a share; of samples that are all alike by Laplace's rule, for it is not 0."""
+    return standard_error(count, whole) if count < whole else standard_error(whole + 1, whole + 2)
 
 
 def _recorded(rows: Rows, shown: Sequence[FunctionKey], options: ReportOptions) -> list[_Filled]:
