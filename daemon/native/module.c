@@ -59,7 +59,8 @@ static bool is_sound_frame(const struct layout *layout)
     int64_t size = layout->frame_size;
     return is_range(0, size, FRAME_BYTES) && is_range(layout->frame_code, 8, size) &&
            is_range(layout->frame_previous, 8, size) && is_range(layout->frame_instruction, 8, size) &&
-           (layout->hidden_owner == NONE || is_range(layout->frame_owner, 1, size));
+           (layout->frame_owner == NONE || is_range(layout->frame_owner, 1, size)) &&
+           (layout->hidden_owner == NONE || layout->frame_owner != NONE);
 }
 
 /* Whether no offset leads beyond our own buffers. */

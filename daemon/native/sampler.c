@@ -31,6 +31,7 @@
  * one that does not, to see whether that is still needed. */
 #define SETTLED_ONES 20
 #define STOPPED_SLICES 10
+#define MOST_STOPPED_SLICES 80
 #define SETTLE_NS 50000
 /* A code object that was looked at is taken for the same one for so long. */
 #define SAME_CODE_NS 50000000ull
@@ -210,6 +211,8 @@ static bool read_stack(struct sampler *sampler, struct thread *thread)
         stop_end(&sampler->stops, thread->task, clock_now_ns() - began);
     sampler->figures.unread += !is_read;
     sampler->figures.torn += is_read && !is_sound;
+    /* What is held is not torn for having moved. */
+    sampler->slice_unsettled += is_read && !is_sound && !stops;
     return is_sound;
 }
 
@@ -271,14 +274,32 @@ static void take_one(struct sampler *sampler, struct thread *thread)
         sampler->tree.counts[thread->node][thread->state]++;
 }
 
+/* Chooses whether the next slice stops. Of a program that is found unsettled each time it is asked ever more seldom. */
+static void choose_stops(struct sampler *sampler)
+{
+    bool is_unsettled = sampler->slice_unsettled * SETTLED_ONES > sampler->slice_read;
+    if (sampler->slice_stops) {
+        sampler->slice_stops = --sampler->stopped_left > 0;
+        return;
+    }
+    if (!is_unsettled) {
+        sampler->stopped_slices = 0;
+        return;
+    }
+    sampler->stopped_slices = sampler->stopped_slices ? 2 * sampler->stopped_slices : STOPPED_SLICES;
+    if (sampler->stopped_slices > MOST_STOPPED_SLICES)
+        sampler->stopped_slices = MOST_STOPPED_SLICES;
+    sampler->stopped_left = sampler->stopped_slices;
+    sampler->slice_stops = true;
+}
+
 /* Begins with a slice, and chooses whether it stops: for all of its samples, or short calls would be left out. */
 static void begin_slice(struct sampler *sampler, uint64_t slice)
 {
     if (slice == sampler->slice)
         return;
-    bool is_unsettled = sampler->slice_unsettled * SETTLED_ONES > sampler->slice_read;
     if (sampler->stopping == STOP_AS_NEEDED)
-        sampler->slice_stops = sampler->slice_stops ? slice % STOPPED_SLICES != 0 : is_unsettled;
+        choose_stops(sampler);
     sampler->slice = slice;
     sampler->slice_read = sampler->slice_unsettled = 0;
 }

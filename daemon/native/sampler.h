@@ -54,6 +54,8 @@ struct sampler {
     /* Of the slice that goes on, by its second: samples of running threads, and unsettled ones; whether it stops. */
     uint64_t slice, slice_read, slice_unsettled, slice_offset_ns;
     bool slice_stops;
+    /* How many slices in a row stop, and how many of them are left. */
+    unsigned stopped_slices, stopped_left;
     /* When code objects are looked at again: see codes_find. */
     uint64_t codes_at;
     uint64_t random;

@@ -10,6 +10,9 @@
  * look at one stack: so many steps, each with a search among LONE_FRAMES, and as many reads as there are of those. */
 #define STEPS (4 * STACK_DEPTH)
 
+/* FRAME_OWNED_BY_GENERATOR (pycore_frame.h, 3.11 to 3.15). */
+#define OWNED_BY_GENERATOR 1
+
 /* Reads one frame; false where its bytes are no frame's. */
 static bool frame_of(struct frame *frame, const struct layout *layout, const unsigned char *bytes)
 {
@@ -35,7 +38,7 @@ static bool follow(struct stack *stack, struct copies *copies, const struct layo
     uint64_t address = copies_frame(copies, layout, read);
     struct cycle cycle = {0};
     stack->depth = 0;
-    stack->cut = false;
+    stack->cut = stack->is_rootless = false;
     for (int step = 0; address; step++) {
         if (stack->depth == STACK_DEPTH || step == STEPS) {
             stack->cut = true;
@@ -57,6 +60,7 @@ static bool follow(struct stack *stack, struct copies *copies, const struct layo
         frame->address = address;
         if (!frame_of(frame, layout, bytes))
             return false;
+        stack->is_rootless = layout->frame_owner != NONE && bytes[layout->frame_owner] == OWNED_BY_GENERATOR;
         address = frame->previous;
     }
     return true;
@@ -86,6 +90,23 @@ static bool has(const struct stack *stack, const struct frame *frame)
     return false;
 }
 
+/* Puts the callers of the second read below a generator that was suspended between the look at the thread state, of which
+ * it is the innermost frame, and that at itself, which says no more who called it. They are not sure to be its own. */
+static void find_callers(struct stack *stack, const struct stack *again, struct copies *copies,
+                         const struct layout *layout, pid_t pid)
+{
+    struct frame leaf = stack->frames[0];
+    stack->settled = 0;
+    if (!again->depth || again->cut || again->is_rootless)
+        return;
+    memcpy(stack, again, sizeof *stack);
+    stack->has_leaf = true;
+    stack->settled = settled(stack, copies, layout, pid, FIRST);
+    if (stack->settled == stack->depth)
+        stack->settled--;
+    stack->frames[0] = leaf;
+}
+
 /* Returns the stack that `copies` hold. False where they hold none. `again` is for the second read. No GIL needed. */
 bool stack_read(struct stack *stack, struct stack *again, struct copies *copies, const struct layout *layout,
                 pid_t pid, uint64_t thread)
@@ -99,11 +120,17 @@ bool stack_read(struct stack *stack, struct stack *again, struct copies *copies,
     bool goes_on = leads_out && !copies->is_late;
     if (!stack->has_leaf) {
         /* What was the innermost frame has ended, and something else lies there; some callers are there still. */
-        if (!leads_out || again->cut)
+        if (!leads_out || again->cut || again->is_rootless)
             return false;
         memcpy(stack, again, sizeof *stack);
         stack->has_leaf = false;
         stack->settled = settled(stack, copies, layout, pid, FIRST);
+        return true;
+    }
+    if (stack->is_rootless && stack->depth && !stack->cut) {
+        if (!leads_out)
+            again->depth = 0;
+        find_callers(stack, again, copies, layout, pid);
         return true;
     }
     stack->settled = settled(stack, copies, layout, pid, SECOND);

@@ -16,11 +16,12 @@ struct frame {
 };
 
 /* Innermost first. `settled`: so many from the outermost one on were the same in both reads. `has_leaf`: the innermost
- * one is that of the instant, whatever lies between. `cut`: there are more. */
+ * one is that of the instant, whatever lies between. `cut`: there are more. `is_rootless`: the outermost one is of a
+ * generator, which had a caller. */
 struct stack {
     struct frame frames[STACK_DEPTH];
     int depth, settled;
-    bool cut, has_leaf;
+    bool cut, has_leaf, is_rootless;
 };
 
 /* Whether all of it is of the instant. */
