@@ -123,7 +123,8 @@ def test_ten_thousand_functions_are_scrolled_through(
         terminal.type("c")
         terminal.wait_for(lambda text: functions_in(text) > MANY)
         terminal.type("n")
-        terminal.wait_for(shows("function_"))
+        # On the narrow screen the beginning of the names is left out.
+        terminal.wait_for(shows("tion_"))
         terminal.type("Space")
         terminal.wait_for(shows("PAUSED"))
         first = terminal.screen()
