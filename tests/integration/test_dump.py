@@ -111,7 +111,11 @@ def test_every_thread_is_where_it_stands(interpreter: Interpreter, spawn: Spawn)
 @pytest.mark.parametrize("kind", CALLS)
 def test_a_busy_thread_is_seen_in_a_stack_that_it_has(interpreter: Interpreter, spawn: Spawn, kind: str) -> None:
     program = spawn(interpreter, "alternating", kind)
-    dump = becomes_so(program.pid, lambda dump: thread(dump, MAIN).state == "running_with_gil")
+    # It is ready an instant before it begins with its work.
+    dump = becomes_so(
+        program.pid,
+        lambda dump: thread(dump, MAIN).state == "running_with_gil" and kind in functions(thread(dump, MAIN)),
+    )
     main = thread(dump, MAIN)
     assert main.native_id == program.pid
     assert main.is_settled
