@@ -36,8 +36,8 @@ _NAMES_S: Final = 10.0
 _NODES_KEPT: Final = 20_000
 _LOST: Final = ("unread", "torn", "no_code", "no_room")
 # How many there were at the last look: no sum.
-_MOST_NAMED: Final = 20
 _LEFT_OUT: Final = "threads_left_out"
+_MOST_NAMED: Final = 20
 _TOLD: Final = ("turns", "missed_turns", "put_off", "verified", "unsettled", "unchanged", "stopped", "stop_refused")
 _NS_A_S: Final = 1_000_000_000
 
@@ -125,18 +125,14 @@ class StackRecording:
         """Let go of a follower."""
         self._followers.remove(follower)
 
-    def drain(self) -> bool:
-        """Take what is new, and return whether there were new code objects.
-
-        Where there were others may come, and go: then the next look should be soon.
-        """
+    def drain(self) -> None:
+        """Take what is new; often enough that what code objects say is still there."""
         era = self._eras[-1]
-        has_new = era.sampler.drain() > 0
+        era.sampler.drain()
         self._count(era)
         self._look_at_names()
         if self._options.keep_s:
             self._forget(self._clock() - self._options.keep_s)
-        return has_new
 
     def close(self) -> None:
         """End it, and take what is left. Once more is no error."""
@@ -210,6 +206,9 @@ class StackRecording:
             self._count(old)
             self._eras.append(_Era(fresh))
             fresh.start()
+            # A program may start a thread for each thing that it does.
+            kept = set[int]().union(*(era.sampler.samples.threads for era in self._eras))
+            self._names = {native_id: known for native_id, known in self._names.items() if native_id in kept}
 
     def _look_at_names(self) -> None:
         """Read the names of the threads, at times and where there are new ones."""

@@ -90,8 +90,8 @@ class ProcessSampler:
         """Return a descriptor that is readable while there are code objects that `drain` has not read yet."""
         return self._native.news()
 
-    def drain(self) -> int:
-        """Take what is new; often enough that what code objects say is still there. Return how many are new."""
+    def drain(self) -> None:
+        """Take what is new; often enough that what code objects say is still there."""
         known = self.samples
         taken = self._native.take(len(known.nodes), len(known.codes))
         known.add(taken)
@@ -99,7 +99,6 @@ class ProcessSampler:
         for start in range(0, len(taken["codes"]), _sampler.CODE_BYTES):
             met = taken["codes"][start : start + _sampler.CODE_BYTES]
             known.codes.append(self._read(met) if time.monotonic() < deadline else _unread(met))
-        return len(taken["codes"]) // _sampler.CODE_BYTES
 
     def close(self) -> None:
         """End, and take what is left."""

@@ -66,6 +66,7 @@ class Everyone:
         notes: list[str] = []
         present = set(_programs(os.geteuid()))
         self._settled &= present
+        self._tries = {program: tries for program, tries in self._tries.items() if program in present}
         for program in sorted(present - self._settled):
             try:
                 sessions += self._begun(program)

@@ -17,7 +17,7 @@ from execd.model.collector import SAMPLES
 from execd.sampling.options import sampling_options
 from execd.sessions import archive, selection, sums
 from execd.sessions.attached import Attached
-from execd.sessions.attaching import Attaching
+from execd.sessions.attaching import Attaching, completed, inside
 from execd.sessions.memory import refuse_long_pauses
 from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
@@ -128,7 +128,8 @@ class Registry:
             raise UsageError("nothing to start was named", remedy="name at least one collector")
         sums.check_into(self._store, specs)
         with live.lock:
-            sessions = self.recorder.start_all(live, specs, "")
+            begun = self.recorder.start_all(live, inside(specs), "")
+            sessions = completed(self, live, begun, specs, "")
         self._pulse.look_again()
         return sessions
 

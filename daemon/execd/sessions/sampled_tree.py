@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("execd.sessions")
 # Looks at a process that no interpreter is found in: it may be about to start one.
 _MOST_TRIES = 10
+# Of processes that may have ended long ago.
+_MOST_KEPT = 10_000
 
 
 def start_below(samplings: Samplings, root: SampledTarget, running: Running, tried: dict[TargetKey, int]) -> None:
@@ -32,6 +34,8 @@ def start_below(samplings: Samplings, root: SampledTarget, running: Running, tri
     """
     group = running.session.group
     known = {target.target.key for target, row in samplings.running() if row.session.group == group}
+    if len(tried) > _MOST_KEPT:
+        tried.clear()
     spec = replace(running.session.spec, children=False)
     for pid in sorted(descendants({root.target.key.pid})):
         try:
@@ -42,6 +46,8 @@ def start_below(samplings: Samplings, root: SampledTarget, running: Running, tri
             # Before it is tried: one that ends meanwhile is not looked at again.
             tried[key] = tried.get(key, 0) + 1
             started = samplings.start(target, [spec], "", group=group)
+            # One that is stopped by itself does not come back.
+            tried[key] = _MOST_TRIES
             _bound(samplings, started[0].id, running.ends_at)
         except ExecdError as error:
             _LOG.info("a descendant is not sampled", extra={"facts": {"pid": pid, "why": error.message}})
