@@ -125,9 +125,12 @@ class Daemon:
         return self._sessions.Get(sessions_pb2.GetSessionRequest(session=session), timeout=CALL_TIMEOUT_S)
 
     def latest_session(self) -> str:
-        """The session that began last."""
-        request = sessions_pb2.ListSessionsRequest(limit=1)
-        return self._sessions.List(request, timeout=CALL_TIMEOUT_S).sessions[0].id
+        """The session that began last; of a program that was just started it is listed a moment later."""
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        while not (found := self.latest_sessions(1)):
+            assert time.monotonic() < deadline, "no session is listed"
+            time.sleep(POLL_S)
+        return found[0].id
 
     def latest_sessions(self, limit: int) -> list[Session]:
         """So many sessions, the one that began last first."""

@@ -231,8 +231,8 @@ def test_a_process_whose_threads_come_and_go_is_shown(interpreter: Interpreter, 
     lasting = {native_id for native_id, *_ in program.ask_json("names")}
     program.ask_json("churn")
     for _ in range(20):
-        dump = becomes_so(program.pid, lambda dump: lasting <= {one.native_id for one in dump.threads})
-        assert all(one.is_settled for one in dump.threads if one.native_id in lasting)
+        # One that runs may leave what holds it still too late, and be told as unsettled.
+        becomes_so(program.pid, lambda dump: lasting <= {one.native_id for one in dump.threads if one.is_settled})
 
 
 def test_a_dump_of_its_own_process_is_taken() -> None:
@@ -283,8 +283,8 @@ def test_a_process_that_ends_meanwhile_is_gone(
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
 def test_threads_that_wait_for_the_gil_are_told(interpreter: Interpreter, spawn: Spawn) -> None:
     program = spawn(interpreter, "contending", "3")
-    # Threads are read one after the other: the lock may go to another one meanwhile.
-    wanted = {"waiting_for_gil": 2, "running_with_gil": 1}
+    # Threads are read one after the other: the lock may go to another one meanwhile. The main thread is ready first.
+    wanted = {"waiting_for_gil": 2, "running_with_gil": 1, "waiting": 1}
     dump = becomes_so(program.pid, lambda dump: wanted.items() <= Counter(one.state for one in dump.threads).items())
     contending = [one for one in dump.threads if one.state == "waiting_for_gil"]
     assert {functions(one)[-1] for one in contending} == {"contend"}

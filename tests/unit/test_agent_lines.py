@@ -165,8 +165,9 @@ def test_a_loop_that_runs_already_is_counted_exactly(drivers: Drivers, interpret
     result = drivers.run(interpreter, "tracking", "running_loop", KINDS.index("lines"))
     lines = in_driver(result, "lines")
     step, inner = lines[result["first_line"] + 2], lines[result["first_line"] + 3]
-    # It goes on while the collector is armed and disarmed: what it had counted before and after bounds that.
-    assert result["ended"] - result["began"] <= step <= result["after"] - result["before"] + 1
+    # It goes on while the collector is armed and disarmed: what it had counted before and after bounds that. It may
+    # have begun with that line, and not have counted yet.
+    assert result["ended"] - result["began"] - 1 <= step <= result["after"] - result["before"] + 1
     # Three passes and the end of the loop, each a line; the first and the last step may be half in.
     assert abs(inner - 4 * step) <= 4
 

@@ -13,7 +13,6 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -207,15 +206,17 @@ class Runs:
                     # Before it begins: it may fork at once.
                     self._expect_heirs(run, self._registry.trees.open(live, _HEIRS_S))
                 armed = armed_at_the_first_line(live, inside(run.specs))
+                # Before its sessions are listed: who then asks for a detach waits for the rest, and gets it.
+                self._registry.enter(live)
                 sessions = self._begun(live, run, armed)
+                run.sessions = tuple(session.id for session in sessions)
         except BaseException:
             self._registry.trees.end(live.target.key)
             # What waits for us goes on when the link is closed, in any case.
-            with suppress(ExecdError):
-                live.detach()
+            with live.lock:
+                if not live.gone:
+                    self._registry.leave(live)
             raise
-        run.sessions = tuple(session.id for session in sessions)
-        self._registry.enter(live)
         self._store.audit(0, "run", pid, link.method)
         if ends_by_itself(live):
             self._end(live)
