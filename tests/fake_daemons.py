@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execd.model.session import SessionSpec, State
 from execd.sessions.registry import Registry
 from fake_agents import FakeAgent, FakeAttacher
+from footprint import becomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 CALLS = SessionSpec("calls", {"builtins": True})
 LINES = SessionSpec("lines", {})
+_EXEC_S = 10.0
 
 
 class Daemon:
@@ -36,8 +39,11 @@ class Daemon:
 
     def target(self) -> int:
         """Start a process that waits."""
-        self._children.append(subprocess.Popen(["sleep", "60"]))
-        return self._children[-1].pid
+        child = subprocess.Popen(["sleep", "60"])
+        self._children.append(child)
+        # It is told of an instant before its command line can be read.
+        assert becomes(lambda: bool(Path(f"/proc/{child.pid}/cmdline").read_bytes()), _EXEC_S)
+        return child.pid
 
     def end(self, pid: int) -> None:
         """Kill a target; it stays a zombie until the test ends."""

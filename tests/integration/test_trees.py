@@ -168,7 +168,8 @@ def test_an_interpreter_that_comes_late_or_never_is_told(
         said = " ".join([*late[0].caveats, late[0].reason])
         assert "after the process's start" in said or "has ended" in said
     else:
-        assert notes(daemon, session.id) == ["1 of its descendants are not recorded: ended before"]
+        # One that came and went between two looks at /proc was seen by nobody.
+        assert notes(daemon, session.id) in ([], ["1 of its descendants are not recorded: ended before"])
 
 
 def test_what_is_no_interpreter_is_not_told_of(daemon: Daemon, spawn: Spawn, local_interpreter: Interpreter) -> None:
