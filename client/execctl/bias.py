@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 _MOST_S = 1.0
+MOST_UNIT_S = 1e9
 # A module, and a function in it; whether they are there the process knows.
 TIMER = re.compile(r"[^:\s]+:[^:\s]+")
 _OF_TIMER = re.compile(r"\btimer\b")
@@ -67,8 +68,8 @@ def parse_unit(text: str) -> float:
         ValueError: it is no such number.
     """
     seconds = _number(text)
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"{text!r} is no number of seconds above 0")
+    if not 0 < seconds <= MOST_UNIT_S:
+        raise ValueError(f"{text!r} is no number of seconds above 0, {MOST_UNIT_S:g} at most")
     return seconds
 
 

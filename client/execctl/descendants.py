@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from execctl.archive import MOST_LISTED
+from execctl.silence import has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,8 +123,7 @@ def recorded(client: Client, session: Session) -> str:
     """Return what a session has recorded, for a sentence: `s1 (calls)`, of a tree `s1 (calls, 9 processes)`."""
     if not session.children:
         return f"{session.id} ({session.collector})"
-    every = client.sessions(with_ended=True, limit=_LOOKED_AT)
-    own = [one for one in every if (one.group, one.collector) == (session.group, session.collector)]
+    own = _settled(client, session)
     # One that has executed another program has a session for each.
     pids = {one.pid for one in own}
     going_on = {one.pid for one in own if one.state in _GOING_ON}
@@ -131,6 +131,21 @@ def recorded(client: Client, session: Session) -> str:
     count = f"{len(pids)} process{'' if len(pids) == 1 else 'es'}"
     notes = [f"of {len(empty)} of them nothing"] * bool(empty) + [f"{len(going_on)} not over yet"] * bool(going_on)
     return f"{session.id} ({', '.join((session.collector, count, *notes))})"
+
+
+def _settled(client: Client, root: Session) -> list[Session]:
+    """Return the sessions of a tree, none of them of a process that has ended a while ago.
+
+    The daemon sees the end of a descendant soon after it, and not at once. Waits 2 s at most.
+    """
+    deadline = time.monotonic() + _MOST_S
+    while True:
+        every = client.sessions(with_ended=True, limit=_LOOKED_AT)
+        own = [one for one in every if (one.group, one.collector) == (root.group, root.collector)]
+        late = any(one.state in _GOING_ON and has_ended(one.pid) for one in own)
+        if not late or time.monotonic() >= deadline:
+            return own
+        time.sleep(_LOOK_S)
 
 
 def taken(client: Client, attached: Sequence[Session]) -> list[str]:

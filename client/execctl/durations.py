@@ -51,6 +51,18 @@ def parse_duration_s(text: str) -> float:
     return parse_duration_ms(text) / _UNIT_MS["s"]
 
 
+def parse_kept_s(text: str) -> float:
+    """Return how far back a recording reaches, in seconds.
+
+    Raises:
+        ValueError: the text is no duration, or longer than a day.
+    """
+    kept_s = parse_duration_s(text)
+    if kept_s > _DAY_S:
+        raise ValueError(f"{text!r} is longer than a day, and no more is kept")
+    return kept_s
+
+
 def milliseconds(name: str, seconds: float) -> int:
     """Return a duration as it travels.
 

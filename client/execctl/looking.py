@@ -50,7 +50,8 @@ class Looking(Archive):
         Args:
             session: which; "" the only one of samples that goes on.
             interval_s: how long a window is, 0.2 to 60 seconds.
-            stop_at_end: the session is stopped when this ends, also where this process is killed.
+            stop_at_end: the session is stopped when this ends, also where this process is killed; the duration of its
+                attach counts until this begins.
 
         Raises:
             NotFound: no session of samples runs that is called so.

@@ -9,7 +9,7 @@ import click
 
 from execctl import settings
 from execctl.bias import check_clock, parse_timer, parse_unit, parsed_bias
-from execctl.durations import parse_duration_s
+from execctl.durations import parse_kept_s
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
 from execctl.rates import parse_rate_hz
@@ -184,7 +184,7 @@ KEEP = ModeOption(
     "--keep",
     "keep_s",
     "keep only the latest samples, of so long (15m), and go on.",
-    settings={"callback": quantity(parse_duration_s), "metavar": "DURATION"},
+    settings={"callback": quantity(parse_kept_s), "metavar": "DURATION"},
 )
 SAMPLE = Mode(
     "--sample", "samples", "sample the stacks of all threads, from outside", (RATE, STOP, NEVER_STOP, KEEP, THREAD)

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execctl.errors import NotFound, NotSupported, UsageError
@@ -21,6 +23,8 @@ _LONG_VALUED = ("--check-hash-based-pycs",)
 # With them the interpreter imports no sitecustomize, or none from PYTHONPATH.
 _WITHOUT_SITE = {"I": "-I", "E": "-E", "S": "-S"}
 _PROBE_TIMEOUT_S = 30.0
+_ELF = b"\x7fELF"
+_CANNOT_COMPILE, _CANNOT_OPEN = 1, 2
 # It must run on whatever is called python.
 _PROBE = """
 import sys
@@ -70,11 +74,14 @@ def find_interpreter(asked: str) -> Interpreter:
     return Interpreter(path, version)
 
 
-def check_words(words: Sequence[str]) -> None:
+def check_words(words: Sequence[str]) -> str:
     """Refuse a command line that starts no program, or under options that keep execd out.
 
     Args:
         words: what follows the interpreter's name.
+
+    Returns:
+        The file that is run, "" where it is none.
 
     Raises:
         UsageError: no program is started.
@@ -90,9 +97,30 @@ def check_words(words: Sequence[str]) -> None:
             del waiting[:1]
         elif word.startswith("--"):
             continue
-        elif word == "-" or not word.startswith("-") or _starts_program(word, waiting):
-            return
+        elif not word.startswith("-"):
+            return word
+        elif word == "-" or _starts_program(word, waiting):
+            return ""
     raise UsageError("no program is given", remedy="execctl run --profile prog.py, -m module or -c code")
+
+
+def why_refused(file: str, status: int) -> str:
+    """Return why Python has not run a file as a program, "" where it may have.
+
+    Args:
+        file: as it was given, "" for none.
+        status: how the interpreter ended: with these two it does where it runs nothing.
+    """
+    if not file or status not in (_CANNOT_OPEN, _CANNOT_COMPILE):
+        return ""
+    path = Path(file)
+    if not path.exists():
+        return f"there is no file {file} here" if status == _CANNOT_OPEN else ""
+    # To open a pipe would wait for its writer.
+    with suppress(OSError), path.open("rb") if path.is_file() else nullcontext() as opened:
+        if opened and opened.read(len(_ELF)) == _ELF:
+            return f"{file} is a program of machine code, and none of Python's"
+    return ""
 
 
 def _starts_program(word: str, waiting: list[str]) -> bool:

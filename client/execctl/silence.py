@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UCRED = struct.Struct("iii")
 # struct flock of 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid, padding.
 FLOCK = struct.Struct("hhxxxxqqixxxx")
-STOPPED = "tT"
+STOPPED, ENDED = "tT", "ZX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,21 @@ def _lock_holder(path: str) -> int:
     return 0 if kind == fcntl.F_UNLCK else max(int(pid), 0)
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether there is no such process, or what is left of it waits for its parent."""
+    return _state(pid) in ENDED
+
+
 def _is_stopped(pid: int) -> bool:
+    return _state(pid) in STOPPED
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state, X where there is no such process."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
     except OSError:
-        return False
-    return fields[0] in STOPPED
+        return "?"
+    return stat.rpartition(")")[2].split()[0]

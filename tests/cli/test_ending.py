@@ -22,6 +22,15 @@ def test_stop_passes_its_selector_on(run: Run, daemon: FakeDaemon, selector: str
     assert "next: execctl report p7" in result.stderr
 
 
+def test_a_process_that_was_sampled_has_nothing_to_leave(run: Run, daemon: FakeDaemon) -> None:
+    samples = sessions_pb2.SessionSpec(collector="samples", options_json="{}")
+    stopped = make_session(state=STOPPED, latest_profile="p7", spec=samples)
+    daemon.script.answers["Sessions.Stop"] = sessions_pb2.StopResponse(sessions=[stopped])
+    said = run("stop").stderr
+    assert "next: execctl report p7" in said
+    assert "detach" not in said
+
+
 @pytest.mark.parametrize(
     ("states", "exit_code"),
     [

@@ -64,6 +64,23 @@ class Told(Program):
         self._outcome = Outcome(tuple(map(convert.session, sessions)), "")
 
 
+def told_of(capsys: pytest.CaptureFixture[str], *sessions: sessions_pb2.Session, quiet: bool) -> list[str]:
+    """What is said of a program that had these."""
+    client: Any = None
+    run.tell(client, Told(*sessions), quiet=quiet)
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_session_that_has_nothing_to_show_says_so(capsys: pytest.CaptureFixture[str], *, quiet: bool) -> None:
+    state, reason = sessions_pb2.SESSION_STATE_STOPPED, "none of its code was met in 3 ms"
+    empty = sessions_pb2.Session(id="s1", latest_profile="p1", state=state, reason=reason)
+    empty.spec.collector = "samples"
+    assert told_of(capsys, empty, quiet=quiet) == [
+        "execctl: recorded s1 (samples), but none of its code was met in 3 ms: see execctl report s1"
+    ]
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_session_that_did_not_last_says_so(capsys: pytest.CaptureFixture[str], *, quiet: bool) -> None:
     whole, failed = (
@@ -75,9 +92,7 @@ def test_a_session_that_did_not_last_says_so(capsys: pytest.CaptureFixture[str],
     )
     for one in (whole, failed):
         one.spec.collector = "calls"
-    client: Any = None
-    run.tell(client, Told(whole, failed), quiet=quiet)
-    said = capsys.readouterr().err.splitlines()
+    said = told_of(capsys, whole, failed, quiet=quiet)
     of_whole = ["execctl: recorded s1 (calls): see execctl report s1"]
     assert said == [
         *([] if quiet else of_whole),

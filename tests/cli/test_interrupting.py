@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,6 +56,8 @@ def test_the_channel_serves_on_after_an_interrupt_at_any_instant(daemon: FakeDae
         for _ in range(TRIES):
             watch_until_interrupted(client, chance.uniform(0, SPREAD_S))
             assert client.render(ReportQuery("p7", "text")).data == REPORT
+            # None is left to write into the pipe of a wait that is over.
+            assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_ctrl_c_is_held_back_and_raised_at_the_end() -> None:
@@ -76,11 +78,51 @@ def test_an_error_is_told_before_an_interrupt_that_came_meanwhile() -> None:
 def test_a_signal_that_came_before_the_wait_ends_it() -> None:
     came: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    with Bell() as bell:
+    with Bell(between_waits=True) as bell:
         press_ctrl_c()
         assert bell.wait(PATIENCE_S)
         assert not bell.wait(0)
-    assert came == [signal.SIGINT]
+        press_ctrl_c()
+        # A call that is made meanwhile has a bell of its own.
+        with Bell() as other:
+            assert not other.wait(0)
+        assert bell.wait(0)
+    assert came == [signal.SIGINT] * 2
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_bells_of_one_thread_may_end_in_any_order() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _frame: came.append(number))
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer)
+    try:
+        with ExitStack() as first, ExitStack() as second:
+            one, other = first.enter_context(Bell()), second.enter_context(Bell())
+            one.ring()
+            assert (one.wait(PATIENCE_S), other.wait(0)) == (True, False)
+            first.close()
+            finger = threading.Timer(SPREAD_S, os.kill, (os.getpid(), signal.SIGUSR1))
+            finger.start()
+            assert other.wait(PATIENCE_S)
+            finger.join()
+        assert came == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        # Whoever was told of signals before is told of them afterwards.
+        assert signal.set_wakeup_fd(-1) == writer
+        os.close(reader)
+        os.close(writer)
+
+
+def test_streams_of_one_thread_may_end_in_the_order_in_which_they_began(daemon: FakeDaemon) -> None:
+    with Client(str(daemon.socket)) as client:
+        one, other = client.watch("s1", WATCH_S), client.watch("s1", WATCH_S)
+        with closing(other), closing(one):
+            next(one)
+            next(other)
+        assert client.render(ReportQuery("p7", "text")).data == REPORT
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_signal_that_another_thread_took_ends_the_wait() -> None:

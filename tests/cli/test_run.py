@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,23 @@ KEEP_US_OUT = ("-I prog.py", "-E -m module", "-uS -c code", "-W error -BI prog.p
 @pytest.mark.parametrize("words", STARTS)
 def test_a_line_that_starts_a_program_is_let_through(words: str) -> None:
     pythonline.check_words(words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [("prog.py -m x", "prog.py"), ("-W error -X dev prog.py", "prog.py"), ("-m module", ""), ("-", ""), ("-c x", "")],
+)
+def test_the_file_that_is_run_is_known(words: str, file: str) -> None:
+    assert pythonline.check_words(words.split()) == file
+
+
+def test_what_python_cannot_run_is_told(tmp_path: Path) -> None:
+    missing = str(tmp_path / "sh")
+    assert pythonline.why_refused(missing, 2) == f"there is no file {missing} here"
+    assert "machine code" in pythonline.why_refused(sys.executable, 1)
+    # A program may remove itself; of a directory with a __main__.py, and of any text, Python tells itself.
+    for file, status in ((missing, 1), (missing, -2), (sys.executable, 0), (str(tmp_path), 1), (__file__, 2), ("", 2)):
+        assert pythonline.why_refused(file, status) == ""
 
 
 @pytest.mark.parametrize("words", STARTS_NOTHING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from cli.fake_daemon import FakeDaemon
 
 BELOW = 200
+# Above what the kernel numbers processes by.
+NO_PID = 1 << 23
 CHILDREN = sessions_pb2.SessionSpec(collector="calls", children=True)
 
 
@@ -77,6 +80,30 @@ def test_attach_for_a_time_shows_the_report_of_the_whole_tree(run: Run, tree: Fa
     assert tree.script.request("Reports.Render").subject == "s1"
     assert "one note\n" in result.stderr
     assert f"recorded s1 (calls, {BELOW + 1} processes): see execctl report s1" in result.stderr
+
+
+@pytest.mark.parametrize(("looks", "going_on"), [(3, 1), (1 << 30, 2)], ids=["late", "never"])
+def test_a_process_that_has_ended_is_waited_for_and_not_for_ever(
+    run: Run, tree: FakeDaemon, monkeypatch: pytest.MonkeyPatch, looks: int, going_on: int
+) -> None:
+    monkeypatch.setattr("execctl.descendants._MOST_S", 1.0)
+    _, *over = a_tree(state=STOPPED, ended_at=1_700_000_003.0, latest_profile="p7")[-3:]
+    left = [looks]
+
+    def sessions(_: Any) -> sessions_pb2.ListSessionsResponse:
+        left[0] -= 1
+        # One goes on: it is not waited for. Of the other one the daemon has not seen the end yet.
+        alive = make_session(id="s3", pid=os.getpid(), latest_profile="p8")
+        late = over[0] if left[0] <= 0 else make_session(id=over[0].id, pid=NO_PID, latest_profile="p8")
+        return sessions_pb2.ListSessionsResponse(sessions=[alive, late, *over[1:]])
+
+    tree.script.answers["Sessions.List"] = sessions
+    tree.script.answers["Targets.Attach"] = targets_pb2.AttachResponse(
+        target=make_target(), sessions=[make_session(spec=CHILDREN)]
+    )
+    tree.script.answers["Sessions.Watch"] = [make_session(spec=CHILDREN)]
+    result = run("attach", "4711", "--profile", "--children", "--duration", "50ms")
+    assert f"recorded s1 (calls, 3 processes, {going_on} not over yet): see" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from agent_drivers import counts
 from execd.attach.process import open_files
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from conftest import Spawn
     from daemons import Daemon
+    from execd_api.v1.sessions_pb2 import Session
     from interpreters import Interpreter
     from programs import ProgramFolders
     from starter import Ended, Starter
@@ -282,7 +284,7 @@ def waiting(here: Starter, daemon: Daemon, terminal: str = "") -> Iterator[subpr
 
 def test_a_running_program_is_a_target_and_gets_the_signals_that_execctl_gets(daemon: Daemon, here: Starter) -> None:
     with waiting(here, daemon) as process:
-        session = daemon.latest_session()
+        session = session_of(daemon, process).id
         assert {row["name"] for row in daemon.report(session)["functions"]} >= {"wait_for_signal"}
         daemon.snapshot(daemon.session(session).pid)
         process.terminate()
@@ -295,7 +297,7 @@ def test_a_running_program_is_a_target_and_gets_the_signals_that_execctl_gets(da
 @pytest.mark.soak
 def test_a_detach_leaves_a_program_that_goes_on(daemon: Daemon, here: Starter) -> None:
     with waiting(here, daemon) as process:
-        pid = daemon.session(daemon.latest_session()).pid
+        pid = session_of(daemon, process).pid
         daemon.detach(pid)
         assert becomes(lambda: not marked(pid), TIMEOUT_S)
         os.kill(pid, signal.SIGINT)
@@ -324,13 +326,21 @@ def test_a_detach_leaves_nothing_where_the_programs_functions_do_not_compare(dae
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
-            pid = daemon.session(daemon.latest_session()).pid
+            pid = session_of(daemon, process).pid
             daemon.detach(pid)
             assert becomes(lambda: not marked(pid), TIMEOUT_S)
             os.kill(pid, signal.SIGTERM)
             assert process.wait(TIMEOUT_S) == 0
         finally:
             process.kill()
+
+
+def session_of(daemon: Daemon, process: subprocess.Popen[bytes]) -> Session:
+    """The session of the program that an execctl has started; it is listed a moment after the program's first line."""
+    pids = {child.pid for child in psutil.Process(process.pid).children()}
+    assert pids
+    assert becomes(lambda: daemon.session(daemon.latest_session()).pid in pids, TIMEOUT_S)
+    return daemon.session(daemon.latest_session())
 
 
 def marked(pid: int) -> list[str]:
@@ -341,7 +351,7 @@ def marked(pid: int) -> list[str]:
 def test_ctrl_c_of_a_terminal_is_the_programs_and_the_data_are_kept(daemon: Daemon, here: Starter) -> None:
     ours, theirs = pty.openpty()
     with waiting(here, daemon, os.ttyname(theirs)) as process:
-        session = daemon.latest_session()
+        session = session_of(daemon, process).id
         os.write(ours, b"\x03")
         _, said = process.communicate(timeout=TIMEOUT_S)
     os.close(ours)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from execctl.errors import Ambiguous, NotFound, UsageError
 from execd.model import codec
+from execd.sessions.armed import CLIENT_GRACE_S
 from footprint import becomes
 
 if TYPE_CHECKING:
@@ -24,6 +28,19 @@ RATE_HZ = 500.0
 INTERVAL_S = 0.2
 LIMIT_S = 30.0
 LEAST = 100
+BOUND_S = 4.0
+# `execctl top` that is killed between its attach and its stream.
+DYING_READER = """
+import os, signal, sys
+from execctl.client import Client
+from execctl.interrupts import Bell
+from execctl.query import SessionSpec
+from execctl.top import beginning
+beginning._UNREAD_S = 0.1
+Client.sample_windows = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with Bell() as bell, Client(sys.argv[1]) as client:
+    beginning.begin(client, bell, sys.argv[2], SessionSpec("samples", {"rate_hz": 100.0}), 1.0, anew=True)
+"""
 
 
 @pytest.fixture
@@ -80,9 +97,8 @@ def test_two_readers_get_all_of_it_and_the_session_loses_nothing(
         while total(second) <= LEAST:
             second.append(next(other))
         client.stop(session)
-        # In one thread streams end in the other order than they began.
-        second += other
         first += one
+        second += other
     assert {window.session for window in began} == {session}
     # Of both the last window holds what was left.
     assert total(second) <= total(first) <= stored(daemon, session)
@@ -112,6 +128,30 @@ def test_a_session_of_one_reader_ends_with_the_reader(
         assert becomes(lambda: client.session(session).state == "stopped", LIMIT_S)
         # The others are told of the end as of any.
         assert total(list(kept)) > 0
+
+
+def test_a_session_that_was_begun_for_a_reader_who_never_came_ends_by_itself(
+    daemon: Daemon, client: Client, spawn: Spawn, local_interpreter: Interpreter
+) -> None:
+    program = spawn(local_interpreter, "busy")
+    words = [sys.executable, "-c", DYING_READER, str(daemon.socket), str(program.pid)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    session = daemon.latest_session()
+    assert becomes(lambda: client.session(session).state == "stopped", LIMIT_S)
+    assert client.session(session).latest_profile
+
+
+def test_a_reader_who_came_keeps_the_session_until_he_goes(
+    client: Client, spawn: Spawn, local_interpreter: Interpreter
+) -> None:
+    program = spawn(local_interpreter, "busy")
+    session = client.attach(program.pid, sample=True, rate_hz=RATE_HZ, duration_s=BOUND_S).sessions[0]
+    with closing(client.sample_windows(session.id, interval_s=INTERVAL_S, stop_at_end=True)) as told:
+        for window in told:
+            if window.ended_at > session.started_at + BOUND_S + CLIENT_GRACE_S + 1.0:
+                break
+        assert client.session(session.id).state == "running"
+    assert becomes(lambda: client.session(session.id).state == "stopped", LIMIT_S)
 
 
 def test_what_is_looked_at_is_named_as_everywhere(client: Client, spawn: Spawn, local_interpreter: Interpreter) -> None:
@@ -153,6 +193,20 @@ def test_a_session_of_calls_has_no_windows(client: Client, spawn: Spawn, local_i
             next(client.sample_windows(recording.sessions[0].id))
         with pytest.raises(NotFound):
             next(client.sample_windows(program.pid))
+
+
+def test_an_agent_that_leaves_when_its_time_is_over_ends_no_session_of_samples(
+    client: Client, spawn: Spawn, local_interpreter: Interpreter
+) -> None:
+    program = spawn(local_interpreter, "busy")
+    session = client.attach(program.pid, sample=True, keep_s=60.0).sessions[0].id
+    with client.attach(program.pid, profile=True):
+        pass
+    assert client.session(session).state == "running"
+    # Whoever asks for it ends all that is recorded of the process.
+    client.attach(program.pid, profile=True)
+    assert session in {one.id for one in client.detach(program.pid).sessions}
+    assert client.session(session).state == "stopped"
 
 
 def test_an_always_on_recording_is_looked_at_too(

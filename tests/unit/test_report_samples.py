@@ -11,6 +11,7 @@ import pytest
 from execd.errors import UsageError
 from execd.model.merge import merge
 from execd.model.profile import Label
+from execd.model.views import LEFT_OUT
 from execd.reports import ReportOptions, View, render
 from execd.reports.layout import Layout
 from execd.reports.widths import width_of
@@ -144,6 +145,16 @@ def test_bad_figures_are_told_as_caveats() -> None:
     bad = text(samples(extra={**EXTRA, "unsettled": 120, "achieved_hz": 150.0}))
     assert "Caveat: 9.1% of the stacks moved while they were read" in bad
     assert "Caveat: samples came at 75% of the rate asked for" in bad
+
+
+def test_samples_of_stacks_that_were_too_deep_are_told_as_a_caveat() -> None:
+    deep = [Stack((LEFT_OUT, "work:21"), (3, 0, 0, 0, 0)), Stack((LEFT_OUT, "work:21", "fib:31"), (0, 0, 0, 0, 22))]
+    told = "25 samples (20.0%) had more frames than are read: (frames left out) stands for the outermost"
+    # Of all samples, whatever the view.
+    assert told in text(samples([*STACKS, *deep]), settings={"view": "cpu"})
+    assert told in text(samples([*STACKS, *deep]), PROFILE)
+    # A function of a program's may be called anything.
+    assert "had more frames" not in text(samples([*STACKS, Stack(("main:3", LEFT_OUT), (9, 0, 0, 0, 0))]))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_at_80_by_24_everything_is_there() -> None:
     assert lines[1].rstrip() == "10.0 of 10 Hz  2 threads, 0.6 running  20.0% unsettled  0 lost"
     assert lines[2].split() == ["running", "██████▉", "30.0%", "waiting", "███████████████", "65.0%"]
     assert lines[3].split() == ["GIL", "held", "███████████▌", "50.0%", "GIL", "wait", "█▏", "5.0%"]
-    assert lines[4].split() == ["thread", "(2)", "run%", "at", "most", "where"]
+    assert lines[4].split() == ["thread", "(2)", "run%", "mostly", "where"]
     assert lines[5].split() == ["MainThread", "60.0", "running", "with", "the", "GIL", "tax_percent", "orders.py:33"]
     assert lines[7].rstrip() == "3 functions, on a processor, last 1.0 s: 6 samples"
     assert lines[8].split() == ["self%▼", "total%", "function", "where"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execctl.bias import TIMER
+from execctl.bias import MOST_UNIT_S, TIMER
 from execctl.errors import UsageError
 from execctl.modes import MODES
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from execctl.query import SessionSpec
 
-_MOST_BIAS_S, _MOST_UNIT_S, _MOST_FRAMES = 1.0, 1e9, 65_535
+_MOST_BIAS_S, _MOST_FRAMES = 1.0, 65_535
 _MOST_RATE_HZ, _DAY_S = 100_000, 86_400
 # A value may be long, and is said in a sentence.
 _MOST_SAID = 60
@@ -64,7 +64,8 @@ ARGUMENTS: Mapping[str, Argument] = {
     "clock": Argument("'wall' or 'cpu'", lambda value: value in ("wall", "cpu")),
     "timer": Argument("a text 'module:function'", lambda value: _is_text(value) and bool(TIMER.fullmatch(str(value)))),
     "timeunit": Argument(
-        "a number of seconds above 0", lambda value: value != 0 and _is_number(value, 0, _MOST_UNIT_S)
+        f"a number of seconds above 0, {MOST_UNIT_S:g} at most",
+        lambda value: value != 0 and _is_number(value, 0, MOST_UNIT_S),
     ),
     "bias": Argument(
         f"'auto', or what one event costs, 0 to {_MOST_BIAS_S:g} seconds",

@@ -8,7 +8,7 @@ import click
 
 from execctl import output
 from execctl.descendants import children_option, with_children
-from execctl.durations import format_duration, parse_duration_s
+from execctl.durations import format_duration, parse_kept_s
 from execctl.errors import UsageError
 from execctl.keeping import keeping_options, kept
 from execctl.quantities import quantity
@@ -30,7 +30,7 @@ _MOST_TOLD = 20
     metavar="DURATION",
     default="15m",
     show_default=True,
-    callback=quantity(parse_duration_s),
+    callback=quantity(parse_kept_s),
     help="How far back it reaches: what is older goes.",
 )
 @click.option(

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from execctl.client import Client
     from execctl.connection import Connection
 
+_WITHOUT_PYTHON = (
+    "`execctl run` starts what python does: prog.py, -m module or -c code; to what another program starts attach: "
+    "execctl attach PID"
+)
+
 
 class _Command(click.Command):
     """A command whose options end at the first word that is none of them: the rest is the program's."""
@@ -84,12 +89,14 @@ def command(
     if not specs:
         _refuse_without_mode()
     specs = with_children(kept(specs, labels, into), children=children)
-    pythonline.check_words(words)
+    file = pythonline.check_words(words)
     interpreter = pythonline.find_interpreter(python)
     connection: Connection = ctx.obj
     with connection.open() as client:
         prepared = client.prepare(words, specs, python=interpreter, name=name)
         status = _run(client, prepared, quiet=quiet)
+    if why := pythonline.why_refused(file, status):
+        output.error(why, _WITHOUT_PYTHON)
     ctx.exit(child.end_as(status))
 
 
@@ -126,15 +133,15 @@ def tell(client: Client, program: Program, *, quiet: bool) -> None:
     for session in outcome.sessions:
         if not session.latest_profile:
             output.error(f"{session.id}: nothing was recorded: {session.reason or 'the program ended too soon'}")
-        elif not quiet or session.state != "stopped":
+        elif not quiet or session.state != "stopped" or session.reason:
             what = f"{recorded(client, session)}{_early_end(session)}"
             output.note(f"execctl: recorded {what}: see execctl report {session.id}")
 
 
 def _early_end(session: Session) -> str:
-    """Return how a session ended that did not last until the program's end, "" where it did."""
+    """Return how a session ended that did not last until the program's end, or lacks something, "" of any other."""
     if session.state == "stopped":
-        return ""
+        return f", but {session.reason}" if session.reason else ""
     return f", {session.state}: {session.reason}" if session.reason else f", {session.state}"
 
 

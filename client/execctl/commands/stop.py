@@ -9,6 +9,7 @@ import click
 from execctl import output
 from execctl.ended import tell_ended
 from execctl.exits import code_of_ends
+from execctl.modes import SAMPLE
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -28,6 +29,7 @@ def command(ctx: click.Context, *, session: str) -> None:
     with connection.open() as client:
         stopped = client.stop(session)
     shown = tell_ended(stopped)
-    for pid in sorted({one.pid for one in shown if one.state == "stopped"}):
+    # Nothing of ours is in a process that was sampled.
+    for pid in sorted({one.pid for one in shown if one.state == "stopped" and one.collector != SAMPLE.collector}):
         output.suggest(f"execctl detach {pid}")
     ctx.exit(code_of_ends(one.state for one in stopped))

@@ -14,6 +14,7 @@ from execctl.exits import ExitCode, code_of_ends
 from execctl.interrupts import Bell
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
+from execctl.rates import parse_rate_hz
 from execctl.recording import ending
 from execctl.top.beginning import begin
 from execctl.top.screen import Subject
@@ -31,7 +32,10 @@ _RATE_HZ = 100.0
 @click.command("top")
 @click.argument("target", default="", metavar="[PID|NAME|SESSION]")
 @click.option(
-    "--rate", metavar="HZ", type=click.FloatRange(1, 100_000), help="How often a second each thread is looked at; 100."
+    "--rate",
+    metavar="HZ",
+    callback=quantity(parse_rate_hz),
+    help="How often a second each thread is looked at; 100.",
 )
 @click.option("--stop", is_flag=True, help="Hold each running thread while it is read; else only where that is needed.")
 @click.option("--never-stop", is_flag=True, help="Hold no thread, whatever is lost by that.")
@@ -59,7 +63,7 @@ def command(
     stopping = {"stopping": "always"} if stop else {"stopping": "never"} if never_stop else {}
     spec = SessionSpec("samples", {"rate_hz": rate or _RATE_HZ, **stopping})
     connection: Connection = ctx.obj
-    with Bell() as bell:
+    with Bell(between_waits=True) as bell:
         with connection.open() as client:
             begun = begin(client, bell, target, spec, interval, anew=rate is not None or bool(stopping))
             ended_by = _show(client, begun, bell, interval)

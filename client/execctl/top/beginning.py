@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # After so long without an answer it is said that one is waited for.
 _PATIENCE_S: Final = 2.0
+# A session that is begun here ends by itself where this process dies before it reads it.
+_UNREAD_S: Final = 10.0
 _SESSION: Final = re.compile(r"[sg][0-9]+")
 
 
@@ -54,7 +56,7 @@ def begin(client: Client, bell: Bell, word: str, spec: SessionSpec, interval_s: 
         _await(feed, bell)
         if not _is_to_begin(feed, word):
             return Begun(feed, None)
-    recording = client.attach(word or _only_process(client), [spec])
+    recording = client.attach(word or _only_process(client), [spec], duration_s=_UNREAD_S)
     feed = Feed(client, recording.sessions[0].id, interval_s, bell.ring, stop_at_end=True)
     _await(feed, bell)
     return Begun(feed, recording)

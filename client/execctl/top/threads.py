@@ -35,7 +35,7 @@ def thread_lines(threads: Sequence[WindowThread], columns: int, most: int, chars
     shown = threads[:most]
     count = f"thread ({len(threads)})" if len(shown) == len(threads) else f"thread ({len(shown)} of {len(threads)})"
     head = f"{left(count, name)}{_GAP}{'run%':>{_SHARE}}"
-    head += f"{_GAP}{left('at most', state)}" if state else ""
+    head += f"{_GAP}{left('mostly', state)}" if state else ""
     lines = [[Span(left(f"{head}{_GAP}where", columns), Style.TITLE)]]
     for thread in shown:
         running = is_running(thread)

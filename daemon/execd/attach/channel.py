@@ -338,7 +338,11 @@ class Channel:
     def _failure(self, facts: dict[str, Any]) -> ExecdError:
         message = _text(facts.get("message"), _REASON_LIMIT)
         if facts.get("consent") is True:
-            return UsageError(f"process {self._pid}: {message}", remedy="do it all the same: --yes", pid=self._pid)
+            return UsageError(
+                f"process {self._pid}: {message}",
+                remedy="do it all the same: --yes, in Python confirmed=True",
+                pid=self._pid,
+            )
         if facts.get("refused") is True:
             return CollectorRefused(f"process {self._pid}: {message}", pid=self._pid)
         return AgentFailed(f"the agent in process {self._pid} failed: {message}", pid=self._pid)

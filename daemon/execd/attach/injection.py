@@ -295,7 +295,7 @@ class Injection:
         raise AttachTimeout(
             f"the attach to process {self._stopper.pid} {reason}: "
             f"its {thread} is {place} and reached no safe point{hindrance}",
-            remedy="try again with a longer --attach-timeout, or when it is out of there",
+            remedy="try again with a longer --attach-timeout, in Python timeout_s, or when it is out of there",
             pid=self._stopper.pid,
             method=method or "none",
             undone=undone,

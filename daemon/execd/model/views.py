@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from execd.model.collector import STATES
 from execd.model.filter import into_callers, pruned
-from execd.model.profile import BUILTIN_FILE, Column
+from execd.model.profile import BUILTIN_FILE, ROOT, Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from execd.model.profile import Function, Profile
 
+# What stands for the outermost frames of a stack that has too many.
+LEFT_OUT: Final = "(frames left out)"
 _SYSTEM_CALL: Final = "(system call "
 
 
@@ -95,6 +97,18 @@ def waits(profile: Profile) -> dict[str, int]:
             if count and function in calls:
                 found[calls[function]] += count
     return dict(found.most_common())
+
+
+def cut_samples(profile: Profile) -> int:
+    """Return how many samples are of stacks whose outermost frames are not known: there were too many."""
+    cut = {place for place, one in enumerate(profile.functions) if (one.name, one.file) == (LEFT_OUT, BUILTIN_FILE)}
+    if not cut:
+        return 0
+    count, is_cut = 0, array("b")
+    for node, (parent, samples) in enumerate(zip(profile.parents, profile.column("samples"), strict=True)):
+        is_cut.append(is_cut[parent] if parent != ROOT else profile.function_of(node) in cut)
+        count += samples if is_cut[node] else 0
+    return count
 
 
 def without_system_calls(profile: Profile) -> Profile:

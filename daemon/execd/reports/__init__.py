@@ -150,13 +150,22 @@ FORMATS: Mapping[str, Mapping[str, Renderer]] = {
     },
 }
 
+# What people read, beside JSON; the others are for other tools, and the whole of a profile for the Python API.
+_SHOWN = frozenset({"text", "json", "pstats-text", "summary", "source", "cover"})
 _OF_CODE = frozenset({"ignore_modules", "ignore_dirs"})
 # "beside" turns the names of several files into absolute paths: that of each one's source, with its own suffix.
 _OF_LINES = _OF_CODE | {"missing", "flat", "file", "beside"}
 _OF_MEMORY = frozenset(
     {"by", "cumulative", "include", "exclude", "all_frames", "domain", "frames", "most_recent_first"}
 )
-_OPTIONS = {"ignore_modules": "ignore-module", "ignore_dirs": "ignore-dir", "beside": "coverdir"}
+_OPTIONS = {
+    "ignore_modules": "ignore-module",
+    "ignore_dirs": "ignore-dir",
+    "beside": "coverdir",
+    "last_s": "last",
+    "from_s": "between",
+    "to_s": "between",
+}
 # What is known in ReportOptions.settings, by collector; the values are for the reports that use them to judge.
 SETTINGS: Mapping[str, frozenset[str]] = {
     CALLS.name: frozenset({"bias"}),
@@ -254,9 +263,9 @@ def check_settings(collector: str, settings: Mapping[str, object], more: frozens
     known = SETTINGS.get(collector, frozenset()) | more
     unknown = sorted(settings.keys() - known)
     if unknown:
-        fitting = ", ".join(sorted(map(_option, known)))
+        fitting = ", ".join(sorted(set(map(_option, known))))
         raise UsageError(
-            f"{', '.join(map(_option, unknown))} does not fit profiles of {collector}",
+            f"{', '.join(dict.fromkeys(map(_option, unknown)))} does not fit profiles of {collector}",
             remedy=f"leave it out; what fits: {fitting}" if known else "leave it out",
             collector=collector,
         )
@@ -282,7 +291,7 @@ def _renderer(profile: Profile, format_name: str) -> Renderer:
         is_known = any(format_name in others for others in FORMATS.values())
         raise UsageError(
             f"profiles of {collector} have no format {format_name}" if is_known else f"no format {format_name!r}",
-            remedy=f"choose from: {', '.join(formats)}",
+            remedy=_choice(list(formats)),
             format=ascii(format_name),
             collector=collector,
         )
@@ -346,6 +355,14 @@ def _summed(
     if not any(bias.correction_of(part.header) for part in parts):
         return _corrected(renderer, options, profile, price)
     return replace(merge(parts), header=bias.with_correction_of_parts(profile.header, parts))
+
+
+def _choice(formats: Sequence[str]) -> str:
+    """Return which of the formats of a collector can be asked for."""
+    shown = ", ".join(name for name in formats if name in _SHOWN)
+    exports = ", ".join(name for name in formats if name not in _SHOWN and name != whole.FORMAT)
+    told = f"`execctl report` shows {shown}" if shown else "see: execctl report --help"
+    return f"{told}; `execctl export` writes {exports}" if exports else told
 
 
 def _refuse_table_options(collector: str, format_name: str, options: ReportOptions) -> None:

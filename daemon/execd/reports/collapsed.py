@@ -48,7 +48,7 @@ def lines(profile: Profile, values: Sequence[int], name: Callable[[FunctionKey],
     names = [frame(name(function)) for function in functions]
     sums: dict[str, int] = {}
     size = 0
-    for node, path in stacks(profile.parents, [names[group] for group in groups], TRUNCATED):
+    for node, path in stacks(profile.parents, [names[group] for group in groups], frame(TRUNCATED)):
         if values[node]:
             stack = ";".join(path)
             size += 0 if stack in sums else len(stack)

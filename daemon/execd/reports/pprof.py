@@ -25,7 +25,7 @@ _INT64_MAX = (1 << 63) - 1
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
-    """Return a gzipped pprof profile; stacks over MAX_DEPTH have a frame "(truncated)" at the bottom."""
+    """Return a gzipped pprof profile; stacks over MAX_DEPTH have a frame "(frames left out)" at the bottom."""
     named = strip_dirs(profile) if options.strip_dirs else profile
     columns = call_columns(named)
     return encode(named, [("calls", "count", columns.calls), ("self", "nanoseconds", columns.self_ns)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from execd.model.tree import preorder
+from execd.model.views import LEFT_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 _Frame = TypeVar("_Frame")
 
 MAX_DEPTH = 512
-TRUNCATED = "(truncated)"
+TRUNCATED = LEFT_OUT
 
 
 def stacks(parents: Sequence[int], frames: Sequence[_Frame], truncated: _Frame) -> Iterator[tuple[int, list[_Frame]]]:

@@ -42,6 +42,7 @@ def windows(registry: Registry, request: pb.SamplesRequest, stopped: Callable[[]
         found = SampleWindows(registry, request.session)
         if request.stop_at_end:
             ends.callback(registry.stop, found.session)
+            found.end_with_reader()
         ends.enter_context(found)
         yield pb.SampleWindow(session=found.session, asked_hz=found.rate_hz)
         for window in found.read(interval_ms / _MS_A_S, stopped):

@@ -126,8 +126,10 @@ class StackRecording:
         self._followers.remove(follower)
 
     def drain(self) -> None:
-        """Take what is new; often enough that what code objects say is still there."""
+        """Take what is new; often enough that what code objects say is still there. Of a closed one nothing is."""
         era = self._eras[-1]
+        if era.sampler.closed:
+            return
         era.sampler.drain()
         self._count(era)
         self._look_at_names()

@@ -51,6 +51,8 @@ class Running:
     notes: tuple[str, ...] = ()
     # On time.monotonic(); when the client that asked for so long must have ended it, if it is there.
     ends_at: float = math.inf
+    # Nobody named its process, which may be gone before anything was recorded: then the session goes too.
+    goes_if_empty: bool = False
 
     @property
     def is_over(self) -> bool:

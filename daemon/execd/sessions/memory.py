@@ -74,7 +74,7 @@ def refuse_long_pauses(chosen: Sequence[tuple[Recorded, Running]]) -> None:
             pid = live.target.key.pid
             raise UsageError(
                 f"a snapshot of about {blocks} blocks holds process {pid} up for about {pause_ns / 1e9:.1f} s",
-                remedy="do it all the same: --yes",
+                remedy="do it all the same: --yes, in Python confirmed=True",
                 pid=pid,
             )
 
@@ -87,7 +87,7 @@ def _refuse_long_search(live: LiveTarget, running: Running) -> None:
         raise UsageError(
             f"to look for objects among {blocks} takes up to {search_ns / 1e9:.1f} s of the interpreter's time from "
             f"process {pid}",
-            remedy="do it all the same: --yes",
+            remedy="do it all the same: --yes, in Python confirmed=True",
             pid=pid,
         )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from execd.errors import ExecdError, NotSupported, ProfileCorrupt, StoreFull
 from execd.model.codec import encode
 from execd.sessions import sums
+from execd.sessions.empty import removed_if_empty, told_if_empty
 from execd.sessions.housekeeping import tidy
 from execd.sessions.state import failed, stopped
 
@@ -91,7 +92,8 @@ class Recorder:
             patience_s: how long its last profile waits for sources; nothing else may be waiting then.
         """
         if running.session.id not in live.running:
-            return self._store.session(running.session.id)
+            # One that has an end here has none in the store.
+            return running.session if running.session.ended else self._store.session(running.session.id)
         try:
             session = self._stored(live, running, live.stop(running), patience_s)
         except ExecdError as error:
@@ -118,18 +120,41 @@ class Recorder:
             sources.hurry()
         with turn or nullcontext():
             for running, profile in taken:
-                try:
-                    session = self._stored(live, running, profile, max(deadline - time.monotonic(), 0.0))
-                except ExecdError as error:
-                    session = self._broken(live, running, error)
-                self._end(session)
+                self._end(self._stored_or_broken(live, running, profile, max(deadline - time.monotonic(), 0.0)))
+
+    def stop_together(self, rows: Sequence[tuple[Recorded, Running]]) -> None:
+        """Stop sessions of targets whose locks the caller holds; what they have, without sources, is stored at once."""
+        taken = []
+        for live, running in rows:
+            if running.session.spec.into:
+                # What it is added to is one for all of them.
+                self.stop(live, running)
+                continue
+            try:
+                profile = live.stop(running)
+                taken.append((live, running, profile, self._stopped(running, profile)))
+            except ExecdError as error:
+                self._end(self._broken(live, running, error))
+        try:
+            self._store.end_sessions([(session, profile) for _, _, profile, session in taken])
+            self._tell()
+        except ExecdError:
+            # One of them may be the reason.
+            for live, running, profile, _ in taken:
+                self._end(self._stored_or_broken(live, running, profile, 0.0))
 
     def fail(self, live: Recorded, error: ExecdError) -> None:
         """End every session of a target that cannot be reached any more: with what was stored until then."""
         for running in list(live.running.values()):
-            self._keep_rest(live, running)
+            profile = self._keep_rest(live, running)
+            nothing = told_if_empty(profile) if profile is not None else ""
             live.forget(running)
-            self._end(failed(running.session, error, self._clock()))
+            ended = failed(running.session, error, self._clock(), nothing)
+            if nothing and running.goes_if_empty and removed_if_empty(self._store, ended.id):
+                running.session = ended
+                self._tell()
+            else:
+                self._end(ended)
 
     def store_checkpoint(self, live: Recorded, running: Running, patience_s: float = SOURCES_S) -> StoredProfile | None:
         """Store what a session has recorded until now in place of its last checkpoint; None where it has ended."""
@@ -223,29 +248,40 @@ class Recorder:
             self._end(failed(running.session, error, self._clock()))
             live.disarm_unused(running.armed)
 
-    def _keep_rest(self, live: Recorded, running: Running) -> None:
-        """Store what is here, whatever became of the target: the events of a trace, samples."""
+    def _keep_rest(self, live: Recorded, running: Running) -> Profile | None:
+        """Store what is here, whatever became of the target, and return it: the events of a trace, samples."""
         if running.session.id not in live.running:
-            return
+            return None
+        profile = None
         try:
             profile = live.kept(running)
-            if profile is not None:
+            if profile is not None and not (running.goes_if_empty and told_if_empty(profile)):
                 sourced = self._sourced(live, profile, 0.0)
                 self._store.add_profile(sourced, session=running.session.id, reason="final")
         except ExecdError as error:
             facts = {"session": running.session.id, "why": error.message}
             _LOG.warning("what a session had could not be stored", extra={"facts": facts})
+        return profile
 
     def _stored(self, live: Recorded, running: Running, last: Profile, patience_s: float) -> Session:
         """Store the last profile of a session, and return it as it has ended."""
         profile = self._sourced(live, last, patience_s)
         self._store.add_profile(profile, session=running.session.id, reason="final")
-        session = stopped(running.session, self._clock(), running.breach)
+        session = self._stopped(running, profile)
         if running.armed.feed is not None:
             # A trace is shown as it comes: what its end alone tells is told with that.
             session = replace(session, caveats=profile.header.caveats)
         tidy(self._store)
         return session
+
+    def _stopped(self, running: Running, profile: Profile) -> Session:
+        return stopped(running.session, self._clock(), running.breach or told_if_empty(profile))
+
+    def _stored_or_broken(self, live: Recorded, running: Running, last: Profile, patience_s: float) -> Session:
+        try:
+            return self._stored(live, running, last, patience_s)
+        except ExecdError as error:
+            return self._broken(live, running, error)
 
     def _broken(self, live: Recorded, running: Running, error: ExecdError) -> Session:
         """Return a session whose last profile did not come, or was not stored, as it has ended."""
@@ -278,10 +314,12 @@ class Recorder:
                 facts = {"session": session.id, "why": full.message}
                 _LOG.warning("the end of a session could not be stored", extra={"facts": facts})
             self._unstored[session.id] = session
-            with self._changed:
-                self._changed.notify_all()
+            self._tell()
 
     def _save(self, session: Session) -> None:
         self._store.save_session(session)
+        self._tell()
+
+    def _tell(self) -> None:
         with self._changed:
             self._changed.notify_all()

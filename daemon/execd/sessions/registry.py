@@ -109,7 +109,8 @@ class Registry:
             self.trees.leave(live.target.key)
             below = self.trees.end(live.target.key)
             ended = [self.recorder.stop(live, running) for running in list(live.running.values())]
-            ended += self.samplings.end(live.target.key.pid)
+            # Samples are taken without the agent: where nobody uses that, somebody may record them still.
+            ended += [] if unless_used else self.samplings.end(live.target.key.pid)
             residue = self.leave(live)
         for other in below:
             self._close_target(other)
@@ -228,9 +229,9 @@ class Registry:
         """Stop and save every session and detach from every target, within seconds."""
         self.trees.close()
         self._pulse.close()
-        self.samplings.close()
         deadline = time.monotonic() + _CLOSE_S
-        workers = [
+        workers = [threading.Thread(target=self.samplings.close, daemon=True)]
+        workers += [
             threading.Thread(target=self._close_target, args=(live,), daemon=True) for live in self.live_targets()
         ]
         for worker in workers:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.attach import process
-from execd.errors import TargetGone
+from execd.errors import ExecdError, TargetGone
 from execd.model.collector import SAMPLES
 from execd.model.profile import Header
 from execd.sampling.options import sampling_options
@@ -34,7 +34,8 @@ _KEPT_CHECKPOINT_S = 60.0
 class SampledTarget:
     """One process, from its first recording to its last; each session has a sampler of its own.
 
-    Its lock orders all that is done here; samplers run without it. See Recorded.
+    Its lock orders what is done to its sessions, and may be held while the disk is waited for, see Recorded. `looking`
+    orders what is done to its recordings; it is taken after the lock, and never held while anything is waited for.
 
     Args:
         target: the process.
@@ -46,9 +47,11 @@ class SampledTarget:
 
     def __init__(self, target: Target, interpreter: Interpreter, clock: Callable[[], float]) -> None:
         self.target = target
-        self.lock = threading.RLock()
+        self.lock, self.looking = threading.RLock(), threading.RLock()
         self.running: dict[str, Running] = {}
         self.gone = False
+        # What has become of the process, where nothing more can be recorded of it: its sessions are to be ended.
+        self.over: ExecdError | None = None
         self._interpreter, self._clock = interpreter, clock
         self._recordings: dict[str, StackRecording] = {}
         # When to look next, and when that was done last, time.monotonic().
@@ -60,7 +63,8 @@ class SampledTarget:
         recording = StackRecording(self.target.key.pid, self._interpreter, options, self._clock)
         self.due = time.monotonic()
         key = f"samples-{id(recording):x}"
-        self._recordings[key] = recording
+        with self.looking:
+            self._recordings[key] = recording
         caveats = (_NOT_HELD,) if options.stopping != "never" and process.status(self.target.key.pid).seccomp else ()
         armed = Armed(key, SAMPLES.name, spec.options, "native", caveats, set(), recording.started_at)
         if options.keep_s:
@@ -81,29 +85,34 @@ class SampledTarget:
 
     def disarm_unused(self, armed: Armed) -> None:
         """End a sampler that no session came to stand on."""
-        recording = self._recordings.pop(armed.key, None)
-        if recording is not None:
-            recording.close()
+        with self.looking:
+            recording = self._recordings.pop(armed.key, None)
+            if recording is not None:
+                recording.close()
 
     def taken(self, running: Running, operation: str = "snapshot") -> Callable[[], Profile]:
         """Take what there is until now, and return what makes a profile of it."""
         del operation
-        recording = self._recordings[running.armed.key]
-        recording.drain()
-        return recording.taken(self._header(running))
+        with self.looking:
+            recording = self._recordings[running.armed.key]
+            recording.drain()
+            return recording.taken(self._header(running))
 
     def stop(self, running: Running) -> Profile:
         """End a session's sampler and return its profile."""
-        recording = self._recordings[running.armed.key]
-        recording.close()
-        profile = recording.taken(self._header(running))()
+        with self.looking:
+            recording = self._recordings[running.armed.key]
+            recording.close()
+            taken = recording.taken(self._header(running))
+        profile = taken()
         self.forget(running)
         return profile
 
     def forget(self, running: Running) -> None:
         """Take a session off the books, and end its sampler."""
-        self.running.pop(running.session.id, None)
-        self.disarm_unused(running.armed)
+        with self.looking:
+            self.running.pop(running.session.id, None)
+            self.disarm_unused(running.armed)
 
     def recording(self, running: Running) -> StackRecording:
         """Return what a session that runs stands on."""
@@ -111,27 +120,54 @@ class SampledTarget:
 
     def kept(self, running: Running) -> Profile | None:
         """Return what a session has, whatever became of its process."""
-        recording = self._recordings.get(running.armed.key)
-        if recording is None:
-            return None
-        recording.close()
-        return recording.taken(self._header(running))()
+        with self.looking:
+            recording = self._recordings.get(running.armed.key)
+            if recording is None:
+                return None
+            recording.close()
+            taken = recording.taken(self._header(running))
+        return taken()
 
     def sources_in(self, store: Store) -> None:
         """Return nothing: reports of samples show no sources."""
         del store
 
     def look(self) -> None:
-        """Take over what samplers have met. Raises TargetGone where the process, or the program in it, has ended."""
+        """Take over what samplers have met, and end those whose time is over; all where its process is."""
+        with self.looking:
+            if self.gone or self.over is not None:
+                return
+            try:
+                self._look()
+            except ExecdError as error:
+                self.over = error
+                self.end_samplers()
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether sessions are to be ended."""
+        return self.over is not None or any(running.is_over for running in list(self.running.values()))
+
+    def end_samplers(self) -> None:
+        """Let no session record any more; each has all that it met until now."""
+        with self.looking:
+            for recording in self._recordings.values():
+                recording.close()
+
+    def _look(self) -> None:
         pid = self.target.key.pid
         if any(recording.ended for recording in self._recordings.values()):
             raise TargetGone(f"process {pid} has ended", pid=pid)
         if any(recording.replaced for recording in self._recordings.values()):
             raise TargetGone(f"process {pid} executes another program now", pid=pid)
-        for recording in self._recordings.values():
-            recording.drain()
+        over = {running.armed.key for running in list(self.running.values()) if running.is_over}
+        for key, recording in self._recordings.items():
+            if key in over:
+                recording.close()
+            else:
+                recording.drain()
         if process.status(pid).state == "T":
-            for running in self.running.values():
+            for running in list(self.running.values()):
                 running.notes = (_STOPPED,)
 
     def news(self) -> list[int]:
@@ -140,10 +176,10 @@ class SampledTarget:
 
     def close(self) -> None:
         """Let go of the process."""
-        self.gone = True
-        for recording in self._recordings.values():
-            recording.close()
-        self._recordings.clear()
+        with self.looking:
+            self.gone = True
+            self.end_samplers()
+            self._recordings.clear()
 
     def _header(self, running: Running) -> Header:
         session, armed = running.session, running.armed

@@ -1,4 +1,4 @@
-"""Samplings: all processes that are sampled from outside, and the thread that takes over what samplers meet."""
+"""Samplings: all processes that are sampled from outside; a thread takes over what is met, another one stores it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import select
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from execd.errors import ExecdError
+from execd.attach.descendants import has_memory
+from execd.attach.scan import look_at
+from execd.errors import ExecdError, StoreFull, TargetGone
 from execd.sessions.everyone import Everyone
 from execd.sessions.sampled import SampledTarget
 from execd.sessions.sampled_tree import start_below
@@ -24,15 +27,22 @@ if TYPE_CHECKING:
     from execd.sessions.processes import Processes
     from execd.sessions.recorder import Recorder
 
-_Looked = TypeVar("_Looked", SampledTarget, Everyone)
+_Looked = TypeVar("_Looked")
 _LOG = logging.getLogger("execd.sessions")
 # How often what was met is taken over; and how soon after that again where there are new code objects: they may be gone
 # by the time that their names are read.
 BEAT_S, _REST_S = 1.0, 0.02
+# That store at once when all is ended: files are synced together, and profiles made while others wait for the disk.
+_WORKERS = 8
 
 
 class Samplings:
     """The processes that are sampled. Its lock guards the table alone; see SampledTarget for theirs.
+
+    Two threads are there while anything is sampled. `execd-samples` takes over what samplers meet, and never waits for
+    the disk: what is not read in time has no name. `execd-sampled` does what the disk may keep waiting: it ends
+    sessions, stores checkpoints, and begins with processes that have come. Nothing is queued between them: what is due
+    is seen at the target, so that it is done once however long the disk takes, and again where it failed.
 
     Args:
         recorder: keeps the sessions.
@@ -44,8 +54,10 @@ class Samplings:
         self._recorder, self._processes, self._clock = recorder, processes, clock
         self._lock = threading.Lock()
         self._changed = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # Set when sessions are to be ended.
+        self._told = threading.Event()
         self._targets: dict[TargetKey, SampledTarget] = {}
-        self._thread: threading.Thread | None = None
+        self._threads: dict[str, threading.Thread] = {}
         self._closing = False
         self._everyone: dict[str, Everyone] = {}
         # Of descendants that could not be sampled: how often that was tried.
@@ -61,7 +73,14 @@ class Samplings:
         return [(target, running) for target in self.all() for running in list(target.running.values())]
 
     def start(
-        self, target: Target, specs: Sequence[SessionSpec], name: str, duration_s: float = 0.0, group: str = ""
+        self,
+        target: Target,
+        specs: Sequence[SessionSpec],
+        name: str,
+        duration_s: float = 0.0,
+        group: str = "",
+        *,
+        goes_if_empty: bool = False,
     ) -> list[Session]:
         """Begin to sample a process: all sessions or none.
 
@@ -71,18 +90,30 @@ class Samplings:
             name: of the session.
             duration_s: after which they are ended if their client has not done it; 0.0: never.
             group: the one of an attach that starts others too, "" for a new one.
+            goes_if_empty: nobody named the process: where it ends before any sample, nothing is left of its sessions.
 
         Raises:
             ExecdError: nothing of it runs.
         """
-        while True:
-            sampled = self._entered(target)
-            with sampled.lock:
-                if sampled.gone:
-                    continue  # its last session has just ended
-                sessions = self._recorder.start_all(sampled, specs, name, group, is_part=bool(group))
-                sampled.bound(sessions, duration_s)
-                return sessions
+        try:
+            while True:
+                sampled = self._entered(target)
+                with sampled.lock:
+                    if sampled.over is not None:
+                        self._end_what_is_over(sampled)
+                    if sampled.gone:
+                        continue  # its last session has just ended
+                    sessions = self._recorder.start_all(sampled, specs, name, group, is_part=bool(group))
+                    sampled.bound(sessions, duration_s)
+                    for session in sessions:
+                        sampled.running[session.id].goes_if_empty = goes_if_empty
+                    return sessions
+        except StoreFull:
+            raise
+        except ExecdError:
+            # What can be read of a process that ends meanwhile may look like anything.
+            _check_same(target)
+            raise
 
     def start_everyone(self, spec: SessionSpec, name: str) -> tuple[str, list[Session], list[str]]:
         """Begin to sample every Python process of this user, and those that come later.
@@ -90,7 +121,7 @@ class Samplings:
         Returns:
             The group of the sessions, those that have begun, and why others have not.
         """
-        everyone = Everyone(spec, name, self._recorder.new_group(), self._processes, self.start)
+        everyone = Everyone(spec, name, self._recorder.new_group(), self._processes, self._start_unnamed)
         sessions, notes = everyone.look()
         with self._lock:
             self._everyone[everyone.group] = everyone
@@ -106,15 +137,33 @@ class Samplings:
         return [self._stop(target, row) for target, row in self.running() if target.target.key.pid == pid]
 
     def close(self) -> None:
-        """End and save all."""
+        """End and save all: first all samplers, and then what they have is stored, several at once."""
         with self._lock:
             self._closing = True
             self._everyone.clear()
             os.eventfd_write(self._changed, 1)
-        for target, running in self.running():
-            self._stop(target, running)
-        for target in self.all():
-            self._drop(target)
+            self._told.set()
+        left = self.all()
+        for target in left:
+            target.end_samplers()
+        shares = [left[start::_WORKERS] for start in range(min(_WORKERS, len(left)))]
+        workers = [threading.Thread(target=self._guarded, args=(self._finish, one), daemon=True) for one in shares]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def _finish(self, targets: Sequence[SampledTarget]) -> None:
+        with ExitStack() as held:
+            for target in targets:
+                held.enter_context(target.lock)
+            rows = [(target, running) for target in targets for running in list(target.running.values())]
+            self._recorder.stop_together(rows)
+            for target in targets:
+                self._drop(target)
+
+    def _start_unnamed(self, target: Target, specs: Sequence[SessionSpec], name: str, group: str) -> list[Session]:
+        return self.start(target, specs, name, group=group, goes_if_empty=True)
 
     def _entered(self, target: Target) -> SampledTarget:
         """Return the process as one that is sampled."""
@@ -126,6 +175,8 @@ class Samplings:
         version = interpreter.version_text or ".".join(map(str, interpreter.version))
         fresh = SampledTarget(replace(target, python_version=version), interpreter, self._clock)
         with self._lock:
+            if self._closing:
+                raise ExecdError("execd is about to end", remedy="try again: the next one starts by itself")
             known = self._targets.setdefault(target.key, fresh)
             self._wake()
         if known is not fresh:
@@ -133,26 +184,78 @@ class Samplings:
         return known
 
     def _wake(self) -> None:
-        """Have the thread run, and look at what is due; the caller holds the lock."""
+        """Have the threads run, and look at what is due; the caller holds the lock."""
         os.eventfd_write(self._changed, 1)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="execd-samples", daemon=True)
-            self._thread.start()
+        for name, run in (("execd-samples", self._look), ("execd-sampled", self._keep)):
+            if name not in self._threads:
+                self._threads[name] = threading.Thread(target=run, name=name, args=(name,), daemon=True)
+                self._threads[name].start()
 
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                if self._closing or not (self._targets or self._everyone):
-                    self._thread = None
-                    return
-                targets = list(self._targets.values())
-            for target in self._due(targets):
+    def _goes_on(self, name: str) -> bool:
+        """Whether a thread is needed; where it is not it ends, and the next start makes another one."""
+        with self._lock:
+            if self._closing or not (self._targets or self._everyone):
+                del self._threads[name]
+                return False
+            return True
+
+    def _look(self, name: str) -> None:
+        """Take over what is met, until nothing is sampled. Here nothing may wait for the disk."""
+        while self._goes_on(name):
+            for target in self._due([target for target in self.all() if target.over is None]):
                 target.looked_at = time.monotonic()
                 # All at one instant: so there is one to wake up for.
                 target.due = (target.looked_at // BEAT_S + 1) * BEAT_S
-                self._guarded(self._beat, target)
-            for everyone in list(self._everyone.values()):
-                self._guarded(Everyone.look, everyone)
+                self._guarded(SampledTarget.look, target)
+                if target.has_ends:
+                    self._told.set()
+
+    def _keep(self, name: str) -> None:
+        """Do what the disk may keep waiting: ends as they come, and all else each beat."""
+        due = 0.0
+        while self._goes_on(name):
+            self._end_all_that_is_over()
+            if time.monotonic() >= due:
+                due = time.monotonic() + BEAT_S
+                self._keep_all()
+            self._told.wait(max(due - time.monotonic(), 0.0))
+
+    def _keep_all(self) -> None:
+        for target in self.all():
+            if self._closing:
+                return
+            self._guarded(self._store_what_is_due, target)
+            self._end_all_that_is_over()
+        for everyone in list(self._everyone.values()):
+            self._guarded(Everyone.look, everyone)
+            self._end_all_that_is_over()
+
+    def _end_all_that_is_over(self) -> None:
+        if self._told.is_set() and not self._closing:
+            self._told.clear()
+            for target in self.all():
+                if target.has_ends:
+                    self._guarded(self._end_what_is_over, target)
+
+    def _end_what_is_over(self, target: SampledTarget) -> None:
+        with target.lock:
+            if target.gone:
+                return
+            if target.over is not None:
+                self._recorder.fail(target, target.over)
+            for running in list(target.running.values()):
+                if running.is_over:
+                    self._recorder.stop(target, running)
+            if not target.running:
+                self._drop(target)
+
+    def _store_what_is_due(self, target: SampledTarget) -> None:
+        """Store checkpoints, follow descendants, and let go of a process that nobody records any more."""
+        self._end_what_is_over(target)
+        for running in list(target.running.values()):
+            self._recorder.checkpoint(target, running)
+            if running.session.spec.children:
+                start_below(self, target, running, self._tried)
 
     def _due(self, targets: Sequence[SampledTarget]) -> list[SampledTarget]:
         """Wait until there is something to do, and return the processes that it is to be done for."""
@@ -178,27 +281,7 @@ class Samplings:
         try:
             do(looked)
         except Exception:  # noqa: BLE001 - it is logged, and the others go on
-            _LOG.exception("a look at samples failed")
-
-    def _beat(self, target: SampledTarget) -> None:
-        """Take over what was met, end what is over, store what is due, follow descendants."""
-        with target.lock:
-            if target.gone:
-                return
-            try:
-                target.look()
-            except ExecdError as error:
-                self._recorder.fail(target, error)
-            for running in list(target.running.values()):
-                if running.is_over:
-                    self._recorder.stop(target, running)
-            if not target.running:
-                self._drop(target)
-                return
-        for running in list(target.running.values()):
-            self._recorder.checkpoint(target, running)
-            if running.session.spec.children:
-                start_below(self, target, running, self._tried)
+            _LOG.exception("what is sampled could not be looked at, or stored")
 
     def _stop(self, target: SampledTarget, running: Running) -> Session:
         with target.lock:
@@ -209,3 +292,12 @@ class Samplings:
             target.close()
         with self._lock:
             self._targets.pop(target.target.key, None)
+
+
+def _check_same(target: Target) -> None:
+    """Raise TargetGone where a process has ended since it was found, or executes another program."""
+    pid = target.key.pid
+    if not has_memory(pid) or (now := look_at(pid)).key != target.key:
+        raise TargetGone(f"process {pid} ended before it was looked at", pid=pid)
+    if now.executable != target.executable:
+        raise TargetGone(f"process {pid} executes another program now", pid=pid)

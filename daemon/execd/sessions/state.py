@@ -58,10 +58,11 @@ def after(state: State, event: Event) -> State:
         raise ExecdError(f"a session that is {state.value} met {event.name}") from None
 
 
-def failed(session: Session, error: ExecdError, now: float) -> Session:
-    """Return a session that an error has ended."""
+def failed(session: Session, error: ExecdError, now: float, more: str = "") -> Session:
+    """Return a session that an error has ended; `more` is what is to be said beside that."""
     event = Event.TARGET_ENDED if isinstance(error, TargetGone) else Event.BROKEN
-    return replace(session, state=after(session.state, event), ended_at=now, reason=error.message)
+    reason = f"{error.message}; {more}" if more else error.message
+    return replace(session, state=after(session.state, event), ended_at=now, reason=reason)
 
 
 def stopped(session: Session, now: float, reason: str = "") -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Final, Self
 
@@ -52,8 +53,14 @@ class SampleWindows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._target.lock:
+        with self._target.looking:
             self._recording.unfollow(self._follower)
+
+    def end_with_reader(self) -> None:
+        """Leave the end of the session to the reader, who stops it: it was bounded for the time until he came."""
+        # One that is over is about to be ended.
+        if not self._running.is_over:
+            self._running.ends_at = math.inf
 
     def read(self, interval_s: float, stopped: Callable[[], bool]) -> Iterator[Window]:
         """Yield a window each time that it is over, until the session ends; the last one holds what is left.
@@ -71,7 +78,7 @@ class SampleWindows:
                 self._registry.recorder.wait_for_change(min(left_s, _LOOK_S))
             if stopped():
                 return
-            with self._target.lock:
+            with self._target.looking:
                 goes_on = self._goes_on()
                 if goes_on:
                     self._recording.drain()
@@ -79,11 +86,11 @@ class SampleWindows:
             yield windows.window(met, names)
 
     def _begun(self) -> tuple[StackRecording, Follower]:
-        with self._target.lock:
-            if not self._goes_on():
-                raise selection.has_ended(self._registry.session(self.session))
-            recording = self._target.recording(self._running)
-            return recording, recording.follow()
+        with self._target.looking:
+            if self._goes_on():
+                recording = self._target.recording(self._running)
+                return recording, recording.follow()
+        raise selection.has_ended(self._registry.session(self.session))
 
     def _goes_on(self) -> bool:
         return self.session in self._target.running

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from execd.errors import UsageError
+from execd.errors import ProfileCorrupt, UsageError
 from execd.model.profile import IMPORTED, MERGED
 from execd.model.stored import StoredProfile, Totals
 from execd.store import labels
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from execd.model.profile import Profile
     from execd.model.stored import Reason, Wanted
 
 _SELECT = f"""
@@ -42,6 +45,23 @@ class NewProfile:
     stored_bytes: int
     crc32: int
     stored_at: float
+
+
+def new_profile(
+    profile: Profile, data: bytes, *, session: str, reason: Reason, name: str = "", stored_at: float
+) -> NewProfile:
+    """Return the row of a profile, by its bytes. Raises ProfileCorrupt where its times are no times."""
+    return NewProfile(
+        name=name,
+        session=session,
+        reason="snapshot" if reason in ("imported", "merged") else reason,
+        started_at=_time(profile.header.started_at),
+        ended_at=_time(profile.header.ended_at),
+        nodes=len(profile.parents),
+        stored_bytes=len(data),
+        crc32=zlib.crc32(data),
+        stored_at=stored_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +246,9 @@ def _stored(row: sqlite3.Row) -> StoredProfile:
         labels=labels.decoded(row["session_labels"], row["labels"]),
         running=bool(row["running"]),
     )
+
+
+def _time(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ProfileCorrupt(f"a profile cannot start or end at {seconds}")
+    return seconds

@@ -94,6 +94,19 @@ def save_session(connection: sqlite3.Connection, session: Session) -> None:
         raise not_found(SESSION, session.id)
 
 
+def remove_session(connection: sqlite3.Connection, identifier: str) -> None:
+    """Delete a session that has no profile, and its target where no other session is of that."""
+    number = number_of(SESSION, identifier)
+    row = connection.execute("SELECT target FROM sessions WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise not_found(SESSION, identifier)
+    connection.execute("DELETE FROM sessions WHERE id = ?", (number,))
+    connection.execute(
+        "DELETE FROM targets WHERE id = :id AND NOT EXISTS (SELECT 1 FROM sessions WHERE target = :id)",
+        {"id": row["target"]},
+    )
+
+
 def rename_session(connection: sqlite3.Connection, reference: str, name: str) -> str:
     """Give a session that has ended another name, and return its id.
 

@@ -5,30 +5,29 @@ This is all that the rest of the daemon sees of it, narrow enough that another d
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-import zlib
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from execd.errors import NotFound, ProfileCorrupt
+from execd.errors import NotFound
 from execd.model.codec import decode, encode
 from execd.model.retention import Retention
 from execd.model.stored import ALL
 from execd.store import audit, labels, naming, profiles, sessions, sources
 from execd.store.directory import DataDirectory
+from execd.store.ending import end_together
 from execd.store.files import file_name, publish, read_checked, remove, stage
 from execd.store.full import check_free_bytes, disk_may_be_full
 from execd.store.identifiers import PROFILE, check_name, spell
 from execd.store.migrations import current_schema
-from execd.store.profiles import NewProfile
+from execd.store.profiles import new_profile
 from execd.store.recovery import open_sound_database
 from execd.store.retention import expired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from execd.model.profile import Profile
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from execd.model.target import Target
     from execd.store.audit import AuditEntry
     from execd.store.database import Database
+    from execd.store.profiles import NewProfile
     from execd.store.recovery import Recovery
 
 # What stays free for the programs on the same disk, and for the rows that say how sessions ended.
@@ -135,6 +135,11 @@ class Store:
         with self._database.write() as connection:
             return sessions.add_session(connection, target, spec, name=name, group=group, started_at=started_at)
 
+    def remove_session(self, identifier: str) -> None:
+        """Remove a session that there is no profile of. Raises NotFound."""
+        with self._database.write() as connection:
+            sessions.remove_session(connection, identifier)
+
     def check_session_name(self, name: str) -> None:
         """Raise what `add_session` would raise of a name, "" for none, before anything is done for the session."""
         check_name(name)
@@ -210,20 +215,24 @@ class Store:
         check_name(name)
         owner = self.session(session)
         data = encoded or encode(profile)
-        new = NewProfile(
-            name=name,
-            session=owner.id,
-            reason="snapshot" if reason in ("imported", "merged") else reason,
-            started_at=_time(profile.header.started_at),
-            ended_at=_time(profile.header.ended_at),
-            nodes=len(profile.parents),
-            stored_bytes=len(data),
-            crc32=zlib.crc32(data),
-            stored_at=self._clock(),
-        )
+        new = new_profile(profile, data, session=owner.id, reason=reason, name=name, stored_at=self._clock())
         with disk_may_be_full(self._place.path):
             check_free_bytes(self._place.path, len(data), self._reserve_bytes)
             return self._publish(new, stage(self._place.profiles, data), in_place_of)
+
+    def end_sessions(self, ends: Sequence[tuple[Session, Profile]]) -> None:
+        """Store the last profiles of sessions, and these as they have ended, all or none.
+
+        Raises:
+            NotFound, ProfileCorrupt, StoreFull: see `add_profile`.
+        """
+        rows, now = [], self._clock()
+        for session, profile in ends:
+            data = encode(profile)
+            rows.append((new_profile(profile, data, session=session.id, reason="final", stored_at=now), data, session))
+        with disk_may_be_full(self._place.path):
+            check_free_bytes(self._place.path, sum(len(data) for _, data, _ in rows), self._reserve_bytes)
+            end_together(self._place.profiles, self._database, self._publishing, rows)
 
     def check_room(self) -> None:
         """Raise StoreFull where the disk has no room for the profile of a session that is to begin."""
@@ -231,11 +240,7 @@ class Store:
             check_free_bytes(self._place.path, _LEAST_PROFILE_BYTES, self._reserve_bytes)
 
     def stored(self, reference: str) -> StoredProfile:
-        """Return what is known of a profile, by its id, or of the newest of a name.
-
-        Raises:
-            NotFound: there is none.
-        """
+        """Return what is known of a profile, by its id, or of the newest of a name. Raises NotFound."""
         with self._database.read() as connection:
             return profiles.find_profile(connection, reference)
 
@@ -388,9 +393,3 @@ class Store:
 
     def _path(self, number: int) -> Path:
         return self._place.profiles / file_name(number)
-
-
-def _time(seconds: float) -> float:
-    if not math.isfinite(seconds):
-        raise ProfileCorrupt(f"a profile cannot start or end at {seconds}")
-    return seconds

@@ -556,7 +556,9 @@ class SamplesRequest(google.protobuf.message.Message):
     interval_ms: builtins.int
     """How long a window is, 200 to 60,000; 0: 1,000."""
     stop_at_end: builtins.bool
-    """The session is stopped when this stream ends, however that comes: it was started for this reader alone."""
+    """The session is stopped when this stream ends, however that comes, and not by the duration of its attach, which holds
+    until the stream begins: it was started for this reader alone.
+    """
     def __init__(
         self,
         *,

@@ -27,7 +27,7 @@ _Sums = dict[tuple["Place", int], tuple[int, int]]
 
 
 def render(profile: Profile, options: ReportOptions) -> bytes:
-    """Return a gzipped pprof profile; tracebacks over MAX_DEPTH have a frame "(truncated)" at the bottom.
+    """Return a gzipped pprof profile; tracebacks over MAX_DEPTH have a frame "(frames left out)" at the bottom.
 
     Raises:
         UsageError: a setting does not fit.

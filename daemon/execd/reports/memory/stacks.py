@@ -38,4 +38,4 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
 def _stack(place: Place) -> str:
     shown = place if len(place) <= MAX_DEPTH else place[1 - MAX_DEPTH :]
     frames = [frame(f"{file}:{line}") for file, line in shown]
-    return ";".join([TRUNCATED, *frames] if len(shown) < len(place) else frames)
+    return ";".join([frame(TRUNCATED), *frames] if len(shown) < len(place) else frames)

@@ -88,7 +88,7 @@ def refuse_by(options: ReportOptions, format_name: str) -> None:
     if "by" in options.settings:
         raise UsageError(
             f"by does not fit the format {format_name}, which holds stacks",
-            remedy="leave it out, or choose text or json",
+            remedy="leave it out, or choose the format text or json",
         )
 
 

@@ -61,7 +61,7 @@ def render(earlier: Profile, later: Profile, options: ReportOptions) -> bytes:
     of_one = (
         ", of one session: this is what came after it" if found.header.started_at != later.header.started_at else ""
     )
-    facts = [*recording_facts(later.header), compared_with(earlier.header, f"in points of 100%{of_one}")]
+    facts = [*recording_facts(later), compared_with(earlier.header, f"in points of 100%{of_one}")]
     lines = header_lines(found.header, options.layout, facts)
     lines += summary_lines(_summary(found), options.layout)
     kept, rest = top(_chosen(found.changes, options), options, ROWS_SHOWN)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from execd.model.sampled import figures_in
 from execd.model.slices import PART_OF, SLICE_S
+from execd.model.views import LEFT_OUT, cut_samples
 from execd.reports.figures import number_of, part
 
 if TYPE_CHECKING:
-    from execd.model.profile import Header
+    from execd.model.profile import Header, Profile
     from execd.model.sampled import Figures
     from execd.reports.header import Fact
 
@@ -18,15 +19,16 @@ _MOST_UNSETTLED: Final = 0.05
 _LEAST_ACHIEVED: Final = 0.9
 
 
-def recording_facts(header: Header) -> list[Fact]:
+def recording_facts(profile: Profile) -> list[Fact]:
     """Return the line with the figures of a recording, and caveats where they are bad; nothing of what was imported."""
+    header = profile.header
     found = figures_in(header)
     if found is None:
         return []
     span = header.extra.get(PART_OF)
     of_what = "; all this of the whole recording" if span else ""
     told = f"{_rate(found)}; {_samples(found)}; {_stops(found, header)}{of_what}"
-    return [*_whole(span), ("Sampled", told), *(("Caveat", caveat) for caveat in caveats_of(found))]
+    return [*_whole(span), ("Sampled", told), *(("Caveat", caveat) for caveat in (*caveats_of(found), *_cut(profile)))]
 
 
 def caveats_of(found: Figures) -> list[str]:
@@ -39,6 +41,18 @@ def caveats_of(found: Figures) -> list[str]:
         share = f"{found.achieved_hz / found.rate_hz:.0%}"
         caveats.append(f"samples came at {share} of the rate asked for: the machine was busy, or it is too high a rate")
     return caveats
+
+
+def _cut(profile: Profile) -> list[str]:
+    """Return what is to be said of stacks that were too deep, nothing where there are none."""
+    cut = cut_samples(profile)
+    if not cut:
+        return []
+    share = part(cut, sum(profile.column("samples")))
+    return [
+        f"{number_of(cut, 'sample')} ({share:.1%}) had more frames than are read: {LEFT_OUT} stands for the outermost, "
+        "whose functions have too small a total"
+    ]
 
 
 def _whole(span: object) -> list[Fact]:

@@ -35,7 +35,7 @@ _CALLS_TOLD: Final = 5
 def render(profile: Profile, options: ReportOptions) -> bytes:
     """Return the report as UTF-8 text. Raises UsageError where an option does not fit."""
     found = seen(profile, options)
-    lines = header_lines(profile.header, options.layout, recording_facts(profile.header))
+    lines = header_lines(profile.header, options.layout, recording_facts(profile))
     shown: list[FunctionKey] = []
     if not options.per_thread:
         lines += _tables(found, options, shown)
