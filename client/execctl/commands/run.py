@@ -94,14 +94,14 @@ def command(
     connection: Connection = ctx.obj
     with connection.open() as client:
         prepared = client.prepare(words, specs, python=interpreter, name=name)
-        status = _run(client, prepared, quiet=quiet)
-    if why := pythonline.why_refused(file, status):
+        status, is_recorded = _run(client, prepared, quiet=quiet)
+    if not is_recorded and (why := pythonline.why_refused(file, status)):
         output.error(why, _WITHOUT_PYTHON)
     ctx.exit(child.end_as(status))
 
 
-def _run(client: Client, prepared: Prepared, *, quiet: bool) -> int:
-    """Return how the program ended, as subprocess has it."""
+def _run(client: Client, prepared: Prepared, *, quiet: bool) -> tuple[int, bool]:
+    """Return how the program ended, as subprocess has it, and whether anything of it was recorded."""
     recipient = child.Recipient()
     try:
         with child.signals_handed_on(recipient):
@@ -109,14 +109,14 @@ def _run(client: Client, prepared: Prepared, *, quiet: bool) -> int:
             recipient.begin(program.process.pid)
             status = program.wait()
             recipient.end()
-            tell(client, program, quiet=quiet)
+            is_recorded = tell(client, program, quiet=quiet)
     finally:
         prepared.close()
-    return status
+    return status, is_recorded
 
 
-def tell(client: Client, program: Program, *, quiet: bool) -> None:
-    """Say what was recorded; whatever became of that, the program's own end is what counts.
+def tell(client: Client, program: Program, *, quiet: bool) -> bool:
+    """Say what was recorded, and return whether anything was or may have been; whatever became of that, the program's own end is what counts.
 
     Args:
         client: of the daemon.
@@ -127,7 +127,7 @@ def tell(client: Client, program: Program, *, quiet: bool) -> None:
         outcome = program.outcome()
     except ClientError as error:
         output.error(f"what was recorded is not known: {error.message}", error.remedy)
-        return
+        return True
     if outcome.failure:
         output.error(f"nothing was recorded: {outcome.failure}", timer_remedy(outcome.failure))
     for session in outcome.sessions:
@@ -136,6 +136,8 @@ def tell(client: Client, program: Program, *, quiet: bool) -> None:
         elif not quiet or session.state != "stopped" or session.reason:
             what = f"{recorded(client, session)}{_early_end(session)}"
             output.note(f"execctl: recorded {what}: see execctl report {session.id}")
+    # One that met nothing has its reason.
+    return any(session.latest_profile and not session.reason for session in outcome.sessions)
 
 
 def _early_end(session: Session) -> str:

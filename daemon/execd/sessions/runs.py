@@ -217,6 +217,8 @@ class Runs:
                 if not live.gone:
                     self._registry.leave(live)
             raise
+        # It records now, and is beaten more often.
+        self._registry.look_again()
         self._store.audit(0, "run", pid, link.method)
         if ends_by_itself(live):
             self._end(live)
