@@ -116,7 +116,9 @@ def _run(client: Client, prepared: Prepared, *, quiet: bool) -> tuple[int, bool]
 
 
 def tell(client: Client, program: Program, *, quiet: bool) -> bool:
-    """Say what was recorded, and return whether anything was or may have been; whatever became of that, the program's own end is what counts.
+    """Say what was recorded, and return whether anything was, or may have been.
+
+    Whatever became of that, the program's own end is what counts.
 
     Args:
         client: of the daemon.
