@@ -8,10 +8,14 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psutil
+from footprint import becomes
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from daemons import Daemon
+    from execd_api.v1.sessions_pb2 import Session
     from interpreters import Interpreter
     from programs import ProgramFolders
 
@@ -119,3 +123,11 @@ def recorded(stderr: str) -> list[str]:
     """The sessions that execctl names at the end."""
     lines = [line for line in stderr.splitlines() if line.startswith(RECORDED)]
     return [line.removeprefix(RECORDED).split()[0] for line in lines]
+
+
+def session_of(daemon: Daemon, process: subprocess.Popen[bytes]) -> Session:
+    """The session of the program that an execctl has started; it is listed a moment after the program's first line."""
+    pids = {child.pid for child in psutil.Process(process.pid).children()}
+    assert pids
+    assert becomes(lambda: daemon.session(daemon.latest_session()).pid in pids, TIMEOUT_S)
+    return daemon.session(daemon.latest_session())

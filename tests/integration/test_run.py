@@ -10,7 +10,6 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from agent_drivers import counts
 from execd.attach.process import open_files
@@ -18,7 +17,7 @@ from execd.model import codec
 from execd_api.v1.sessions_pb2 import SESSION_STATE_STOPPED, SESSION_STATE_TARGET_GONE
 from footprint import becomes
 from judged import PROGRAMS, packages
-from starter import TIMEOUT_S, WITH_CPROFILE, WITH_TRACE, environment, recorded, starter
+from starter import TIMEOUT_S, WITH_CPROFILE, WITH_TRACE, environment, recorded, session_of, starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from conftest import Spawn
     from daemons import Daemon
-    from execd_api.v1.sessions_pb2 import Session
     from interpreters import Interpreter
     from programs import ProgramFolders
     from starter import Ended, Starter
@@ -333,14 +331,6 @@ def test_a_detach_leaves_nothing_where_the_programs_functions_do_not_compare(dae
             assert process.wait(TIMEOUT_S) == 0
         finally:
             process.kill()
-
-
-def session_of(daemon: Daemon, process: subprocess.Popen[bytes]) -> Session:
-    """The session of the program that an execctl has started; it is listed a moment after the program's first line."""
-    pids = {child.pid for child in psutil.Process(process.pid).children()}
-    assert pids
-    assert becomes(lambda: daemon.session(daemon.latest_session()).pid in pids, TIMEOUT_S)
-    return daemon.session(daemon.latest_session())
 
 
 def marked(pid: int) -> list[str]:
