@@ -19,6 +19,7 @@ struct layout {
     /* Frame. */
     int64_t frame_size, frame_code, frame_tag_bits, frame_previous, frame_instruction;
     int64_t instruction_is_pointer, instruction_unit, frame_owner, hidden_owner;
+    int64_t frame_executing, executing_mark;
     /* Code object. */
     int64_t code_size, code_start, code_units;
     /* What tells a code object from another one at its address: three ranges of its struct. */

@@ -23,7 +23,8 @@ static const struct {
     FIELD(frame_in_cframe), FIELD(chunk), FIELD(chunk_top), FIELD(holds_gil), FIELD(holds_gil_mask),
     FIELD(chunk_previous), FIELD(chunk_size), FIELD(chunk_data), FIELD(frame_size), FIELD(frame_code),
     FIELD(frame_tag_bits), FIELD(frame_previous), FIELD(frame_instruction), FIELD(instruction_is_pointer),
-    FIELD(instruction_unit), FIELD(frame_owner), FIELD(hidden_owner), FIELD(code_size), FIELD(code_start),
+    FIELD(instruction_unit), FIELD(frame_owner), FIELD(hidden_owner), FIELD(frame_executing), FIELD(executing_mark),
+    FIELD(code_size), FIELD(code_start),
     FIELD(code_units), FIELD(mark_1), FIELD(mark_1_size), FIELD(mark_2), FIELD(mark_2_size), FIELD(mark_3),
     FIELD(mark_3_size), FIELD(interpreters_head), FIELD(code_type), FIELD(interpreter_next),
     FIELD(threads_head), FIELD(gil), FIELD(gil_is_pointer), FIELD(gil_address), FIELD(gil_holder), FIELD(gil_locked),
@@ -60,6 +61,7 @@ static bool is_sound_frame(const struct layout *layout)
     return is_range(0, size, FRAME_BYTES) && is_range(layout->frame_code, 8, size) &&
            is_range(layout->frame_previous, 8, size) && is_range(layout->frame_instruction, 8, size) &&
            (layout->frame_owner == NONE || is_range(layout->frame_owner, 1, size)) &&
+           (layout->frame_executing == NONE || is_range(layout->frame_executing, 1, size)) &&
            (layout->hidden_owner == NONE || layout->frame_owner != NONE);
 }
 

@@ -32,6 +32,14 @@ static bool frame_of(struct frame *frame, const struct layout *layout, const uns
     return frame->code != 0 && frame->code % 8 == 0;
 }
 
+/* Whether a frame without a caller is a generator's, which had one. Up to 3.10 it is one where it is not executed. */
+static bool is_suspended(const struct layout *layout, const unsigned char *bytes)
+{
+    if (layout->frame_executing != NONE)
+        return bytes[layout->frame_executing] != layout->executing_mark;
+    return layout->frame_owner != NONE && bytes[layout->frame_owner] == OWNED_BY_GENERATOR;
+}
+
 /* Follows the frames of one of the reads from the innermost one. False where they lead nowhere. */
 static bool follow(struct stack *stack, struct copies *copies, const struct layout *layout, pid_t pid, int read)
 {
@@ -60,7 +68,7 @@ static bool follow(struct stack *stack, struct copies *copies, const struct layo
         frame->address = address;
         if (!frame_of(frame, layout, bytes))
             return false;
-        stack->is_rootless = layout->frame_owner != NONE && bytes[layout->frame_owner] == OWNED_BY_GENERATOR;
+        stack->is_rootless = is_suspended(layout, bytes);
         address = frame->previous;
     }
     return true;

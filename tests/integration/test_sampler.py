@@ -134,8 +134,7 @@ def test_no_stack_is_met_that_never_was(interpreter: Interpreter, spawn: Spawn, 
     assert sum(impossible.values()) <= 1 + busy // 1000, impossible
     # A generator that was suspended meanwhile says no more who called it: that is no whole stack.
     rootless = Counter({stack: count for stack, count in met.items() if stack[0] not in ("<module>", "(unsettled)")})
-    # Up to 3.10 nothing in a frame tells a generator's.
-    assert rootless.total() <= 1 + (busy // 100 if interpreter.version in ("3.9", "3.10") else 0), rootless
+    assert rootless.total() <= 1, rootless
     assert "(unreadable)" not in {name for stack in met for name in stack}
     if stopping == _sampler.STOP_ALWAYS:
         lost = sum(figures[name] for name in LOST)

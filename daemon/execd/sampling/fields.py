@@ -135,6 +135,8 @@ class FrameFields:
         previous: the caller's frame, 0 at the root.
         instruction: a pointer into the code from 3.11; before that an int of 4 bytes, times `instruction_unit`.
         owner: 1 byte, from 3.11; 0 the thread's stack, 1 a generator, 2 a frame object.
+        executing: 1 byte, 3.9 and 3.10 (f_executing, f_state), else None: `executing_mark` while the frame is executed,
+            something else where it is a generator's that is suspended.
         hidden_owner: this owner and all above are no Python frames (C stack in 3.12 and 3.13, from 3.14 the
             interpreter, then the C stack); None: there are none such.
         owners: how many owners there are: a frame with this one or one above is none.
@@ -151,6 +153,8 @@ class FrameFields:
     instruction_is_pointer: bool
     instruction_unit: int
     owner: int | None
+    executing: int | None
+    executing_mark: int
     hidden_owner: int | None
     owners: int
     globals: int

@@ -165,6 +165,8 @@ _FRAME_3_9 = FrameFields(
     instruction_is_pointer=False,
     instruction_unit=1,
     owner=None,
+    executing=116,
+    executing_mark=1,
     hidden_owner=None,
     owners=1,
     globals=48,
@@ -180,6 +182,8 @@ _FRAME_3_11 = FrameFields(
     instruction_is_pointer=True,
     instruction_unit=2,
     owner=69,
+    executing=None,
+    executing_mark=0,
     hidden_owner=None,
     owners=3,
     globals=8,
@@ -188,7 +192,16 @@ _FRAME_3_11 = FrameFields(
 )
 _FRAME = {
     (3, 9): _FRAME_3_9,
-    (3, 10): replace(_FRAME_3_9, read_size=112, instruction=96, instruction_unit=2, generator=88, localsplus=352),
+    (3, 10): replace(
+        _FRAME_3_9,
+        read_size=112,
+        instruction=96,
+        instruction_unit=2,
+        executing=108,
+        executing_mark=0,
+        generator=88,
+        localsplus=352,
+    ),
     (3, 11): _FRAME_3_11,
     (3, 12): replace(_FRAME_3_11, code=0, previous=8, owner=70, hidden_owner=3, owners=4, globals=24),
 }

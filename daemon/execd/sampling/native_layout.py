@@ -46,6 +46,8 @@ def native_layout(layout: FrameLayout, runtime: int, code_type: int) -> dict[str
         "instruction_is_pointer": int(frame.instruction_is_pointer),
         "instruction_unit": frame.instruction_unit,
         "frame_owner": frame.owner,
+        "frame_executing": frame.executing,
+        "executing_mark": frame.executing_mark,
         "hidden_owner": frame.hidden_owner,
         "code_size": code.read_size,
         "code_start": code.code,
