@@ -32,6 +32,9 @@
 /* A slice with more than one unsettled sample in so many is followed by one that stops; one that stops, now and then by
  * one that does not, to see whether that is still needed. */
 #define SETTLED_ONES 20
+/* One that does not stop, and is found unsettled in more than one of so many of its first samples, is over with these. */
+#define PLAIN_ONES 4
+#define PLAIN_READS 20
 #define STOPPED_SLICES 10
 #define MOST_STOPPED_SLICES 80
 /* A stop costs a running thread 45 us, and twice that where it has to be woken: this many a second up to a tenth of its
@@ -281,15 +284,30 @@ static void take_one(struct sampler *sampler, struct thread *thread)
         sampler->tree.counts[thread->node][thread->state]++;
 }
 
-/* Chooses whether the next slice stops. Of a program that is found unsettled each time it is asked ever more seldom. */
-static void choose_stops(struct sampler *sampler)
+/* How many looks at running threads come a second in this slice. */
+static uint64_t reads_a_second(const struct sampler *sampler, uint64_t now)
 {
+    uint64_t passed = now - sampler->slice_began_ns;
+    return passed ? sampler->slice_read * SECOND_NS / passed : 0;
+}
+
+/* Whether a slice that does not stop has shown what it was to show: the rest of it would be lost. */
+static bool is_plainly_unsettled(const struct sampler *sampler)
+{
+    return sampler->stopping == STOP_AS_NEEDED && !sampler->slice_stops && sampler->slice_read >= PLAIN_READS &&
+           sampler->slice_unsettled * PLAIN_ONES > sampler->slice_read;
+}
+
+/* Chooses whether the next slice stops. Of a program that is found unsettled each time it is asked ever more seldom. */
+static void choose_stops(struct sampler *sampler, uint64_t now)
+{
+    bool may_stop = reads_a_second(sampler, now) <= MOST_STOPS;
     bool is_unsettled = sampler->slice_unsettled * SETTLED_ONES > sampler->slice_read;
     if (sampler->slice_stops) {
-        sampler->slice_stops = --sampler->stopped_left > 0 && sampler->slice_read <= MOST_STOPS;
+        sampler->slice_stops = --sampler->stopped_left > 0 && may_stop;
         return;
     }
-    if (sampler->slice_read > MOST_STOPS)
+    if (!may_stop)
         return;
     if (!is_unsettled) {
         sampler->stopped_slices = 0;
@@ -303,13 +321,15 @@ static void choose_stops(struct sampler *sampler)
 }
 
 /* Begins with a slice, and chooses whether it stops: for all of its samples, or short calls would be left out. */
-static void begin_slice(struct sampler *sampler, uint64_t slice)
+static void begin_slice(struct sampler *sampler, uint64_t now)
 {
-    if (slice == sampler->slice)
+    uint64_t slice = (now + sampler->slice_offset_ns) / SLICE_NS;
+    if (slice == sampler->slice && !is_plainly_unsettled(sampler))
         return;
     if (sampler->stopping == STOP_AS_NEEDED)
-        choose_stops(sampler);
+        choose_stops(sampler, now);
     sampler->slice = slice;
+    sampler->slice_began_ns = now;
     sampler->slice_read = sampler->slice_unsettled = 0;
 }
 
@@ -337,7 +357,7 @@ static void take_list(struct sampler *sampler, struct thread_list *list)
 static void take_all(struct sampler *sampler)
 {
     uint64_t now = clock_now_ns();
-    begin_slice(sampler, (now + sampler->slice_offset_ns) / SLICE_NS);
+    begin_slice(sampler, now);
     sampler->codes_at = now / SAME_CODE_NS;
     stop_settle(&sampler->stops);
     bool is_known = threads_follow(&sampler->threads, &sampler->layout, sampler->pid);

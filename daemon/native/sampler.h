@@ -52,7 +52,7 @@ struct sampler {
     struct stops stops;
     enum stopping stopping;
     /* Of the slice that goes on, by its second: samples of running threads, and unsettled ones; whether it stops. */
-    uint64_t slice, slice_read, slice_unsettled, slice_offset_ns;
+    uint64_t slice, slice_read, slice_unsettled, slice_offset_ns, slice_began_ns;
     bool slice_stops;
     /* How many slices in a row stop, and how many of them are left. */
     unsigned stopped_slices, stopped_left;
