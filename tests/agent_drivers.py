@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -39,6 +41,14 @@ class Drivers:
 
     def __init__(self) -> None:
         self._copies: dict[str, Path] = {}
+        # Of collectors that have several.
+        self.form = "python"
+
+    def in_form(self, form: str) -> Drivers:
+        """The same, with collectors in a form, "python" or "native", where they have it."""
+        found = copy.copy(self)
+        found.form = form
+        return found
 
     def command(self, interpreter: Interpreter, driver: str, arguments: Sequence[object]) -> list[str]:
         """The command line that starts a driver; its folder is on the path, bytecode is not written."""
@@ -54,25 +64,26 @@ class Drivers:
             *arguments: its arguments.
         """
         command = self.command(interpreter, driver, arguments)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        environment = {**os.environ, "EXECD_TEST_FORM": self.form}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout)
 
     def remove(self) -> None:
         """Removes the copies."""
-        for copy in self._copies.values():
-            shutil.rmtree(copy)
+        for folder in self._copies.values():
+            shutil.rmtree(folder)
         self._copies.clear()
 
     def _folder(self, interpreter: Interpreter) -> Path:
         if not interpreter.root:
             return PROJECT
         if interpreter.root not in self._copies:
-            copy = Path(tempfile.mkdtemp(prefix="execd-drivers-", dir=Path(interpreter.root) / "tmp"))
-            copy.chmod(0o755)
+            made = Path(tempfile.mkdtemp(prefix="execd-drivers-", dir=Path(interpreter.root) / "tmp"))
+            made.chmod(0o755)
             for folder in NEEDED:
-                shutil.copytree(PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-            self._copies[interpreter.root] = copy
+                shutil.copytree(PROJECT / folder, made / folder, ignore=shutil.ignore_patterns("__pycache__"))
+            self._copies[interpreter.root] = made
         return self._copies[interpreter.root]
 
 

@@ -40,7 +40,11 @@ FOLLOW_TIMEOUT_S = 60.0
 POLL_S = 0.02
 # 5 s, a second until the next beat, and some slack; two intervals would not fit.
 CHECKPOINT_TIMEOUT_S = 9.0
-CALLS = sessions_pb2.SessionSpec(collector="calls", options_json='{"builtins": true, "subcalls": true}')
+# All tests that record calls may be run in the native form: EXECD_TEST_FORM=native.
+FORM = os.environ.get("EXECD_TEST_FORM", "python")
+CALLS = sessions_pb2.SessionSpec(
+    collector="calls", options_json=json.dumps({"builtins": True, "subcalls": True, "form": FORM})
+)
 
 
 class Daemon:
@@ -104,9 +108,11 @@ class Daemon:
         request = targets_pb2.AttachRequest(target=str(pid), sessions=specs)
         return self._targets.Attach(request, timeout=CALL_TIMEOUT_S)
 
-    def record_calls(self, pid: int) -> Session:
+    def record_calls(self, pid: int, form: str = FORM) -> Session:
         """Attaches and records calls."""
-        return self.attach(pid, CALLS).sessions[0]
+        options = {"builtins": True, "subcalls": True, "form": form}
+        spec = sessions_pb2.SessionSpec(collector="calls", options_json=json.dumps(options))
+        return self.attach(pid, spec).sessions[0]
 
     def record_all(self, spec: sessions_pb2.SessionSpec) -> sessions_pb2.RecordAllResponse:
         """Samples every process."""

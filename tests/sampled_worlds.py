@@ -49,6 +49,8 @@ LAYOUT = {
     "instruction_unit": 2,
     "frame_owner": NONE,
     "hidden_owner": NONE,
+    "frame_executing": NONE,
+    "executing_mark": 0,
     "code_size": CODE_BYTES,
     "code_start": CODE_BYTES,
     "code_units": UNITS,

@@ -90,6 +90,12 @@ BIAS = ModeOption(
     "what one event costs, taken off the times of reports: auto, which is measured there; 0 for nothing.",
     settings={"callback": parsed_bias, "metavar": "auto|SECONDS"},
 )
+FORM = ModeOption(
+    "--form",
+    "form",
+    "native: recorded by C code, which costs a tenth, on trial so far; python without it.",
+    settings={"type": click.Choice(("python", "native"))},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ PROFILE = Mode(
     "--profile",
     "calls",
     "count and time every call, as cProfile does",
-    (BUILTINS, SUBCALLS, CLOCK, TIMER, TIMEUNIT, BIAS),
+    (BUILTINS, SUBCALLS, CLOCK, TIMER, TIMEUNIT, BIAS, FORM),
     (BUILTINS, SUBCALLS),
 )
 IGNORE_MODULE = ModeOption(

@@ -33,6 +33,10 @@ _COLLECTORS = {
     "census": "Census",
 }
 
+# The classes of native forms, in modules that are named after them.
+_NATIVE = {"calls": "NativeCalls"}
+_IN_PYTHON = "recorded by the Python form, which costs more: "
+
 
 def run(settings: dict[str, Any], importer: Any) -> None:
     """Serve one daemon until it lets go. Called by bootstrap.py in the agent's thread."""
@@ -172,7 +176,7 @@ class Agent:
             broken = {name: one.broken for name, one in collectors if getattr(one, "broken", "")}
             return {"memory_bytes": {name: one.memory_bytes for name, one in collectors}, "broken": broken}
         if operation == "start":
-            return self._start(session, message["collector"], message["options"])
+            return self._start(session, message["collector"], message["options"], message.get("core"))
         if operation in ("arrive", "open", "follow"):
             return self._accompany(operation, message)
         if operation == "ask":
@@ -183,7 +187,9 @@ class Agent:
         if operation == "detach":
             self._attached = False
             self.disarm()
-            return {"loaded_modules": list(self._importer.loaded), "kept_functions": len(self._settings["stub"].kept)}
+            stub = self._settings["stub"]
+            left = {"kept_functions": len(stub.kept), "cores": len(getattr(stub, "cores", ()))}
+            return {"loaded_modules": list(self._importer.loaded), **left}
         raise ValueError("unknown operation " + str(operation))
 
     def _table(self, operation: str, session: str, message: dict[str, Any]) -> bytes:
@@ -200,22 +206,39 @@ class Agent:
             collector.free()
         return bytes(table)
 
-    def _start(self, session: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    def _start(self, session: str, name: str, options: dict[str, Any], core: bytes | None) -> dict[str, Any]:
         if session in self._collectors:
             raise ValueError("session " + session + " runs already")
         if name not in _COLLECTORS:
             raise Refused("this agent has no collector " + name)
-        collector = self._collector(name)(options)
+        collector, caveats = self._made(name, options, core)
         # Before it starts: a child forked meanwhile stops what has been armed.
         self._collectors[session] = collector
         try:
-            caveats = collector.start()
+            caveats += collector.start()
         except BaseException:
             # Some of it may be on: an audit hook of the target's forbids the rest.
             _silently(collector.stop)
+            _silently(collector.free)
             del self._collectors[session]
             raise
-        return {"form": "python", "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+        form = getattr(collector, "form", "python")
+        return {"form": form, "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+
+    def _made(self, name: str, options: dict[str, Any], core: bytes | None) -> tuple[Any, list[str]]:
+        """Return a collector, in its native form where the daemon has sent a core, and why it is not in that."""
+        python = self._collector(name)
+        if core is None or name not in _NATIVE or options.get("timer"):
+            return python(options), []
+        cores = self._importer.load("execd_agent.core")
+        module, why = cores.core_of(self._settings["stub"], core)
+        if module is None:
+            return python(options), [_IN_PYTHON + why]
+        native = getattr(self._importer.load("execd_agent.collectors.native" + name), _NATIVE[name])
+        try:
+            return native(module, options), []
+        except cores.Unfit as unfit:
+            return python(options), [_IN_PYTHON + str(unfit)]
 
     def _accompany(self, operation: str, message: dict[str, Any]) -> Any:
         """Let a program begin that waits for us; or have children that are forked from now on come to the daemon."""

@@ -4,6 +4,8 @@ The first argument of each driver names one of its functions; what that returns 
 """
 
 import base64
+import importlib.machinery
+import importlib.util
 import json
 import os
 import sys
@@ -12,15 +14,37 @@ import threading
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(FOLDER, "..", "targets"), os.path.join(FOLDER, "..", "..", "inprocess")]
 
+import execd_agent  # noqa: E402 - found by what stands above
 from execd_agent.collectors import Refused  # noqa: E402 - found by what stands above
 from execd_agent.collectors.calls import Calls  # noqa: E402
+from execd_agent.collectors.nativecalls import NativeCalls  # noqa: E402
+from execd_agent.core import Unfit  # noqa: E402
+
+
+def core_path():
+    """Where the native core is."""
+    return os.path.join(os.path.dirname(execd_agent.__file__), "_core.abi3.so")
+
+
+def calls_of(options):
+    """The calls collector, in the form that is asked for; a timer is the Python form's."""
+    if os.environ.get("EXECD_TEST_FORM") != "native" or options.get("timer"):
+        return Calls(options)
+    path = core_path()
+    loader = importlib.machinery.ExtensionFileLoader("_core", path)
+    core = importlib.util.module_from_spec(importlib.util.spec_from_loader("_core", loader))
+    loader.exec_module(core)
+    try:
+        return NativeCalls(core, options)
+    except Unfit:
+        return Calls(options)
 
 
 class Agent:
     """A thread of its own, which does with a collector what it is told to, one thing at a time."""
 
     def __init__(self, collector=None, **options):
-        self.collector = collector or Calls(options)
+        self.collector = collector
         self.caveats = []
         self.refused = ""
         self._order = None
@@ -28,6 +52,9 @@ class Agent:
         self._ordered.acquire()
         self._done.acquire()
         threading.Thread(target=self._run, name="agent", daemon=True).start()
+        if collector is None:
+            # Where it is made in a target too.
+            self.do(lambda: self._make(options))
 
     def start(self):
         """Arms every thread but the agent's own."""
@@ -53,6 +80,9 @@ class Agent:
     def refusal(self):
         """Why it did not start."""
         return {"caveats": self.caveats, "refused": self.refused}
+
+    def _make(self, options):
+        self.collector = calls_of(options)
 
     def _start(self):
         try:

@@ -48,7 +48,7 @@ def grown(max_memory_bytes, work):
     agent = measuring.Agent(max_memory_bytes=max_memory_bytes)
     agent.start()
     before = resident_bytes()
-    while not agent.collector._calls.lost_calls:
+    while not agent.collector.lost_calls:
         for _ in range(100):
             work()
     after = resident_bytes()

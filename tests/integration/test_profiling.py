@@ -26,9 +26,16 @@ CALLS_OF_FIRST = 4_000
 TOLERANCE = 0.05
 
 
-def recorded(daemon: Daemon, program: Program, command: str) -> tuple[str, Profile]:
+@pytest.fixture(params=["python", "native"])
+def form(request: pytest.FixtureRequest) -> str:
+    """The form that calls are recorded in: both tell the same."""
+    return str(request.param)
+
+
+def recorded(daemon: Daemon, program: Program, command: str, form: str) -> tuple[str, Profile]:
     """What a program answers to a command, and the profile of its doing it."""
-    session = daemon.record_calls(program.pid)
+    session = daemon.record_calls(program.pid, form)
+    assert session.form == form
     answer = program.ask(command)
     daemon.detach(program.pid)
     return answer, codec.decode(daemon.final_profile(session.id))
@@ -41,21 +48,21 @@ def of_the_workload(found: dict[tuple[str, int, str], Counts]) -> dict[tuple[str
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_calls_of_work_between_attach_and_stop_are_those_of_cprofile(
-    daemon: Daemon, interpreter: Interpreter, spawn: Spawn, name: str
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn, name: str, form: str
 ) -> None:
     rows = spawn(interpreter, "oracle").ask_json(f"profile {PASSES}")
     expected = {(file.rpartition("/")[2], line, what): Counts(calls, own) for file, line, what, own, calls in rows}
-    _, profile = recorded(daemon, spawn(interpreter, name), f"work {PASSES}")
+    _, profile = recorded(daemon, spawn(interpreter, name), f"work {PASSES}", form)
     assert of_the_workload(counts(profile)) == of_the_workload(expected)
     assert len(of_the_workload(expected)) > 20
     assert profile.header.lost == {}
 
 
 def test_each_threads_calls_are_exact_and_its_time_is_its_own(
-    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn, form: str
 ) -> None:
     program = spawn(interpreter, "threads", str(WORKERS))
-    session = daemon.record_calls(program.pid)
+    session = daemon.record_calls(program.pid, form)
     measured = {row["name"]: row for row in program.ask_json(f"run {CALLS_OF_FIRST}")}
     daemon.detach(program.pid)
     profile = codec.decode(daemon.final_profile(session.id))
@@ -73,17 +80,19 @@ def test_each_threads_calls_are_exact_and_its_time_is_its_own(
 # The names of code are text to all that comes after it; 3.11 is the first with qualified ones.
 @pytest.mark.parametrize("interpreter", ["3.9", "3.11"], indirect=True)
 def test_threads_of_a_module_that_is_imported_later_are_counted_from_their_first_call(
-    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn, form: str
 ) -> None:
-    answer, profile = recorded(daemon, spawn(interpreter, "beginning"), f"threads {WORKERS}")
+    answer, profile = recorded(daemon, spawn(interpreter, "beginning"), f"threads {WORKERS}", form)
     calls = {key[2]: value.calls for key, value in counts(profile).items() if key[0] == "beginning.py"}
     assert (calls["work"], calls["leaf"]) == (WORKERS, int(answer))
 
 
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
-def test_hostile_names_survive_and_disturb_nothing(daemon: Daemon, interpreter: Interpreter, spawn: Spawn) -> None:
+def test_hostile_names_survive_and_disturb_nothing(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn, form: str
+) -> None:
     program = spawn(interpreter, "names")
-    session = daemon.record_calls(program.pid)
+    session = daemon.record_calls(program.pid, form)
     rows = program.ask_json("run 5")
     daemon.detach(program.pid)
     found = counts(codec.decode(daemon.final_profile(session.id)))

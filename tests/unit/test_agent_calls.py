@@ -22,6 +22,12 @@ RECURSION = 500
 BUDGET_BYTES = 4_000_000
 
 
+@pytest.fixture(params=["python", "native"])
+def drivers(drivers: Drivers, request: pytest.FixtureRequest) -> Drivers:
+    """Drivers whose calls are recorded in either form: what is recorded is the same."""
+    return drivers.in_form(request.param)
+
+
 def of_the_program(found: dict[tuple[str, int, str], Counts]) -> dict[tuple[str, int, str], Counts]:
     return {
         key: value

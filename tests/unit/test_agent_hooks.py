@@ -20,6 +20,12 @@ HEARD = ["call branch", "call leaf", "return leaf", "call leaf", "return leaf", 
 BRANCH = {"branch": Counts(1, 1), "leaf": Counts(2, 2)}
 
 
+@pytest.fixture(params=["python", "native"])
+def drivers(drivers: Drivers, request: pytest.FixtureRequest) -> Drivers:
+    """Drivers whose calls are recorded in either form: what is recorded is the same."""
+    return drivers.in_form(request.param)
+
+
 def has_monitoring(interpreter: Interpreter) -> bool:
     return tuple(map(int, interpreter.version.split("."))) >= (3, 12)
 

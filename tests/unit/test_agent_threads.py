@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from agent_drivers import Counts, by_name, calls_by_thread, paths, profile_of
 from execd.model.filter import where
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
 CALLS = 100
 THREADS = 4
+
+
+@pytest.fixture(params=["python", "native"])
+def drivers(drivers: Drivers, request: pytest.FixtureRequest) -> Drivers:
+    """Drivers whose calls are recorded in either form: what is recorded is the same."""
+    return drivers.in_form(request.param)
 
 
 def test_threads_that_ran_before_are_recorded_each_for_itself(drivers: Drivers, interpreter: Interpreter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from agent_drivers import profile_of
 from execd.model.fold import by_function
 
@@ -20,6 +21,12 @@ PARTS = ("python_inside", "python_outside", "c_inside", "c_outside")
 FIELDS = {"uncounted_ns", *(f"{part}_ns" for part in PARTS), *(f"{part}_timed_ns" for part in PARTS)}
 
 
+@pytest.fixture(params=["python", "native"])
+def drivers(drivers: Drivers, request: pytest.FixtureRequest) -> Drivers:
+    """Drivers whose calls are recorded in either form: what is recorded is the same."""
+    return drivers.in_form(request.param)
+
+
 def figures(result: dict[str, Any]) -> dict[str, Figures]:
     """The figures of each function, by its name alone."""
     return {name: row.figures for (_, _, name), row in by_function(profile_of(result["table"])).items()}
@@ -29,7 +36,9 @@ def test_the_cost_of_events_is_measured_while_it_is_recorded(drivers: Drivers, i
     result = drivers.run(interpreter, "timing", "costs")
     for told in result["told"]:
         assert set(told) == FIELDS
-        assert all(0 < told[f"{part}_ns"] < MOST_NS for part in PARTS), told
+        assert all(0 <= told[f"{part}_ns"] < MOST_NS for part in PARTS), told
+        # What of a native event falls into the caller's time is little, and may be lost in what a row takes by itself.
+        assert all(told[f"{part}_ns"] for part in PARTS if "inside" in part), told
         assert all(0 < told[f"{part}_timed_ns"] < MOST_NS for part in PARTS), told
         assert (told["uncounted_ns"] > 0) == result["monitored"]
     # What was called to measure it is neither in the tree nor in the accounts.

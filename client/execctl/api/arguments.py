@@ -71,6 +71,7 @@ ARGUMENTS: Mapping[str, Argument] = {
         f"'auto', or what one event costs, 0 to {_MOST_BIAS_S:g} seconds",
         lambda value: value == "auto" or _is_number(value, 0, _MOST_BIAS_S),
     ),
+    "form": Argument("'python' or 'native'", lambda value: value in ("python", "native")),
     "rate_hz": Argument("a number from 1 to 100000", lambda value: _is_number(value, 1, _MOST_RATE_HZ)),
     "stopping": Argument("'as needed', 'always' or 'never'", lambda value: value in ("as needed", "always", "never")),
     "keep_s": Argument("a number of seconds up to a day", lambda value: value != 0 and _is_number(value, 0, _DAY_S)),

@@ -32,6 +32,7 @@ class Measuring(TypedDict, total=False):
         timer: of profile: a function of the program's as the clock, "module:function"; not with clock.
         timeunit: of timer: the seconds that one of its figure is; 1.
         bias: of profile: what one event costs, seconds, taken off the times of reports; "auto": measured there; 0.
+        form: of profile: "native", recorded by C code at a tenth of the cost, on trial so far, or "python"; "python".
         count: mode: count how often each line runs, as trace does.
         cover: mode: note which lines run, at next to no cost on 3.12 and newer.
         listfuncs: mode: list the functions that are called; not with count or trace.
@@ -62,6 +63,7 @@ class Measuring(TypedDict, total=False):
     timer: str
     timeunit: float
     bias: float | Literal["auto"]
+    form: Literal["python", "native"]
     count: bool
     cover: bool
     listfuncs: bool

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from execd.attach.coretables import read_core
 from execd.errors import ProfileCorrupt
 from execd.model.collector import OPTIONAL_COLUMNS, collector_of
 from execd.model.profile import Column, Function, Header, Label, Location, Profile, check
@@ -29,6 +30,9 @@ TABLE_BYTES = 48 << 20
 # What comes of a byte of a header ("{},{},..."), of a function, of a location, of a text, and at most of a byte of its
 # characters, of which a single one beyond the 16 bits makes all of them wide.
 _HEADER_WEIGHT, _FUNCTION_WEIGHT, _LOCATION_WEIGHT, _TEXT_WEIGHT, _WIDE = 25, 80, 80, 90, 4
+_CORE_WEIGHT = 6
+# Digits of the system's number of a thread.
+_NUMBER_LIMIT = 10
 _CAVEATS_LIMIT = 20
 _REASONS_LIMIT = 100
 _TEXT_LIMIT = 1000
@@ -56,6 +60,9 @@ def read_table(data: bytes | bytearray, header: Header, command_pid: int, limit_
     """
     facts, arrays = _split(data)
     _require_room(data, arrays, limit_bytes)
+    if "core" in arrays:
+        names = {label.thread_id: label.thread_name for label in _labels(facts, command_pid)}
+        return read_core(arrays["core"][1], _completed(header, facts), command_pid, names, _cpu_times(facts))
     texts = _texts(arrays.get("text_bytes", ("", _NOTHING)), _array(arrays, "text_lengths", "i4"))
     functions = _functions(_array(arrays, "functions", "i4"), texts)
     named = collector_of(header.collector).columns
@@ -65,7 +72,7 @@ def read_table(data: bytes | bytearray, header: Header, command_pid: int, limit_
         header=_completed(header, facts),
         functions=functions,
         locations=_locations(_array(arrays, "locations", "i4")),
-        labels=tuple(_label(item, command_pid) for item in _list(facts, "labels")),
+        labels=_labels(facts, command_pid),
         parents=_array(arrays, "parents", "i4"),
         node_locations=_array(arrays, "node_locations", "i4"),
         node_labels=_array(arrays, "node_labels", "i4"),
@@ -116,6 +123,8 @@ def _require_room(data: bytes | bytearray, arrays: _Arrays, limit_bytes: int) ->
     wide = 1 if data.isascii() else _WIDE
     weight = (
         len(data)
+        # Of a core's tables most is nodes, of which all figures are there for a while as Python's numbers.
+        + _CORE_WEIGHT * sizes.get("core", 0)
         + sum(sizes.values())
         + _HEADER_WEIGHT * int.from_bytes(data[:_SIZE_BYTES], "little")
         + wide * sizes.get("text_bytes", 0)
@@ -172,6 +181,20 @@ def _locations(words: array[int]) -> tuple[Location, ...]:
     if words and min(words) < 0:
         raise ProfileCorrupt("a location with a negative number")
     return tuple(map(Location, words[::_LOCATION_WORDS], words[1::_LOCATION_WORDS]))
+
+
+def _labels(facts: dict[str, Any], pid: int) -> tuple[Label, ...]:
+    return tuple(_label(item, pid) for item in _list(facts, "labels"))
+
+
+def _cpu_times(facts: dict[str, Any]) -> dict[int, int]:
+    """Return what the CPU clocks of threads show, by the system's number."""
+    said = facts.get("cpu_ns")
+    found = said.items() if isinstance(said, dict) else ()
+    told = (
+        (number, ns) for number, ns in found if number.isascii() and number.isdecimal() and _is_count(ns, _SUM_LIMIT)
+    )
+    return {int(number): ns for number, ns in told if len(number) <= _NUMBER_LIMIT}
 
 
 def _label(item: object, pid: int) -> Label:

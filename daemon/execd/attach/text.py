@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import struct
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
+_CORE = "_core.abi3.so"
+_ELF, _ELF_HEAD = b"\x7fELF", 64
 _PACKAGE = "execd_agent"
 # Where they go while a program is put together: a name that nothing in it has.
 _SETTINGS = "__execd_settings__"
@@ -70,6 +73,24 @@ def read_agent() -> Agent:
     package = resources.files(_PACKAGE)
     launch, handback, bootstrap = (stripped_source(name) for name in _INJECTED)
     return Agent(launch, handback, bootstrap, dict(_modules(package, _PACKAGE)), bytecode.read(package))
+
+
+def read_core() -> bytes | None:
+    """Return the native core that is installed beside us, None where there is none, or a part of one."""
+    core = resources.files(_PACKAGE) / _CORE
+    content = core.read_bytes() if core.is_file() else b""
+    return content if is_whole(content) else None
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether a shared object has all that its head says: where a part is missing its loader ends its process (SIGBUS).
+
+    Its section headers are the last of it (ELF64: e_shoff, e_shentsize, e_shnum).
+    """
+    if len(content) < _ELF_HEAD or not content.startswith(_ELF):
+        return False
+    (start,), (size, count) = struct.unpack_from("<Q", content, 40), struct.unpack_from("<HH", content, 58)
+    return bool(start + size * count == len(content))
 
 
 def bundle(agent: Agent, version: tuple[int, int]) -> bytes:

@@ -13,13 +13,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from execd.attach import process
 from execd.attach.descendants import has_memory
 from execd.attach.headroom import memory_headroom
 from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
 from execd.attach.table import read_table, table_limit
+from execd.attach.text import read_core
 from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, TargetGone
-from execd.model.collector import CENSUS, MEMORY, TRACE, collector_of
+from execd.model.collector import CALLS, CENSUS, MEMORY, TRACE, collector_of
 from execd.model.difference import gained
 from execd.model.lines.names import version_of
 from execd.model.profile import Header, Profile
@@ -49,6 +51,8 @@ SLOW_TIMEOUT_S = 20.0
 PING_TIMEOUT_S = 1.0
 # An agent holds as many events as so many answers have; meanwhile there are new ones.
 _MOST_FETCHES = 5
+# As the agent says it, of what it finds.
+_IN_PYTHON = "recorded by the Python form, which costs more:"
 
 
 class LiveTarget:
@@ -291,6 +295,7 @@ class LiveTarget:
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
         max_memory_bytes, notes = self._memory_budget(spec)
+        core, why = self._core(spec)
         asked_at = self._clock()
         try:
             reply = self.request(
@@ -299,6 +304,7 @@ class LiveTarget:
                 session=spec.collector,
                 collector=spec.collector,
                 options={**spec.options, "max_memory_bytes": max_memory_bytes},
+                core=core,
             )
         except AgentSilent:
             # It comes to that later all the same, and then to this.
@@ -306,12 +312,24 @@ class LiveTarget:
                 self.request("stop", timeout_s=0.0, session=spec.collector)
             raise
         said = reply.facts.get("caveats")
-        caveats = notes + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
+        caveats = notes + why + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
         feed = Feed(spec.options, self.target.key.pid) if spec.collector == TRACE.name else None
         # A census is over when it has begun.
         since = asked_at if spec.collector == CENSUS.name else self._clock()
         return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed)
+
+    def _core(self, spec: SessionSpec) -> tuple[bytes | None, tuple[str, ...]]:
+        """Return the native core where it is asked for and may be sent, and what to say where it may not."""
+        if spec.collector != CALLS.name or spec.options.get("form") != "native":
+            return None, ()
+        core = read_core()
+        if core is None:
+            return None, (f"{_IN_PYTHON} execd was installed without its native core, or with a part of it",)
+        # It makes system calls that nobody has held against the filters.
+        if process.status(self.target.key.pid).seccomp:
+            return None, (f"{_IN_PYTHON} process {self.target.key.pid} runs under seccomp filters",)
+        return core, ()
 
     def _fetch(
         self, feed: Feed, armed: Armed, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object

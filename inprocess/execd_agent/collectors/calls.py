@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_DEFAULT_MAX_BYTES = 32 << 20
+DEFAULT_MAX_BYTES = 32 << 20
 # More is a mistake in the unit.
 _MOST_BIAS_S = 1.0
 
@@ -39,13 +39,10 @@ class Calls:
         self._force = bool(options.get("force"))
         self._hooks: Any = None
         self._began_ns = self._ended_ns = 0
-        bias = options.get("bias", "auto")
-        if bias != "auto" and not (type(bias) in (int, float) and 0 <= bias <= _MOST_BIAS_S):
-            raise Refused("a bias is auto, or the seconds that one event costs, not %r" % (bias,))
-        measures = bias == "auto" and (self._clock is None or self._clock.is_measured)
+        measures = bias_of(options) == "auto" and (self._clock is None or self._clock.is_measured)
         self._measures = measures
         read = perf_counter_ns if self._clock is None else self._clock.read
-        max_bytes = int(options.get("max_memory_bytes") or _DEFAULT_MAX_BYTES)
+        max_bytes = int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES)
         self._calls = CallTree(read, max_bytes, self._clock)
         self._event_costs: Any = None
         self._pid = posix.getpid()
@@ -84,6 +81,11 @@ class Calls:
     def memory_bytes(self) -> int:
         """About how much memory the tree takes."""
         return self._calls.used_bytes
+
+    @property
+    def lost_calls(self) -> int:
+        """How many calls the memory limit has left out."""
+        return self._calls.lost_calls
 
     @property
     def broken(self) -> str:
@@ -125,7 +127,7 @@ class Calls:
             if self._event_costs is None:
                 from execd_agent.collectors.eventcost import EventCosts  # noqa: PLC0415 - as it says
 
-                self._event_costs = EventCosts(self._calls, builtins=self._builtins)
+                self._event_costs = EventCosts(self._calls, self._handlers, builtins=self._builtins)
             self._event_costs.measure()
         except Exception:  # noqa: BLE001 - an audit hook of the target's forbids it: its times stay as they are recorded
             self._measures = False
@@ -133,3 +135,11 @@ class Calls:
     def free(self) -> None:
         """Let go of what was recorded; after `stop`."""
         self._calls.free()
+
+
+def bias_of(options: dict[str, Any]) -> Any:
+    """Return what an event is taken to cost, "auto" or seconds. Raises Refused."""
+    bias = options.get("bias", "auto")
+    if bias != "auto" and not (type(bias) in (int, float) and 0 <= bias <= _MOST_BIAS_S):
+        raise Refused("a bias is auto, or the seconds that one event costs, not %r" % (bias,))
+    return bias

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from execd_agent.collectors.calltree import Node, ThreadTree, thread_name
+from execd_agent.collectors.calltree import Node, ThreadTree, native_id_of, thread_name
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.table import Table
 from execd_agent.frames import innermost_frame, thread_ids
@@ -59,7 +59,7 @@ class CallTable:
         used_bytes = calls.used_bytes
         node = calls.descend(tree.root, frame, opened=int(is_old))
         calls.used_bytes = used_bytes
-        native_id = 0 if calls.own_clocks is None else _native_id(ident)
+        native_id = 0 if calls.own_clocks is None else native_id_of(ident)
         since_ns = self._since_ns(calls, calls.began_ns(native_id), native_id) if is_old else 0
         self._add_tree(tree, node, since_ns)
 
@@ -84,13 +84,6 @@ class CallTable:
 def _is_own(node: Node) -> bool:
     """Tell what the interpreter calls of ours in a thread of the program's: at the end of one that we started."""
     return getattr(node.what, "co_filename", "").startswith(OWN_CODE)
-
-
-def _native_id(ident: int) -> int:
-    """Return the system's number of a thread as the threading module has it, 0 where it has none."""
-    thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
-    number = getattr(thread, "_native_id", None)
-    return number if type(number) is int else 0
 
 
 def _live_name(tree: ThreadTree) -> str:

@@ -271,3 +271,10 @@ def _starting_thread(frame: FrameType | None, threading_file: Any) -> Any:
     if frame is None or frame.f_code.co_name != "_bootstrap" or frame.f_code.co_filename != threading_file:
         return None
     return frame.f_locals.get("self")
+
+
+def native_id_of(ident: int) -> int:
+    """Return the system's number of a thread as the threading module has it, 0 where it has none."""
+    thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
+    number = getattr(thread, "_native_id", None)
+    return number if type(number) is int else 0

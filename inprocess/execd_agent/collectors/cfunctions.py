@@ -46,6 +46,11 @@ def key_of(function: Any) -> object:
     return type(owner), function.__name__
 
 
+def printed(function: Any) -> str:
+    """Return the name that cProfile prints of a C function, or of a method descriptor."""
+    return repr(function) if type(function) is METHOD_DESCRIPTOR else name_of(function)
+
+
 def name_of(function: Any) -> str:
     """Return the name of a builtin function as cProfile stores it."""
     owner = function.__self__

@@ -50,6 +50,10 @@ class CpuClock:
         """It has ended."""
         self._ended = _cpu_times()
 
+    def numbers(self) -> list[int]:
+        """Return the system's numbers of the threads that there are now, or were at the end."""
+        return list(_cpu_times() if self._ended is None else self._ended)
+
     def began_ns(self, native_id: int) -> int | None:
         """Return what a thread had used at the begin."""
         return self._began.get(native_id)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 from execd_agent import compat
-from execd_agent.collectors import cfunctions, events
+from execd_agent.collectors import cfunctions
 from execd_agent.collectors.calltree import Node, ThreadTree
 from execd_agent.collectors.fanout import DISABLE
 from execd_agent.collectors.selection import OWN_CODE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from execd_agent.collectors.calltree import CallTree
 
-_CALLS = 20
+CALLS = 20
 _ROWS = 5
 # At the first beat, for there are recordings that have no second one; after some beats only now and then.
 _FIRST_TIMES = 2
@@ -34,7 +34,7 @@ _OFTEN, _SELDOM = 10, 5
 _KEPT = 100
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
 # Of each thread, at each beat: 0.5 ms of its time.
-_TIMED = 1000
+TIMED = 1000
 
 
 class EventCosts:
@@ -42,10 +42,11 @@ class EventCosts:
 
     Args:
         calls: the tree that is recorded into; its handlers hear the calling thread on 3.12 and newer.
+        handlers: makes them, see subscription.py.
         builtins: whether C functions are recorded.
     """
 
-    def __init__(self, calls: CallTree, *, builtins: bool) -> None:
+    def __init__(self, calls: CallTree, handlers: Any, *, builtins: bool) -> None:
         self._calls = calls
         self._rows = [_python_row(), *([_c_row()] if builtins else [])]
         if builtins and compat.HAS_MONITORING:
@@ -55,7 +56,7 @@ class EventCosts:
             from execd_agent.collectors.profilehooks import make_profile_function  # noqa: PLC0415 - theirs
 
             self._profile, redirect, _ = make_profile_function()
-            redirect(events.handlers(calls, 2, DISABLE, builtins=builtins))
+            redirect(handlers(2, DISABLE))
         self._beats = 0
         # What was found, the latest last: of each row what a call cost in the called function and in its caller, ns,
         # and what of that is timed.
@@ -65,7 +66,7 @@ class EventCosts:
         """Measure once more, in the agent's thread; does nothing where that is not possible."""
         self._beats += 1
         for tree in self._calls.trees[:]:
-            tree.timing = _TIMED
+            tree.timing = TIMED
         if self._beats > _OFTEN and self._beats % _SELDOM:
             return
         for _ in range(1 if self._found else _FIRST_TIMES):
@@ -110,11 +111,15 @@ class EventCosts:
         if sys.getprofile() is not None:
             raise ValueError("this thread has a profile function")
         plain = [self._plain_ns(row[0]) for row in self._rows]
-        sys.setprofile(self._profile)
+        self._hear(on=True)
         try:
             return [self._cost(*row, plain_ns=known) for row, known in zip(self._rows, plain)]
         finally:
-            sys.setprofile(None)
+            self._hear(on=False)
+
+    def _hear(self, *, on: bool) -> None:
+        """Have the calling thread told of its events, or no more (3.9 to 3.11)."""
+        sys.setprofile(self._profile if on else None)
 
     def _cost(self, plain_row: Any, row: Any, key: object, plain_ns: int = 0) -> Any:
         """Return what a call in a row costs more than without events: in what is called, and in the row itself.
@@ -129,25 +134,25 @@ class EventCosts:
         inside, outside = found[max(len(found) - 2, 0)]
         timed: list[float] = []
         self._recorded(row, key, timed)
-        return (inside / _CALLS, max(outside - plain_ns, 0) / _CALLS, *timed)
+        return (inside / CALLS, max(outside - plain_ns, 0) / CALLS, *timed)
 
     def _plain_ns(self, row: Any) -> int:
         """Return what a row takes without events: those of this thread are switched off after they came once."""
-        clock, calls, found = self._calls.clock, range(_CALLS), []
+        clock, calls, found = self._calls.clock, range(CALLS), []
         for _ in range(_ROWS):
             began = clock()
             row(calls)
             found.append(int(clock() - began))
         return sorted(found)[_ROWS // 2]
 
-    def _recorded(self, row: Any, key: object, timed: list[float] | None = None) -> tuple[int, int] | None:
+    def _recorded(self, row: Any, key: object, timed: list[float] | None = None) -> tuple[float, float] | None:
         """Record a row of calls: the time of what it called, and its own; None where not all was told.
 
         Where `timed` is given, handlers are timed, and the means in both are added to it, 0 where none was.
         """
-        local, calls = self._calls.local, range(_CALLS)
+        local, calls = self._calls.local, range(CALLS)
         thread = ThreadTree(0, "", self._calls.clock())
-        thread.timing = _TIMED if timed is not None else 0
+        thread.timing = TIMED if timed is not None else 0
         own = thread.root.children[id(row.__code__)] = Node(thread.root, id(row.__code__), row.__code__)
         # Made before, so that nothing is made while it is measured.
         below = Node(own, key, row.__code__ if key is None else "")
@@ -164,7 +169,7 @@ class EventCosts:
             own.children.clear()
         if timed is not None:
             timed += [node.timed_ns / (node.timed or 1) for node in (below, own)]
-        is_whole = own.calls == 1 and (below.calls or own.uncounted // 2) == _CALLS
+        is_whole = own.calls == 1 and (below.calls or own.uncounted // 2) == CALLS
         return (below.self_ns, own.self_ns) if is_whole else None
 
 

@@ -143,7 +143,7 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
         below = node.children.get(key)
         if below is None:
             if key not in known:
-                known[key] = _describe(function, kind, key)
+                known[key] = _describe(function, key)
                 calls.used_bytes += C_FUNCTION_BYTES
             below = child(node, key, known[key][0])
             if below is None:
@@ -159,13 +159,12 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
     return enter_c
 
 
-def _describe(function: Any, kind: type, key: object) -> tuple[str, object]:
+def _describe(function: Any, key: object) -> tuple[str, object]:
     """Return a C function's printed name, and the function where its identity is its key: so it keeps it.
 
     A bound method is not kept: the object that it is bound to would live as long as the recording.
     """
-    name = repr(function) if kind is cfunctions.METHOD_DESCRIPTOR else cfunctions.name_of(function)
-    return name, function if type(key) is int else None
+    return cfunctions.printed(function), function if type(key) is int else None
 
 
 def _make_leave_c(calls: CallTree, depth: int) -> Any:

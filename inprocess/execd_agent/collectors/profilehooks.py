@@ -63,6 +63,8 @@ class ProfileFunctions:
 
     # The slot whose trampoline calls what stands above another.
     above_slot = "profile"
+    # Of the core, where it alone hears: called in place of the interpreter's own trampoline; 0 for that.
+    trampoline = 0
 
     def __init__(self) -> None:
         self.starting: Any = None
@@ -74,6 +76,9 @@ class ProfileFunctions:
         """Call the handlers of these from now on."""
         names = ("enter", "leave", "enter_c", "leave_c")
         starting = {"starting": self.starting} if subscriptions else {}
+        self.trampoline = 0
+        if len(subscriptions) == 1 and self.starting is None:
+            self.trampoline = subscriptions[0].handlers(1, None).get("trampoline", 0)
         self._redirect({**to_all(subscriptions, names, 2, None), **starting})
         self._redirect_below({**to_all(subscriptions, names, 3, None), **starting})
 

@@ -56,7 +56,7 @@ class SlotHooks:
     def join(self, subscription: Subscription) -> None:
         """Let one more hear every thread but this one. Raises Refused."""
         self._subscriptions.append(subscription)
-        self._functions.redirect(self._subscriptions)
+        self._redirect()
         if len(self._subscriptions) == 1:
             self._install()
         self.rearm()
@@ -73,8 +73,15 @@ class SlotHooks:
         if len(self._subscriptions) == 1:
             self._remove()
         self._subscriptions.remove(subscription)
-        self._functions.redirect(self._subscriptions)
+        self._redirect()
         return bool(self._subscriptions)
+
+    def _redirect(self) -> None:
+        """Have the function call those who hear now; in the threads that have it already too."""
+        before = self._functions.trampoline
+        self._functions.redirect(self._subscriptions)
+        if self._functions.trampoline != before and self._armed and self._is_open:
+            self.poll()
 
     def poll(self) -> None:
         """Set the function in threads that have none yet, or none any more."""
@@ -140,6 +147,10 @@ class SlotHooks:
 
     def _again(self, one: Seen) -> tuple[int, Any] | None:
         """Return what to set in a thread that has one of ours, None for nothing."""
+        is_known = one.ident in self._armed or self._functions.trampoline
+        if is_known and one.object == id(self._functions.direct):
+            # Who hears may have changed, or it came to a new thread by threading's own setter.
+            self._armed[one.ident] = self._directly()
         setting = self._armed.get(one.ident)
         # Taken from sys.gettrace and set again, it is called by another trampoline.
         is_other = setting is not None and one.object == id(setting[1]) and one.function != setting[0]
@@ -190,8 +201,11 @@ class SlotHooks:
     def _alone(self, ident: int) -> tuple[int, Any]:
         """Return what a thread is given that has none of the target's own."""
         function = self._functions.after(ident)
-        is_direct = function is self._functions.direct
-        return (self._states.trampoline if is_direct else self._trampoline_above()), function
+        return self._directly() if function is self._functions.direct else (self._trampoline_above(), function)
+
+    def _directly(self) -> tuple[int, Any]:
+        """Return what stands alone in a slot."""
+        return self._functions.trampoline or self._states.trampoline, self._functions.direct
 
     def _trampoline_above(self) -> int:
         if not self._above_trampoline:

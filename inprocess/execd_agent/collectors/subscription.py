@@ -17,6 +17,9 @@ nothing and run none of its code. `sys._getframe(depth)`, in the handler itself,
     "enter_c" (code, offset, function, first), "leave_c" (the same): C functions
     "line"    (code, line)       a line, exactly where sys.settrace tells of it: one that jumps onto itself, too
 
+    "trampoline"                 not a handler: the address of a C function for the profile slot of 3.9 to 3.11, which
+                                 is called in place of all of these where nobody else hears
+
 A handler returns `disable` where it needs to hear no more of that event at that place (3.12+: it is switched off when
 all who hear it have said so), else None. It may be told again all the same. On 3.9 to 3.11 a line handler's `disable`
 has `wants` asked again whether lines of that code are to be told; other events go on.

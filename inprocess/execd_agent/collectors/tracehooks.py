@@ -68,6 +68,7 @@ def make_trace_function(wants: Any) -> tuple[Any, Any, Any, Any]:  # noqa: C901 
 class TraceFunctions:
     """The trace function as threads and frames have it, or beside one of the target's own."""
 
+    trampoline = 0
     # The slot whose trampoline calls what stands beside another: it hears every event.
     above_slot = "profile"
 

@@ -1,0 +1,245 @@
+"""The calls collector, native form: the core hears every event, and keeps the tree; see inprocess/native/.
+
+What a function, a thread or a stack says is asked here, the first time that the core meets it. The Python form
+(calls.py) is the oracle: both tell the same of a program.
+"""
+
+from __future__ import annotations
+
+import _thread
+import posix
+import sys
+from time import perf_counter_ns
+
+from execd_agent import compat, wire
+from execd_agent.collectors import cfunctions
+from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of
+from execd_agent.collectors.calltree import code_bytes, native_id_of, outermost, thread_name
+from execd_agent.collectors.selection import OWN_CODE
+from execd_agent.collectors.subscription import Subscription
+from execd_agent.core import Unfit
+from execd_agent.frames import innermost_frames, thread_ids
+from execd_agent.originals import current_thread_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Any
+
+# Of each thread, at each beat: see eventcost.py.
+_TIMED = 1000
+
+
+class NativeCalls:
+    """One calls session.
+
+    Args:
+        core: the core's module, which has one recording at a time.
+        options: as for calls.py; a timer of the program's is the Python form's alone.
+
+    Raises:
+        Unfit, Refused: it cannot be here.
+    """
+
+    form = "native"
+    broken = ""
+    # What EventCosts times the handlers of; the core does that itself.
+    trees: tuple[()] = ()
+    clock: Any = staticmethod(perf_counter_ns)
+
+    def __init__(self, core: Any, options: dict[str, Any]) -> None:
+        _require_reach()
+        self._core = core
+        self._builtins = bool(options.get("builtins", True))
+        self._hooks = Subscription(self._handlers, resume=self._resume, force=bool(options.get("force")))
+        # The threads that ran when the session began, each with its outermost frame: numbers are given out again.
+        self._initial: dict[int, int] = {}
+        self._measures = bias_of(options) == "auto"
+        self._costs: Any = None
+        self._began_ns = self._ended_ns = 0
+        self._pid = posix.getpid()
+        self._clock: Any = None
+        if options.get("clock") == "cpu":
+            from execd_agent.collectors.clocks import CpuClock  # noqa: PLC0415 - what few ask for
+
+            self._clock = CpuClock()
+            self.clock = self._clock.read
+        told: Any = getattr(sys, "monitoring", None)
+        kinds = cfunctions.FUNCTION, cfunctions.METHOD, getattr(told, "MISSING", None), getattr(told, "DISABLE", None)
+        questions = _code, _c_function, self._thread, _stack, _is_own
+        max_bytes = int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES)
+        try:
+            posix.close(core.open(max_bytes, self._clock is not None, questions, kinds))
+        except (ValueError, MemoryError) as error:
+            raise Unfit(str(error)) from None
+
+    def start(self) -> list[str]:
+        """Arm every thread but the calling one. Returns caveats. Raises Refused."""
+        self._initial = {ident: id(outermost(frame)) for ident, frame in innermost_frames()}
+        if self._clock is not None:
+            self._clock.begin()
+        self._began_ns = perf_counter_ns()
+        self._core.begin()
+        # Some may have no event as long as it lasts. None comes before all are there.
+        for ident, frame in innermost_frames():
+            self._core.enter(self._described(ident, native_id_of(ident), frame))
+        return self._hooks.install()
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory the tables take."""
+        used_bytes: int = self._core.beat(0)[0]
+        return used_bytes
+
+    @property
+    def lost_calls(self) -> int:
+        """How many calls the memory limit has left out."""
+        lost: int = self._core.beat(0)[1]
+        return lost
+
+    def poll(self) -> None:
+        """Look for threads that nothing told us of; called from time to time while armed."""
+        self._hooks.poll()
+        self._measure()
+
+    def snapshot(self) -> bytes:
+        """Return the tables as they are now."""
+        self._measure()
+        if not self._ended_ns:
+            self._core.retain(thread_ids())
+        now_ns = self._ended_ns or perf_counter_ns()
+        header = {
+            "span_ns": now_ns - self._began_ns,
+            "lost": {},
+            "caveats": self._hooks.caveats,
+            "extra": {} if self._costs is None else self._costs.figures(),
+            "labels": _names(),
+            "cpu_ns": self._cpu_ns(),
+        }
+        return wire.encode_table(header, [("core", "u1", self._core.copy() or b"")])
+
+    mark = snapshot
+
+    def stop(self) -> None:
+        """Disarm. What was recorded stays until `free`."""
+        if self._ended_ns:
+            return
+        if posix.getpid() == self._pid:
+            self._measure()
+            self._core.retain(thread_ids())
+        try:
+            self._hooks.remove()
+        finally:
+            self._core.end()
+            self._ended_ns = perf_counter_ns()
+            if self._clock is not None:
+                self._clock.end()
+
+    def free(self) -> None:
+        """Let go of what was recorded; after `stop`."""
+        self._core.close()
+
+    def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._core.callbacks(depth - 1, disable is not None)
+        if not self._builtins:
+            found = {name: found[name] for name in ("enter", "leave")}
+        return found if compat.HAS_MONITORING else {**found, "trampoline": self._core.trampoline(self._builtins)}
+
+    def _measure(self) -> None:
+        """Measure what an event costs: not before the start is answered, which somebody waits for."""
+        if self._ended_ns:
+            return
+        if not self._measures:
+            return
+        self._core.beat(_TIMED)
+        try:
+            if self._costs is None:
+                from execd_agent.collectors.nativecost import NativeCosts  # noqa: PLC0415 - as it says
+
+                self._costs = NativeCosts(self, self._core, self._handlers, builtins=self._builtins)
+            self._costs.measure()
+        except Exception:  # noqa: BLE001 - an audit hook of the target's forbids it: its times stay as they are recorded
+            self._measures = False
+
+    def _thread(self, skipped: int, entering: int) -> tuple[Any, ...]:
+        """Describe the calling thread, which has its first event: `entering` a frame, which is none of its own yet."""
+        frame = sys._getframe(1 + skipped)
+        ident = current_thread_id()
+        found = self._described(ident, _thread.get_native_id(), frame)
+        # Its number, and the place of its outermost frame, are given to others when it has ended.
+        self._initial.pop(ident, None)
+        return (*found[:5], found[5][:-1]) if entering else found
+
+    def _described(self, ident: int, native_id: int, frame: FrameType) -> tuple[Any, ...]:
+        """Return what the core's question for a thread does; see recording.h."""
+        is_old = self._initial.get(ident) == id(outermost(frame))
+        began = None if self._clock is None else self._clock.began_ns(native_id)
+        return ident, native_id, _text(thread_name(ident, frame)), began or 0, is_old, _codes(frame)
+
+    def _resume(self, ident: int, frame: FrameType | None) -> None:
+        """Go on with a thread that was not recorded for a while: nobody is credited with that time."""
+        now_ns = 0 if self._clock is None else self._clock.now_ns(native_id_of(ident))
+        if now_ns is not None:
+            self._core.resume(ident, _codes(frame), now_ns)
+
+    def _cpu_ns(self) -> dict[str, int]:
+        """Return what the CPU clocks of threads show, by the system's number."""
+        if self._clock is None:
+            return {}
+        shown = {str(number): self._clock.now_ns(number) for number in self._clock.numbers()}
+        return {number: ns for number, ns in shown.items() if ns is not None}
+
+
+def _require_reach() -> None:
+    """Raise Unfit where other threads can be reached one by one alone, from within."""
+    if compat.HAS_MONITORING:
+        return
+    from execd_agent.collectors.threadstates import NoThreadStates, Slot, ThreadStates  # noqa: PLC0415 - for 3.12 not
+
+    try:
+        ThreadStates(Slot("profile"))
+    except NoThreadStates as error:
+        raise Unfit(str(error)) from None
+
+
+def _code(code: CodeType) -> tuple[bytes, bytes, bytes, int, int]:
+    qualname = code.co_qualname if compat.HAS_QUALNAME else code.co_name
+    texts = _text(code.co_name), _text(qualname), _text(code.co_filename)
+    # What of ours is called to measure is in no account.
+    return (*texts, max(code.co_firstlineno, 0), 0 if _is_own(code) else code_bytes(code))
+
+
+def _c_function(function: Any) -> bytes:
+    return _text(cfunctions.printed(function))
+
+
+def _stack(skipped: int, _entering: int) -> tuple[CodeType, ...]:
+    return _codes(sys._getframe(1 + skipped))
+
+
+def _is_own(code: CodeType) -> bool:
+    return code.co_filename.startswith(OWN_CODE)
+
+
+def _codes(frame: FrameType | None) -> tuple[CodeType, ...]:
+    """Return the code objects of a stack, the outermost first."""
+    found = []
+    while frame is not None:
+        found.append(frame.f_code)
+        frame = frame.f_back
+    return tuple(found[::-1])
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _names() -> list[dict[str, Any]]:
+    """Return the names that the threading module has of its threads now."""
+    active = getattr(sys.modules.get("threading"), "_active", {})
+    named = {ident: getattr(thread, "_name", None) for ident, thread in list(active.items())}
+    return [
+        {"thread_id": ident, "thread_name": name, "domain": 0}
+        for ident, name in named.items()
+        if type(ident) is int and isinstance(name, str)
+    ]

@@ -1,0 +1,37 @@
+"""What one event costs that the core hears; see eventcost.py."""
+
+from __future__ import annotations
+
+from execd_agent.collectors.eventcost import CALLS, TIMED, EventCosts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class NativeCosts(EventCosts):
+    """What events of one recording cost.
+
+    Args:
+        calls: the recording.
+        core: the core's module.
+        handlers, builtins: as for EventCosts.
+    """
+
+    def __init__(self, calls: Any, core: Any, handlers: Any, *, builtins: bool) -> None:
+        super().__init__(calls, handlers, builtins=builtins)
+        self._core = core
+
+    def _hear(self, *, on: bool) -> None:
+        """Have the calling thread told of its events as others are, or no more (3.9 to 3.11)."""
+        self._core.hear(on)
+
+    def _recorded(self, row: Any, _key: object, timed: list[float] | None = None) -> tuple[float, float] | None:
+        """Record a row of calls as EventCosts does."""
+        nodes = self._core.rehearse(row, range(CALLS), TIMED if timed is not None else 0)
+        own, below = [*nodes, (0, 0.0, 0, 0, 0.0), (0, 0.0, 0, 0, 0.0)][:2]
+        if timed is not None:
+            timed += [figures[4] / (figures[3] or 1) for figures in (below, own)]
+        calls, own_ns, uncounted, _, _ = own
+        is_whole = calls == 1 and (below[0] or uncounted // 2) == CALLS
+        return (below[1], own_ns) if is_whole else None

@@ -1,0 +1,217 @@
+#include "calls.h"
+
+#include "threads.h"
+#include "ticks.h"
+
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+/* More than that a handler takes only where its thread is held up; of a counter that counts some GHz. */
+#define HELD_UP_NS 50000
+#define HELD_UP_TICKS (3 * HELD_UP_NS)
+
+/* Takes down what a handler took since it read its clock; it ends here. */
+static void take_time(struct recording *recording, struct thread *thread, uint32_t index, uint64_t began)
+{
+    uint64_t spent = ticks_now(recording->clock) - began;
+    struct node *node = &recording->tables.nodes[index];
+    thread->timing--;
+    if (spent < (recording->clock == CLOCK_TSC ? HELD_UP_TICKS : HELD_UP_NS)) {
+        node->timed++;
+        node->timed_ticks += spent;
+    }
+}
+
+/* Returns the calling thread, begun where this is its first event; NULL where nothing is recorded of it. */
+static inline struct thread *thread_of(struct calls *calls, long skipped, bool entering, uint64_t now)
+{
+    struct recording *recording = calls->recording;
+    uint32_t number = threads_number(calls->key, recording);
+    if (UNLIKELY(number == 0))
+        return recording->generation ? threads_begin(calls->key, recording, skipped, entering, now) : NULL;
+    return UNLIKELY(number >= THREAD_NO_ROOM) ? NULL : &recording->tables.threads[number];
+}
+
+/* Returns what a callback returns in a thread of which nothing is recorded: of the agent's code nothing more is told. */
+static PyObject *ignored(const struct calls *calls, PyObject *code)
+{
+    PyObject *none = Py_None;
+    if (PyErr_Occurred())
+        return NULL;
+    if (threads_number(calls->key, calls->recording) == THREAD_NO_ROOM) {
+        calls->recording->tables.head->lost_calls++;
+        return none;
+    }
+    if (!calls->recording->generation || calls->kinds.disable == Py_None)
+        return none;
+    PyObject *said = PyObject_CallFunctionObjArgs(calls->recording->questions.is_own, code, NULL);
+    PyObject *answer = said && PyObject_IsTrue(said) == 1 ? calls->kinds.disable : none;
+    Py_DecRef(said);
+    PyErr_Clear();
+    return answer;
+}
+
+/* Credits the time since a thread's last event to where it was. */
+static inline struct node *credit(struct recording *recording, struct thread *thread, uint64_t now)
+{
+    struct node *node = &recording->tables.nodes[thread->node];
+    /* A clock may go back where the machine was moved. */
+    int64_t elapsed = (int64_t)(now - thread->last_ticks);
+    node->self_ticks += elapsed > 0 ? (uint64_t)elapsed : 0;
+    thread->last_ticks = now;
+    return node;
+}
+
+/* Goes down to a child of where a thread is. Returns what a callback returns: NULL with an exception, and nothing done. */
+static PyObject *descend(struct recording *recording, struct thread *thread, uint64_t key, PyObject *what, uint64_t now)
+{
+    struct node *nodes = recording->tables.nodes;
+    uint32_t below = nodes[thread->node].last;
+    if (UNLIKELY(nodes[below].key != key)) {
+        uint32_t generation = recording->generation;
+        below = recording_child(recording, thread, thread->node, key, what);
+        if (!below && PyErr_Occurred())
+            return NULL;
+        if (recording->generation != generation)
+            return Py_None;
+    }
+    now += tables_begin(&recording->tables);
+    struct node *node = credit(recording, thread, now);
+    if (UNLIKELY(!below)) {
+        thread->skipped = 1;
+        recording->tables.head->lost_calls++;
+    } else {
+        node->last = below;
+        nodes[below].calls++;
+        thread->node = below;
+    }
+    tables_end(&recording->tables);
+    if (UNLIKELY(thread->timing) && below)
+        take_time(recording, thread, below, now);
+    return Py_None;
+}
+
+/* Goes up to the parent of where a thread is. */
+static void ascend(struct recording *recording, struct thread *thread, uint64_t now)
+{
+    now += tables_begin(&recording->tables);
+    const struct node *node = credit(recording, thread, now);
+    if (node->parent != NO_INDEX)
+        thread->node = node->parent;
+    tables_end(&recording->tables);
+    if (UNLIKELY(thread->timing))
+        take_time(recording, thread, thread->node, now);
+}
+
+/* Counts a call within what the memory limit left out. */
+static PyObject *skip(struct recording *recording, struct thread *thread)
+{
+    thread->skipped++;
+    recording->tables.head->lost_calls++;
+    return Py_None;
+}
+
+PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped)
+{
+    struct recording *recording = calls->recording;
+    uint64_t now = ticks_now(recording->clock);
+    struct thread *thread = thread_of(calls, skipped, true, now);
+    if (UNLIKELY(!thread))
+        return ignored(calls, code);
+    if (UNLIKELY(thread->skipped))
+        return skip(recording, thread);
+    return descend(recording, thread, (uint64_t)code, code, now);
+}
+
+PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
+{
+    struct recording *recording = calls->recording;
+    uint64_t now = ticks_now(recording->clock);
+    struct thread *thread = thread_of(calls, skipped, false, now);
+    if (UNLIKELY(!thread))
+        return ignored(calls, code);
+    if (UNLIKELY(thread->skipped)) {
+        thread->skipped--;
+        return Py_None;
+    }
+    if (UNLIKELY(recording->tables.nodes[thread->node].key != (uint64_t)code)) {
+        /* The time until now is that of where it seemed to be. */
+        tables_begin(&recording->tables);
+        credit(recording, thread, now);
+        tables_end(&recording->tables);
+        if (!threads_resynchronise(recording, thread, skipped))
+            return PyErr_Occurred() ? NULL : Py_None;
+    }
+    ascend(recording, thread, now);
+    return Py_None;
+}
+
+/* Returns the key of a C function that counts as one, 0 for any other callable: see execd_agent/collectors/cfunctions.py.
+ * A method that is bound to an object is a new object at every use: its class and definition stand for it. */
+static uint64_t key_of(PyObject *function)
+{
+    PyObject *owner = PyCFunction_GetSelf(function);
+    if (!owner || Py_TYPE(owner) == &PyModule_Type)
+        return (uint64_t)function | KEY_KEPT;
+    uint64_t definition = (uint64_t)((const struct builtin_head *)function)->definition;
+    return (((uint64_t)Py_TYPE(owner) * 0x9E3779B97F4A7C15ull) ^ definition << 2) << 2 | KEY_BOUND;
+}
+
+static bool is_builtin(PyTypeObject *type)
+{
+    return type == &PyCFunction_Type || PyType_IsSubtype(type, &PyCFunction_Type);
+}
+
+PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped)
+{
+    struct recording *recording = calls->recording;
+    uint64_t now = ticks_now(recording->clock);
+    struct thread *thread = thread_of(calls, skipped, false, now);
+    if (UNLIKELY(!thread))
+        return ignored(calls, code);
+    const struct node *nodes = recording->tables.nodes;
+    /* Python code makes this call: a C function on top has ended, its return lost to an exception in a handler. */
+    while (nodes[thread->node].key & KEY_C && !thread->skipped)
+        thread->node = nodes[thread->node].parent;
+    PyTypeObject *type = Py_TYPE(function);
+    uint64_t key;
+    if (type == &PyMethodDescr_Type && first != calls->kinds.missing) {
+        key = (uint64_t)function | KEY_KEPT;
+    } else if (is_builtin(type)) {
+        key = key_of(function);
+    } else {
+        /* From 3.12 on each call is told: after those of C code that does not count a return follows. */
+        bool is_python = (PyObject *)type == calls->kinds.function || (PyObject *)type == calls->kinds.method;
+        tables_begin(&recording->tables);
+        recording->tables.nodes[thread->node].uncounted += is_python ? 1 : 2;
+        tables_end(&recording->tables);
+        return Py_None;
+    }
+    if (UNLIKELY(thread->skipped))
+        return skip(recording, thread);
+    return descend(recording, thread, key, function, now);
+}
+
+PyObject *calls_leave_c(struct calls *calls, PyObject *function, PyObject *first, long skipped)
+{
+    struct recording *recording = calls->recording;
+    PyTypeObject *type = Py_TYPE(function);
+    bool counts = type == &PyMethodDescr_Type ? first != calls->kinds.missing : is_builtin(type);
+    if (!counts)
+        return Py_None;
+    uint64_t now = ticks_now(recording->clock);
+    struct thread *thread = thread_of(calls, skipped, false, now);
+    if (UNLIKELY(!thread))
+        return PyErr_Occurred() ? NULL : Py_None;
+    if (UNLIKELY(thread->skipped)) {
+        thread->skipped--;
+        return Py_None;
+    }
+    /* A C function that was running when the session began has no node: its time stays with its caller. */
+    if (recording->tables.nodes[thread->node].key & KEY_C) {
+        ascend(recording, thread, now);
+        return Py_None;
+    }
+    tables_begin(&recording->tables);
+    credit(recording, thread, now);
+    tables_end(&recording->tables);
+    return Py_None;
+}

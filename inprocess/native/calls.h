@@ -1,0 +1,38 @@
+/* Calls: what a call, a return, a C call and a C return do to the tree of the calling thread.
+ *
+ * The same as execd_agent/collectors/events.py, which is the oracle. With the GIL, and no exception set.
+ */
+#ifndef EXECD_CALLS_H
+#define EXECD_CALLS_H
+
+#include <pthread.h>
+
+#include "recording.h"
+
+/* What of the interpreter's is compared with. */
+struct kinds {
+    PyObject *function, *method;
+    /* sys.monitoring.MISSING and DISABLE; None below 3.12. */
+    PyObject *missing, *disable;
+};
+
+struct calls {
+    /* In a page of its own, of zeros in every child: no event of a child finds the tables of its parent. */
+    struct recording *recording;
+    struct kinds kinds;
+    pthread_key_t key;
+    /* Whether C functions are recorded, where one function is told of all. */
+    bool counts_c;
+    /* How many recordings there have been. */
+    uint32_t generations;
+};
+
+/* `skipped` is how many frames of Python lie between the event's and us. They return what a callback returns, a reference
+ * that is not the caller's own; NULL with an exception that is the program's: a signal handler of its may run while the
+ * agent's code is asked. */
+PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped);
+PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped);
+PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped);
+PyObject *calls_leave_c(struct calls *calls, PyObject *function, PyObject *first, long skipped);
+
+#endif

@@ -1,0 +1,341 @@
+/* execd_agent._core: records calls natively. One recording a process; see execd_agent/collectors/nativecalls.py. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "calls.h"
+#include "threads.h"
+#include "ticks.h"
+
+/* Callbacks find it here, for the interpreter hands them nothing of ours that is fast to look at. */
+static struct calls calls;
+/* Held where a recording ends, and where a thread tells that it does, which has no GIL then. */
+static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
+
+/* A thread of the program's ends. Without the GIL. */
+static void thread_ends(void *value)
+{
+    uint32_t generation = (uint32_t)((uint64_t)value >> 32), number = (uint32_t)(uint64_t)value;
+    pthread_mutex_lock(&ending);
+    if (generation && generation == calls.recording->generation && number < THREAD_NO_ROOM)
+        atomic_store(&calls.recording->tables.threads[number].state, THREAD_ENDED);
+    pthread_mutex_unlock(&ending);
+}
+
+/* In a child that was forked: the tables are its parent's, and not mapped. */
+static void forget(void)
+{
+    pthread_mutex_init(&ending, NULL);
+    memset(calls.recording, 0, sizeof *calls.recording);
+}
+
+/* Makes the place of recordings. From Linux 4.14 on it is of zeros in a child that no handler is called in too. */
+static bool make_place(void)
+{
+    void *page = mmap(NULL, sizeof *calls.recording, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return false;
+    madvise(page, sizeof *calls.recording, MADV_WIPEONFORK);
+    calls.recording = page;
+    return true;
+}
+
+/* Returns how many frames of Python lie between an event's and a callback: `self` is that number, and none for none. */
+static long skipped_by(PyObject *self)
+{
+    return self ? labs(PyLong_AsLong(self)) : 0;
+}
+
+static PyObject *answered(PyObject *answer)
+{
+    Py_IncRef(answer);
+    return answer;
+}
+
+/* The same, of a callback that must hear of its event again: then `self` is not above 0. */
+static PyObject *allowed(PyObject *self, PyObject *answer)
+{
+    return answered(answer && self && PyLong_AsLong(self) <= 0 ? Py_None : answer);
+}
+
+static PyObject *on_enter(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    return allowed(self, count > 0 ? calls_enter(&calls, arguments[0], skipped_by(self)) : Py_None);
+}
+
+static PyObject *on_leave(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    return allowed(self, count > 0 ? calls_leave(&calls, arguments[0], skipped_by(self)) : Py_None);
+}
+
+static PyObject *on_enter_c(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    return allowed(
+        self, count > 3 ? calls_enter_c(&calls, arguments[0], arguments[2], arguments[3], skipped_by(self)) : Py_None);
+}
+
+static PyObject *on_leave_c(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    return answered(count > 3 ? calls_leave_c(&calls, arguments[2], arguments[3], skipped_by(self)) : Py_None);
+}
+
+static PyMethodDef callbacks[] = {
+    {"enter", (PyCFunction)(void (*)(void))(fastcall)on_enter, METH_FASTCALL, NULL},
+    {"leave", (PyCFunction)(void (*)(void))(fastcall)on_leave, METH_FASTCALL, NULL},
+    {"enter_c", (PyCFunction)(void (*)(void))(fastcall)on_enter_c, METH_FASTCALL, NULL},
+    {"leave_c", (PyCFunction)(void (*)(void))(fastcall)on_leave_c, METH_FASTCALL, NULL},
+};
+
+/* callbacks(skipped, may_disable): what is told of events, by name; `skipped` frames of Python lie between an event's and
+ * it; `may_disable`: whether it may return DISABLE. */
+static PyObject *make_callbacks(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    long skipped;
+    int may_disable;
+    if (!PyArg_ParseTuple(arguments, "lp", &skipped, &may_disable))
+        return NULL;
+    PyObject *self = skipped || !may_disable ? PyLong_FromLong(may_disable ? skipped : -skipped) : NULL;
+    PyObject *found = PyDict_New();
+    for (size_t index = 0; found && index < sizeof callbacks / sizeof *callbacks; index++) {
+        PyObject *callback = PyCFunction_NewEx(&callbacks[index], self, NULL);
+        if (!callback || PyDict_SetItemString(found, callbacks[index].ml_name, callback) < 0) {
+            Py_DecRef(found);
+            found = NULL;
+        }
+        Py_DecRef(callback);
+    }
+    Py_DecRef(self);
+    return found;
+}
+
+/* In the profile slot of a thread, 3.9 to 3.11, in place of what would call a Python function (Py_tracefunc). */
+static int on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argument)
+{
+    (void)self;
+    bool is_c = what == PyTrace_C_CALL || what == PyTrace_C_RETURN || what == PyTrace_C_EXCEPTION;
+    if (is_c && !calls.counts_c)
+        return 0;
+    PyObject *code = (PyObject *)PyFrame_GetCode(frame), *answer = Py_None;
+    if (what == PyTrace_CALL)
+        answer = calls_enter(&calls, code, 0);
+    else if (what == PyTrace_RETURN)
+        answer = calls_leave(&calls, code, 0);
+    else if (what == PyTrace_C_CALL)
+        answer = calls_enter_c(&calls, code, argument, argument, 0);
+    else if (is_c)
+        answer = calls_leave_c(&calls, argument, argument, 0);
+    Py_DecRef(code);
+    return answer ? 0 : -1;
+}
+
+/* trampoline(counts_c): the address of what is told of events in a thread's profile slot. */
+static PyObject *trampoline(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int counts_c;
+    if (!PyArg_ParseTuple(arguments, "p", &counts_c))
+        return NULL;
+    calls.counts_c = counts_c;
+    return PyLong_FromVoidPtr((void *)(uintptr_t)on_event);
+}
+
+/* hear(on): have the calling thread's profile slot call us, or nobody. An audit hook may forbid it, and write of that. */
+static PyObject *hear(PyObject *module, PyObject *on)
+{
+    (void)module;
+    PyEval_SetProfile(PyObject_IsTrue(on) == 1 ? on_event : NULL, NULL);
+    return answered(Py_None);
+}
+
+/* open(max_bytes, is_cpu_clock, questions, kinds): make the tables. Returns a descriptor of them, which is the caller's.
+ * questions: code, c_function, thread, stack, is_own; kinds: function, method, missing, disable. */
+static PyObject *open_recording(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long long max_bytes;
+    int is_cpu_clock;
+    struct questions questions;
+    struct kinds kinds;
+    if (!PyArg_ParseTuple(arguments, "Kp(OOOOO)(OOOO)", &max_bytes, &is_cpu_clock, &questions.code,
+                          &questions.c_function, &questions.thread, &questions.stack, &questions.is_own,
+                          &kinds.function, &kinds.method, &kinds.missing, &kinds.disable))
+        return NULL;
+    if (calls.recording->tables.head) {
+        PyErr_SetString(PyExc_ValueError, "another recording goes on");
+        return NULL;
+    }
+    uint32_t clock = is_cpu_clock ? CLOCK_CPU : ticks_wall_clock();
+    if (!recording_open(calls.recording, &questions, max_bytes, clock)) {
+        PyErr_SetString(PyExc_MemoryError, "there is no memory to record in");
+        return NULL;
+    }
+    /* They live as long as the interpreter does. */
+    calls.kinds = kinds;
+    int descriptor = calls.recording->tables.descriptor;
+    calls.recording->tables.descriptor = -1;
+    return PyLong_FromLong(descriptor);
+}
+
+/* begin(): record from now on; nothing of the calling thread. */
+static PyObject *begin(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    if (!calls.recording->tables.head || calls.recording->generation) {
+        PyErr_SetString(PyExc_ValueError, "nothing was opened, or it has begun");
+        return NULL;
+    }
+    calls.generations++;
+    calls.recording->began_ticks = ticks_now(calls.recording->clock);
+    calls.recording->generation = calls.generations;
+    threads_ignore(calls.key, calls.recording);
+    return answered(Py_None);
+}
+
+/* end(): record no more; what was recorded stays. */
+static PyObject *end(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    if (calls.recording->generation)
+        calls.recording->tables.head->latest = ticks_instant(calls.recording->clock);
+    pthread_mutex_lock(&ending);
+    calls.recording->generation = 0;
+    pthread_mutex_unlock(&ending);
+    return answered(Py_None);
+}
+
+/* close(): let go of what was recorded, after end(). */
+static PyObject *close_recording(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    if (calls.recording->tables.head && !calls.recording->generation)
+        recording_close(calls.recording);
+    return answered(Py_None);
+}
+
+/* beat(timed): take down what time it is by both clocks; time so many of the next handlers of each thread. Returns how
+ * many bytes are used, and how many calls were left out for want of room. */
+static PyObject *beat(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned int timed;
+    if (!PyArg_ParseTuple(arguments, "I", &timed))
+        return NULL;
+    struct tables *tables = &calls.recording->tables;
+    if (!tables->head)
+        return Py_BuildValue("(ii)", 0, 0);
+    if (calls.recording->generation) {
+        tables_begin(tables);
+        tables->head->latest = ticks_instant(calls.recording->clock);
+        for (uint32_t index = 1; timed && index < tables->head->threads; index++)
+            tables->threads[index].timing = timed;
+        tables_end(tables);
+    }
+    return Py_BuildValue("(KK)", (unsigned long long)calls.recording->used_bytes,
+                         (unsigned long long)tables->head->lost_calls);
+}
+
+/* enter(said): write down a thread that has had no event, as its question describes one; its first event finds it. */
+static PyObject *enter(PyObject *module, PyObject *said)
+{
+    (void)module;
+    if (calls.recording->generation && PyTuple_Check(said) && PyTuple_Size(said) == 6)
+        threads_enter(calls.recording, said);
+    return answered(Py_None);
+}
+
+/* retain(idents): of threads that have had no event only those in a set of numbers are there still. */
+static PyObject *retain(PyObject *module, PyObject *idents)
+{
+    (void)module;
+    if (calls.recording->generation)
+        threads_retain(calls.recording, idents);
+    return answered(Py_None);
+}
+
+/* resume(ident, codes, now): have a thread go on at a stack that was not heard of for a while; now: what its clock shows,
+ * 0 for the clock that all have in common. */
+static PyObject *resume(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long long ident, now;
+    PyObject *codes;
+    if (!PyArg_ParseTuple(arguments, "KOK", &ident, &codes, &now))
+        return NULL;
+    struct recording *recording = calls.recording;
+    if (recording->generation && !threads_resume(recording, ident, codes, now ? now : ticks_now(recording->clock)))
+        return NULL;
+    return answered(Py_None);
+}
+
+/* copy(): the tables as they are now, what is used of them: bytes; None where there are none. */
+static PyObject *copy(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    const struct tables *tables = &calls.recording->tables;
+    if (!tables->head)
+        return answered(Py_None);
+    if (calls.recording->generation)
+        tables->head->latest = ticks_instant(calls.recording->clock);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tables_used(tables));
+    if (bytes)
+        tables_copy(tables, PyBytes_AsString(bytes));
+    return bytes;
+}
+
+/* rehearse(function, argument, timed): call a function with an argument while the calling thread, which is not recorded,
+ * is; `timed` of its handlers are timed. Returns what each of its nodes got, the eldest first:
+ * (calls, self_ns, uncounted, timed, timed_ns). */
+static PyObject *rehearse(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *function, *argument;
+    unsigned int timed;
+    if (!PyArg_ParseTuple(arguments, "OOI", &function, &argument, &timed))
+        return NULL;
+    if (!calls.recording->generation) {
+        PyErr_SetString(PyExc_ValueError, "nothing is recorded");
+        return NULL;
+    }
+    return threads_rehearsed(calls.key, calls.recording, function, argument, timed);
+}
+
+static PyMethodDef functions[] = {
+    {"callbacks", make_callbacks, METH_VARARGS, NULL},
+    {"trampoline", trampoline, METH_VARARGS, NULL},
+    {"hear", hear, METH_O, NULL},
+    {"open", open_recording, METH_VARARGS, NULL},
+    {"begin", begin, METH_NOARGS, NULL},
+    {"end", end, METH_NOARGS, NULL},
+    {"close", close_recording, METH_NOARGS, NULL},
+    {"beat", beat, METH_VARARGS, NULL},
+    {"enter", enter, METH_O, NULL},
+    {"retain", retain, METH_O, NULL},
+    {"resume", resume, METH_VARARGS, NULL},
+    {"copy", copy, METH_NOARGS, NULL},
+    {"rehearse", rehearse, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int prepare(PyObject *module)
+{
+    (void)module;
+    /* One for all loads of one copy. */
+    if (calls.recording || (pthread_key_create(&calls.key, thread_ends) == 0 &&
+                            pthread_atfork(NULL, NULL, forget) == 0 && make_place()))
+        return 0;
+    PyErr_SetString(PyExc_ImportError, "the process has no more keys for threads, or no memory");
+    return -1;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, prepare}, {0, NULL}};
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "_core", .m_methods = functions, .m_slots = slots};
+
+/* In phases: so nobody enters it into sys.modules. */
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,235 @@
+#include "recording.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a node takes: itself and its place in a table that is half full, and five times that where it is read. */
+#define NODE_BYTES 512
+#define TEXT_WEIGHT 8
+#define LEAST_FUNCTION_BYTES (sizeof(struct function) + 256)
+
+/* Begins a recording in zeros; takes over nothing but references of its own. False, without an exception, where there is
+ * no memory. */
+bool recording_open(struct recording *recording, const struct questions *questions, uint64_t max_bytes, uint32_t clock)
+{
+    recording->questions = *questions;
+    recording->max_bytes = max_bytes;
+    recording->clock = clock;
+    if (!tables_open(&recording->tables, max_bytes, clock))
+        return false;
+    recording->kept = calloc(recording->tables.head->functions_limit, sizeof *recording->kept);
+    if (!recording->kept) {
+        tables_close(&recording->tables);
+        return false;
+    }
+    PyObject *const *asked = (PyObject *const *)&recording->questions;
+    for (size_t index = 0; index < sizeof *questions / sizeof *asked; index++)
+        Py_IncRef(asked[index]);
+    /* Thread 0 stands for those that have ended. */
+    struct thread *ended = &recording->tables.threads[recording->tables.head->threads++];
+    ended->node = ended->root = recording_root(recording, ended, 0);
+    atomic_store(&ended->state, THREAD_ENDED);
+    if (ended->root != NOTHING)
+        return true;
+    recording_close(recording);
+    return false;
+}
+
+/* Frees all that a recording has. Objects that it kept may run code of the program's as they go: it is over by then. */
+void recording_close(struct recording *recording)
+{
+    PyObject **kept = recording->kept;
+    uint32_t functions = recording->tables.head->functions;
+    struct questions questions = recording->questions;
+    keys_close(&recording->node_keys);
+    keys_close(&recording->function_keys);
+    tables_close(&recording->tables);
+    memset(recording, 0, sizeof *recording);
+    for (uint32_t index = 0; index < functions; index++)
+        Py_DecRef(kept[index]);
+    free(kept);
+    PyObject **asked = (PyObject **)&questions;
+    for (size_t index = 0; index < sizeof questions / sizeof *asked; index++)
+        Py_DecRef(asked[index]);
+}
+
+/* Copies a text of Python's. False where there is no room. Within a change. */
+static bool add_text(struct recording *recording, PyObject *bytes, uint32_t *at, uint32_t *size)
+{
+    char *text;
+    Py_ssize_t length;
+    if (!bytes || PyBytes_AsStringAndSize(bytes, &text, &length) < 0)
+        return false;
+    *size = (uint32_t)length;
+    *at = tables_text(&recording->tables, text, (size_t)length);
+    return *at != NO_INDEX;
+}
+
+static PyObject *item(PyObject *tuple, Py_ssize_t index)
+{
+    return PyTuple_GetItem(tuple, index);
+}
+
+/* Writes down a function that was described: (name, qualname, file, first_line, bytes), or a C function's name. */
+static uint32_t add_function(struct recording *recording, uint64_t key, PyObject *what, PyObject *said)
+{
+    struct head *head = recording->tables.head;
+    uint32_t index = head->functions;
+    struct function function = {.kind = key & KEY_C ? FUNCTION_C : FUNCTION_CODE};
+    bool is_code = function.kind == FUNCTION_CODE;
+    uint32_t text_before = head->text_bytes;
+    bool is_whole = add_text(recording, is_code ? item(said, 0) : said, &function.name_at, &function.name_bytes);
+    if (is_code) {
+        is_whole = is_whole && add_text(recording, item(said, 1), &function.qualname_at, &function.qualname_bytes) &&
+                   add_text(recording, item(said, 2), &function.file_at, &function.file_bytes);
+        function.first_line = is_whole ? (uint32_t)PyLong_AsUnsignedLong(item(said, 3)) : 0;
+    }
+    if (!is_whole || !keys_add(&recording->function_keys, 0, key, index)) {
+        head->text_bytes = text_before;
+        return NOTHING;
+    }
+    recording->used_bytes += TEXT_WEIGHT * (head->text_bytes - text_before);
+    /* What the key has the address of must not become another one's. */
+    recording->kept[index] = key & KEY_BOUND ? (PyObject *)Py_TYPE(PyCFunction_GetSelf(what)) : what;
+    Py_IncRef(recording->kept[index]);
+    recording->tables.functions[index] = function;
+    head->functions++;
+    return index;
+}
+
+/* Whether a thread may have so many bytes more. What is rehearsed is little, and must not be found full. */
+static bool has_room(const struct recording *recording, const struct thread *thread, uint64_t bytes)
+{
+    return recording->used_bytes + bytes <= recording->max_bytes || thread->state == THREAD_REHEARSES;
+}
+
+/* Returns the function of a key, made where there is none; NOTHING over the limit, where the recording has ended, or with
+ * an exception. */
+static uint32_t function_of(struct recording *recording, const struct thread *thread, uint64_t key, PyObject *what)
+{
+    uint32_t generation = recording->generation, index = keys_find(&recording->function_keys, 0, key);
+    if (index)
+        return index;
+    const struct questions *questions = &recording->questions;
+    PyObject *question = key & KEY_C ? questions->c_function : questions->code;
+    if (!has_room(recording, thread, LEAST_FUNCTION_BYTES))
+        return NOTHING;
+    /* It may be let go of meanwhile. */
+    Py_IncRef(question);
+    PyObject *said = PyObject_CallFunctionObjArgs(question, what, NULL);
+    Py_DecRef(question);
+    if (said && recording->generation == generation) {
+        struct head *head = recording->tables.head;
+        /* Another thread may have come first. */
+        index = keys_find(&recording->function_keys, 0, key);
+        bool is_code = !(key & KEY_C);
+        uint64_t bytes = sizeof(struct function) + (is_code ? PyLong_AsUnsignedLongLong(item(said, 4)) : 256);
+        if (!index && head->functions < head->functions_limit && has_room(recording, thread, bytes)) {
+            tables_begin(&recording->tables);
+            index = add_function(recording, key, what, said);
+            tables_end(&recording->tables);
+            recording->used_bytes += index ? bytes : 0;
+        }
+    }
+    Py_DecRef(said);
+    return index;
+}
+
+/* Takes a node, of those that were given back or a new one; NOTHING over the limit. */
+static uint32_t take_node(struct recording *recording, const struct thread *thread)
+{
+    struct head *head = recording->tables.head;
+    uint32_t index = recording->free_node;
+    if (index)
+        recording->free_node = recording->tables.nodes[index].next;
+    else if (!has_room(recording, thread, NODE_BYTES) || head->nodes == head->nodes_limit)
+        return NOTHING;
+    else
+        index = head->nodes++;
+    recording->used_bytes += NODE_BYTES;
+    return index;
+}
+
+static uint32_t add_node(struct recording *recording, struct thread *thread, uint32_t parent, uint64_t key,
+                         uint32_t function)
+{
+    struct node *nodes = recording->tables.nodes;
+    uint32_t index = take_node(recording, thread);
+    if (!index)
+        return NOTHING;
+    if (parent != NO_INDEX && !keys_add(&recording->node_keys, parent, key, index)) {
+        nodes[index].next = recording->free_node;
+        recording->free_node = index;
+        recording->used_bytes -= NODE_BYTES;
+        return NOTHING;
+    }
+    nodes[index] = (struct node){.key = key, .parent = parent, .function = function};
+    if (thread->youngest)
+        nodes[thread->youngest].next = index;
+    thread->youngest = index;
+    return index;
+}
+
+/* Returns the child of a node, made where there is none; NOTHING over the limit, where the recording has ended, or with
+ * an exception: the program's signal handlers may raise one while the agent's code is asked. */
+uint32_t recording_child(struct recording *recording, struct thread *thread, uint32_t parent, uint64_t key,
+                         PyObject *what)
+{
+    uint32_t child = keys_find(&recording->node_keys, parent, key);
+    if (child)
+        return child;
+    uint32_t generation = recording->generation, function = function_of(recording, thread, key, what);
+    if (!function || recording->generation != generation)
+        return NOTHING;
+    /* While that was asked, somebody may have made it. */
+    if ((child = keys_find(&recording->node_keys, parent, key)))
+        return child;
+    tables_begin(&recording->tables);
+    child = add_node(recording, thread, parent, key, function);
+    tables_end(&recording->tables);
+    return child;
+}
+
+/* Returns a new root of a thread, NOTHING over the limit. Within a change. */
+uint32_t recording_root(struct recording *recording, struct thread *thread, uint32_t number)
+{
+    return add_node(recording, thread, NO_INDEX, 0, number);
+}
+
+/* Gives a node another parent, in another thread. Returns it, or the one that is there already and gets its figures.
+ * Within a change. */
+uint32_t recording_moved(struct recording *recording, uint32_t index, uint32_t parent, struct thread *target)
+{
+    struct node *nodes = recording->tables.nodes, *node = &nodes[index];
+    /* Where its parent was moved itself it is there under its own key. */
+    keys_remove(&recording->node_keys, node->parent, node->key);
+    uint32_t there = keys_find(&recording->node_keys, parent, node->key);
+    if (there) {
+        nodes[there].calls += node->calls;
+        nodes[there].self_ticks += node->self_ticks;
+        nodes[there].uncounted += node->uncounted;
+        nodes[there].timed_ticks += node->timed_ticks;
+        nodes[there].opens += node->opens;
+        nodes[there].timed += node->timed;
+        return there;
+    }
+    /* One was just taken out: there is room. */
+    keys_add(&recording->node_keys, parent, node->key, index);
+    node->parent = parent;
+    node->next = NOTHING;
+    nodes[target->youngest].next = index;
+    target->youngest = index;
+    return index;
+}
+
+/* Takes nodes back that nobody has any more, a chain by `next`, and tells a reader that they are none. Within a change. */
+void recording_give_back(struct recording *recording, uint32_t first, uint32_t last)
+{
+    struct node *nodes = recording->tables.nodes;
+    for (uint32_t index = first; index; index = nodes[index].next) {
+        nodes[index] = (struct node){.next = nodes[index].next, .parent = NO_INDEX, .function = NO_INDEX};
+        recording->used_bytes -= NODE_BYTES;
+    }
+    nodes[last].next = recording->free_node;
+    recording->free_node = first;
+}

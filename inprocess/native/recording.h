@@ -1,0 +1,57 @@
+/* Recording: the call trees of all threads of one session, in tables. All of it is called with the GIL.
+ *
+ * What a name or a frame says is asked of the agent's Python code, the first time that it is met: that may give the GIL
+ * away, and a recording may end meanwhile. So whoever calls looks at `generation` afterwards.
+ */
+#ifndef EXECD_RECORDING_H
+#define EXECD_RECORDING_H
+
+#include "keys.h"
+#include "python.h"
+#include "tables.h"
+
+/* Keys: the address of a code object; of a C function that is kept, its address with KEY_KEPT; of one that is bound to
+ * an object, its class and definition mixed, with KEY_BOUND. */
+#define KEY_KEPT 2ull
+#define KEY_BOUND 1ull
+#define KEY_C (KEY_KEPT | KEY_BOUND)
+
+/* What of the agent's is called: see execd_agent/collectors/nativecalls.py. */
+struct questions {
+    /* (code) -> (name, qualname, file, first_line, bytes that it takes), texts as bytes. */
+    PyObject *code;
+    /* (function) -> its name, bytes. */
+    PyObject *c_function;
+    /* (skipped frames, entering) -> (ident, native_id, name, began_ticks, is_old, codes), outermost first. */
+    PyObject *thread;
+    /* (skipped frames, 0) -> codes. */
+    PyObject *stack;
+    /* (code) -> whether it is the agent's. */
+    PyObject *is_own;
+};
+
+struct recording {
+    struct tables tables;
+    struct keys node_keys, function_keys;
+    /* Of each function the object that its key is the address of. */
+    PyObject **kept;
+    struct questions questions;
+    uint64_t max_bytes, used_bytes, began_ticks;
+    /* The number of this recording, 0 while there is none. */
+    uint32_t generation;
+    uint32_t clock;
+    /* The last of the nodes that merged threads have given back, by `next`; of their places, by `node`. */
+    uint32_t free_node, free_thread;
+    /* How many threads have begun, and how many are there that have had no event. */
+    uint32_t begun, silent;
+};
+
+bool recording_open(struct recording *recording, const struct questions *questions, uint64_t max_bytes, uint32_t clock);
+void recording_close(struct recording *recording);
+uint32_t recording_child(struct recording *recording, struct thread *thread, uint32_t parent, uint64_t key,
+                         PyObject *what);
+uint32_t recording_root(struct recording *recording, struct thread *thread, uint32_t number);
+uint32_t recording_moved(struct recording *recording, uint32_t index, uint32_t parent, struct thread *target);
+void recording_give_back(struct recording *recording, uint32_t first, uint32_t last);
+
+#endif

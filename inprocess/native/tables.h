@@ -1,0 +1,131 @@
+/* Tables: what the core records, in memory that the daemon maps too, so that it outlives any end of the target.
+ *
+ * One writer at a time: all of this is written under the GIL of the main interpreter. `sequence` is odd while something
+ * changes. A reader copies what is used, and has a state that was one at one instant where the sequence was even and
+ * the same before and after; it may set `hold` to a number that nobody has used: then events wait for it, for a while.
+ */
+#ifndef EXECD_TABLES_H
+#define EXECD_TABLES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TABLES_MAGIC 0x65726f6364637865ull
+#define TABLES_VERSION 1
+#define NO_INDEX 0xFFFFFFFFu
+/* Index 0 of nodes and of functions is nobody's. */
+#define NOTHING 0u
+
+/* What a function is. */
+enum { FUNCTION_CODE, FUNCTION_C };
+/* What has become of a thread; the nodes of a merged one are others' now. One that rehearses is none of the program's. */
+enum { THREAD_RUNS, THREAD_ENDED, THREAD_MERGED, THREAD_REHEARSES };
+enum { CLOCK_TSC, CLOCK_WALL, CLOCK_CPU };
+
+/* Called along one path. Roots of threads have the key 0, no parent, and the thread as `function`. */
+struct node {
+    /* Of the function: see keys in recording.h. */
+    uint64_t key;
+    uint64_t calls, self_ticks;
+    /* Events that were told while it was the innermost, and are none of a counted call. */
+    uint64_t uncounted;
+    /* What `timed` handlers took that were timed in its time. */
+    uint64_t timed_ticks;
+    uint32_t parent;
+    /* The child that was called last. */
+    uint32_t last;
+    uint32_t function;
+    uint32_t opens;
+    /* The node of the same thread that was made after it. */
+    uint32_t next;
+    uint32_t timed;
+};
+
+struct thread {
+    uint64_t ident;
+    /* What its clock showed at its last event, and how many calls deep it is in what the memory limit left out. */
+    uint64_t last_ticks, skipped;
+    /* Of a merged one `node` is the next place that is free. */
+    uint32_t root, node;
+    /* The youngest of its nodes. */
+    uint32_t youngest;
+    /* How many of its next handlers are to be timed. */
+    uint32_t timing;
+    uint32_t name_at, name_bytes;
+    int32_t native_id;
+    _Atomic uint32_t state;
+    /* Whether it has had no event yet. */
+    uint32_t is_silent, spare;
+};
+
+struct function {
+    uint32_t kind, first_line;
+    uint32_t name_at, name_bytes;
+    uint32_t qualname_at, qualname_bytes;
+    uint32_t file_at, file_bytes;
+};
+
+/* An instant by our clock and by CLOCK_MONOTONIC, ns. */
+struct instant {
+    uint64_t ticks, monotonic_ns;
+};
+
+struct head {
+    uint64_t magic;
+    uint32_t version, head_bytes;
+    uint64_t size;
+    uint64_t nodes_at, threads_at, functions_at, text_at;
+    uint32_t nodes_limit, threads_limit, functions_limit, text_limit;
+    uint32_t clock, spare;
+    struct instant first, latest;
+    /* What every event writes has a line of its own. */
+    _Alignas(64) _Atomic uint64_t sequence;
+    _Atomic uint32_t hold;
+    uint32_t nodes, threads, functions, text_bytes;
+    uint64_t lost_calls;
+};
+
+_Static_assert(sizeof(struct node) == 64 && sizeof(struct thread) == 64, "a line of the processor's caches each");
+_Static_assert(sizeof(struct function) == 32 && sizeof(struct head) == 192, "as the daemon reads them");
+
+/* The tables of one recording, mapped. */
+struct tables {
+    struct head *head;
+    struct node *nodes;
+    struct thread *threads;
+    struct function *functions;
+    char *text;
+    int descriptor;
+};
+
+bool tables_open(struct tables *tables, uint64_t max_bytes, uint32_t clock);
+void tables_close(struct tables *tables);
+uint32_t tables_text(struct tables *tables, const char *text, size_t bytes);
+uint64_t tables_wait(struct tables *tables);
+size_t tables_used(const struct tables *tables);
+void tables_copy(const struct tables *tables, char *place);
+
+/* Begins with a change. Returns for how many ticks a reader held it up. */
+static inline uint64_t tables_begin(struct tables *tables)
+{
+    struct head *head = tables->head;
+    uint64_t waited = 0;
+    if (__builtin_expect(atomic_load_explicit(&head->hold, memory_order_relaxed) != 0, 0))
+        waited = tables_wait(tables);
+    uint64_t sequence = atomic_load_explicit(&head->sequence, memory_order_relaxed);
+    atomic_store_explicit(&head->sequence, sequence + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    return waited;
+}
+
+/* Ends it. */
+static inline void tables_end(struct tables *tables)
+{
+    struct head *head = tables->head;
+    uint64_t sequence = atomic_load_explicit(&head->sequence, memory_order_relaxed);
+    atomic_store_explicit(&head->sequence, sequence + 1, memory_order_release);
+}
+
+#endif

@@ -1,0 +1,352 @@
+#include "threads.h"
+
+#include "ticks.h"
+
+#include <string.h>
+
+/* Ended threads whose trees are kept apart: a server may have a thread a request. */
+#define ENDED_KEPT 64
+
+static uint64_t unsigned_of(PyObject *tuple, Py_ssize_t index)
+{
+    return PyLong_AsUnsignedLongLong(PyTuple_GetItem(tuple, index));
+}
+
+static void *value_of(const struct recording *recording, uint32_t number)
+{
+    return (void *)((uint64_t)recording->generation << 32 | number);
+}
+
+/* Asks the agent's code where the calling thread is. The question may be let go of meanwhile. */
+static PyObject *ask(PyObject *question, long skipped, bool entering)
+{
+    Py_IncRef(question);
+    PyObject *said = PyObject_CallFunction(question, "li", skipped, (int)entering);
+    Py_DecRef(question);
+    return said;
+}
+
+/* Returns the node of a stack below a thread's root, as far as there is room; each of its frames is open so often.
+ * NOTHING where the recording has ended, or with an exception. */
+static uint32_t descend(struct recording *recording, struct thread *thread, PyObject *codes, uint32_t opened)
+{
+    uint32_t generation = recording->generation, node = thread->root;
+    for (Py_ssize_t index = 0; index < PyTuple_Size(codes); index++) {
+        PyObject *code = PyTuple_GetItem(codes, index);
+        uint32_t below = recording_child(recording, thread, node, (uint64_t)code, code);
+        if (recording->generation != generation || (!below && PyErr_Occurred()))
+            return NOTHING;
+        if (!below)
+            break;
+        recording->tables.nodes[below].opens += opened;
+        node = below;
+    }
+    return node;
+}
+
+/* Takes a place for a thread: that of a merged one, or a new one. 0 where there is none. Within a change. */
+static uint32_t take_place(struct recording *recording)
+{
+    struct head *head = recording->tables.head;
+    uint32_t index = recording->free_thread;
+    if (index)
+        recording->free_thread = recording->tables.threads[index].node;
+    else if (head->threads < head->threads_limit)
+        index = head->threads++;
+    return index;
+}
+
+/* Gives the place of a thread back whose nodes are others' now. Within a change. */
+static void give_place(struct recording *recording, uint32_t index)
+{
+    struct thread *thread = &recording->tables.threads[index];
+    *thread = (struct thread){.state = THREAD_MERGED, .node = recording->free_thread};
+    recording->free_thread = index;
+}
+
+/* Returns what an old thread's clock showed when the recording began; `now` where nobody knows. */
+static uint64_t began(const struct recording *recording, PyObject *said, uint64_t now)
+{
+    uint64_t known = unsigned_of(said, 3);
+    if (recording->clock == CLOCK_CPU)
+        return known ? known : now;
+    return recording->began_ticks;
+}
+
+/* Writes down a thread that was described, with its root. 0 where there is no room for it. */
+static uint32_t enter(struct recording *recording, PyObject *said, uint64_t now)
+{
+    struct tables *tables = &recording->tables;
+    struct head *head = tables->head;
+    char *name;
+    Py_ssize_t bytes;
+    if (PyBytes_AsStringAndSize(PyTuple_GetItem(said, 2), &name, &bytes) < 0)
+        return 0;
+    struct thread thread = {.ident = unsigned_of(said, 0), .native_id = (int32_t)unsigned_of(said, 1)};
+    thread.last_ticks = PyObject_IsTrue(PyTuple_GetItem(said, 4)) == 1 ? began(recording, said, now) : now;
+    tables_begin(tables);
+    uint32_t index = take_place(recording);
+    thread.node = thread.root = index ? recording_root(recording, &thread, index) : NOTHING;
+    if (thread.root) {
+        /* Half of the room for texts is the functions'. */
+        bool has_room = head->text_bytes < head->text_limit / 2;
+        thread.name_at = has_room ? tables_text(tables, name, (size_t)bytes) : NO_INDEX;
+        thread.name_bytes = thread.name_at == NO_INDEX ? 0 : (uint32_t)bytes;
+        tables->threads[index] = thread;
+    } else if (index) {
+        give_place(recording, index);
+    }
+    tables_end(tables);
+    return thread.root ? index : 0;
+}
+
+/* Gives the nodes of an ended thread to one that stands for all of these. Within a change. `last` of a node that has been
+ * dealt with is what its children's parent is now: no event comes to either of these threads. */
+static void merge(struct recording *recording, const struct thread *source, struct thread *target)
+{
+    struct node *nodes = recording->tables.nodes;
+    nodes[source->root].last = target->root;
+    uint32_t left = source->root, next;
+    /* Parents were made first. */
+    for (uint32_t index = nodes[source->root].next; index; index = next) {
+        next = nodes[index].next;
+        uint32_t parent = nodes[nodes[index].parent].last;
+        nodes[index].last = recording_moved(recording, index, parent, target);
+        if (nodes[index].last != index) {
+            nodes[left].next = index;
+            left = index;
+        }
+    }
+    nodes[left].next = NOTHING;
+    recording_give_back(recording, source->root, left);
+}
+
+/* Merges the oldest of the threads that have ended, but for some. */
+static void merge_ended(struct recording *recording)
+{
+    struct tables *tables = &recording->tables;
+    uint32_t ended = 0;
+    for (uint32_t index = 1; index < tables->head->threads; index++)
+        ended += tables->threads[index].state == THREAD_ENDED;
+    for (uint32_t index = 1; index < tables->head->threads && ended > ENDED_KEPT; index++) {
+        struct thread *thread = &tables->threads[index];
+        if (thread->state != THREAD_ENDED)
+            continue;
+        tables_begin(tables);
+        merge(recording, thread, &tables->threads[0]);
+        give_place(recording, index);
+        tables_end(tables);
+        ended--;
+    }
+}
+
+/* Returns a thread that was written down before it had an event, 0 where there is none. */
+static uint32_t silent_one(const struct recording *recording, uint64_t ident)
+{
+    const struct tables *tables = &recording->tables;
+    for (uint32_t index = 1; recording->silent && index < tables->head->threads; index++)
+        if (tables->threads[index].is_silent && tables->threads[index].ident == ident)
+            return index;
+    return 0;
+}
+
+/* Has a thread that is heard of for the first time begin: what was seen of it before need not be so any more. */
+static void take_over(struct recording *recording, struct thread *thread, PyObject *said, bool is_old, uint64_t now)
+{
+    struct node *nodes = recording->tables.nodes;
+    for (uint32_t index = thread->node; index != thread->root; index = nodes[index].parent)
+        nodes[index].opens -= nodes[index].opens > 0;
+    thread->node = thread->root;
+    thread->native_id = (int32_t)unsigned_of(said, 1);
+    thread->last_ticks = is_old ? began(recording, said, now) : now;
+    thread->is_silent = 0;
+    recording->silent--;
+}
+
+/* Takes a thread into the tables that was described. 0 where there is no room, the recording has ended, or with an
+ * exception: then what there is of it counts as a thread that has ended. */
+static uint32_t take_in(struct recording *recording, PyObject *said, uint64_t now)
+{
+    uint32_t generation = recording->generation, index = silent_one(recording, unsigned_of(said, 0));
+    bool is_old = PyObject_IsTrue(PyTuple_GetItem(said, 4)) == 1;
+    tables_begin(&recording->tables);
+    if (index)
+        take_over(recording, &recording->tables.threads[index], said, is_old, now);
+    tables_end(&recording->tables);
+    if (!index && !(index = enter(recording, said, now)))
+        return 0;
+    /* It stays where it is: its place is given to others only when it has ended. */
+    struct thread *thread = &recording->tables.threads[index];
+    uint32_t node = descend(recording, thread, PyTuple_GetItem(said, 5), is_old);
+    if (recording->generation != generation)
+        return 0;
+    thread->node = node ? node : thread->root;
+    if (!node)
+        atomic_store(&thread->state, THREAD_ENDED);
+    return node ? index : 0;
+}
+
+/* Begins with the calling thread. Returns it; NULL where there is no room, the recording has ended, or with an exception:
+ * then it begins at its next event. */
+struct thread *threads_begin(pthread_key_t key, struct recording *recording, long skipped, bool entering, uint64_t now)
+{
+    uint32_t generation = recording->generation, index = 0;
+    if (++recording->begun % ENDED_KEPT == 0)
+        merge_ended(recording);
+    PyObject *said = ask(recording->questions.thread, skipped, entering);
+    if (said && recording->generation == generation)
+        index = take_in(recording, said, now);
+    Py_DecRef(said);
+    if (recording->generation != generation || PyErr_Occurred())
+        return NULL;
+    pthread_setspecific(key, value_of(recording, index ? index : THREAD_NO_ROOM));
+    return index ? &recording->tables.threads[index] : NULL;
+}
+
+/* Writes down a thread that has had no event: all its frames are open. */
+void threads_enter(struct recording *recording, PyObject *said)
+{
+    uint32_t generation = recording->generation;
+    /* Of another thread's CPU clock nothing is known where nobody says it. */
+    uint32_t index = take_in(recording, said, recording->clock == CLOCK_CPU ? UINT64_MAX : ticks_now(recording->clock));
+    if (index && recording->generation == generation) {
+        recording->tables.threads[index].is_silent = 1;
+        recording->silent++;
+    }
+    PyErr_Clear();
+}
+
+/* Takes the threads that have had no event for ended, but for those in a set of numbers. */
+void threads_retain(struct recording *recording, PyObject *idents)
+{
+    struct tables *tables = &recording->tables;
+    for (uint32_t index = 1; recording->silent && index < tables->head->threads; index++) {
+        struct thread *thread = &tables->threads[index];
+        if (!thread->is_silent)
+            continue;
+        PyObject *ident = PyLong_FromUnsignedLongLong(thread->ident);
+        int is_there = ident ? PySet_Contains(idents, ident) : 1;
+        Py_DecRef(ident);
+        if (is_there == 0) {
+            thread->is_silent = 0;
+            recording->silent--;
+            atomic_store(&thread->state, THREAD_ENDED);
+        }
+    }
+    PyErr_Clear();
+}
+
+/* Has a thread go on that was not heard of for a while, at a stack and an instant. False with an exception. */
+bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes, uint64_t now)
+{
+    struct tables *tables = &recording->tables;
+    for (uint32_t index = 1; index < tables->head->threads; index++) {
+        struct thread *thread = &tables->threads[index];
+        if (thread->ident != ident || thread->state != THREAD_RUNS)
+            continue;
+        thread->skipped = 0;
+        thread->last_ticks = now;
+        uint32_t generation = recording->generation, node = descend(recording, thread, codes, 0);
+        if (node && recording->generation == generation)
+            thread->node = node;
+        break;
+    }
+    return !PyErr_Occurred();
+}
+
+/* Returns what a node got, by CLOCK_MONOTONIC: (calls, self_ns, uncounted, timed, timed_ns). */
+static PyObject *figures(const struct recording *recording, const struct node *node)
+{
+    const struct head *head = recording->tables.head;
+    struct instant now = ticks_instant(recording->clock);
+    double ticks = (double)(now.ticks - head->first.ticks);
+    double ns = recording->clock == CLOCK_TSC && ticks > 0 ? (double)(now.monotonic_ns - head->first.monotonic_ns) / ticks : 1;
+    return Py_BuildValue("(KdKId)", (unsigned long long)node->calls, (double)node->self_ticks * ns,
+                         (unsigned long long)node->uncounted, node->timed, (double)node->timed_ticks * ns);
+}
+
+/* Calls a function as the thread that was made for it, whose nodes begin with no figures. NULL with an exception. */
+static PyObject *called(struct recording *recording, struct thread *thread, PyObject *function, PyObject *argument,
+                        uint32_t timed)
+{
+    struct node *nodes = recording->tables.nodes;
+    for (uint32_t index = thread->root; index; index = nodes[index].next)
+        nodes[index].calls = nodes[index].self_ticks = nodes[index].uncounted = nodes[index].timed_ticks = nodes[index].timed = 0;
+    thread->timing = timed;
+    thread->last_ticks = ticks_now(recording->clock);
+    return PyObject_CallFunctionObjArgs(function, argument, NULL);
+}
+
+/* Returns a list of what the nodes of a thread got, the eldest first, and takes them back. NULL with an exception. */
+static PyObject *harvest(struct recording *recording, uint32_t place)
+{
+    struct tables *tables = &recording->tables;
+    const struct thread *thread = &tables->threads[place];
+    PyObject *found = PyList_New(0);
+    tables_begin(tables);
+    for (uint32_t node = tables->nodes[thread->root].next; node; node = tables->nodes[node].next) {
+        PyObject *one = found ? figures(recording, &tables->nodes[node]) : NULL;
+        if (one)
+            PyList_Append(found, one);
+        Py_DecRef(one);
+        keys_remove(&recording->node_keys, tables->nodes[node].parent, tables->nodes[node].key);
+    }
+    recording_give_back(recording, thread->root, thread->youngest);
+    give_place(recording, place);
+    tables_end(tables);
+    return found;
+}
+
+/* Calls a function in the calling thread, which is not recorded, while that is. Returns a list of what each of its nodes
+ * got, the eldest first; NULL with an exception. */
+PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyObject *function, PyObject *argument,
+                            uint32_t timed)
+{
+    struct tables *tables = &recording->tables;
+    struct thread fresh = {.state = THREAD_REHEARSES};
+    tables_begin(tables);
+    uint32_t place = take_place(recording);
+    fresh.node = fresh.root = place ? recording_root(recording, &fresh, place) : NOTHING;
+    if (fresh.root)
+        tables->threads[place] = fresh;
+    else if (place)
+        give_place(recording, place);
+    tables_end(tables);
+    if (!fresh.root)
+        return PyList_New(0);
+    pthread_setspecific(key, value_of(recording, place));
+    /* Once to make the nodes. */
+    PyObject *said = called(recording, &tables->threads[place], function, argument, 0);
+    Py_DecRef(said);
+    said = said ? called(recording, &tables->threads[place], function, argument, timed) : NULL;
+    pthread_setspecific(key, value_of(recording, THREAD_IGNORED));
+    PyObject *found = harvest(recording, place);
+    if (!said) {
+        Py_DecRef(found);
+        found = NULL;
+    }
+    Py_DecRef(said);
+    return found;
+}
+
+/* Goes on where the thread really is: events can be missing, of generators that are closed early (gh-140373), and where
+ * greenlets switch. False where the recording has ended, or with an exception. */
+bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped)
+{
+    uint32_t generation = recording->generation;
+    PyObject *codes = ask(recording->questions.stack, skipped, false);
+    if (codes && recording->generation == generation) {
+        thread->skipped = 0;
+        uint32_t node = descend(recording, thread, codes, 0);
+        if (node)
+            thread->node = node;
+    }
+    Py_DecRef(codes);
+    return recording->generation == generation && !PyErr_Occurred();
+}
+
+/* Records nothing of the calling thread. */
+void threads_ignore(pthread_key_t key, const struct recording *recording)
+{
+    pthread_setspecific(key, value_of(recording, THREAD_IGNORED));
+}
