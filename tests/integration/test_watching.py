@@ -79,7 +79,10 @@ def test_every_sample_is_in_one_window(daemon: Daemon, client: Client, spawn: Sp
         assert sum(row.own.wall for row in window.functions) == sum(row.own.wall for row in window.lines)
         assert sum(row.own.wall for row in window.functions) == sum(window.states.values())
     rows = {row.place.name: row for row in max(windows, key=lambda one: one.turns).functions}
-    assert rows["main"].total.cpu >= rows["outer"].total.cpu >= rows["leaf"].own.cpu > 0
+    # Of a stack that moved while it was read the callers may not be known.
+    hidden = rows["(unsettled)"].total.cpu if "(unsettled)" in rows else 0
+    assert rows["main"].total.cpu + hidden >= rows["outer"].total.cpu
+    assert rows["outer"].total.cpu + hidden >= rows["leaf"].own.cpu > 0
     threads = {thread.name: thread for window in windows for thread in window.threads}
     assert set(threads) == {"MainThread", "commands"}
     assert threads["commands"].system_call == "read"
