@@ -170,13 +170,17 @@ class Daemon:
         return self._profiles.Import(chunks, timeout=CALL_TIMEOUT_S)
 
     def execctl(self, *words: str) -> str:
-        """What execctl prints."""
-        command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]
-        done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=CALL_TIMEOUT_S, check=False
-        )
+        """What execctl prints, where all went well."""
+        done = self.run_execctl(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def run_execctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """How execctl ends, and what it prints."""
+        command = [sys.executable, "-m", "execctl", "--no-start", "--socket", os.fspath(self._socket), *words]
+        return subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=CALL_TIMEOUT_S, check=False
+        )
 
     @property
     def socket(self) -> Path:
