@@ -1,6 +1,6 @@
 /* A turn each interval, at a jittered instant: whatever the target does at a steady pace is met at all its places.
- * All samplers of a machine take their turns at the same instants, where these are far apart: the second one finds what
- * it needs in the processor's caches (measured for ten processes at 20 Hz: 10 us a turn against 58).
+ * All samplers of a machine take their turns at the same instants, where these are far apart: the second one finds some
+ * of what it needs in the processor's caches (ten processes at 20 Hz take a tenth less, benchmarks/RESULTS.md).
  *
  * What a target says of itself may cost us time. One look at its lists takes LINKS reads at most (threads.c), one at a
  * stack STEPS steps and LONE_FRAMES reads (stack.c), each frame one read of its code object and one node; and when a

@@ -73,7 +73,7 @@ static PyObject *descend(struct recording *recording, struct thread *thread, uin
         if (recording->generation != generation)
             return Py_None;
     }
-    now += tables_begin(&recording->tables);
+    tables_begin(&recording->tables);
     struct node *node = credit(recording, thread, now);
     if (UNLIKELY(!below)) {
         thread->skipped = 1;
@@ -92,7 +92,7 @@ static PyObject *descend(struct recording *recording, struct thread *thread, uin
 /* Goes up to the parent of where a thread is. */
 static void ascend(struct recording *recording, struct thread *thread, uint64_t now)
 {
-    now += tables_begin(&recording->tables);
+    tables_begin(&recording->tables);
     const struct node *node = credit(recording, thread, now);
     if (node->parent != NO_INDEX)
         thread->node = node->parent;

@@ -9,8 +9,6 @@
 
 #include "ticks.h"
 
-/* A program that is held for longer by its reader goes on: the reader may have died. */
-#define PATIENCE_NS 20000000ull
 /* The least that one takes of the budget: see recording.c for what is counted. */
 #define FUNCTION_BYTES 256
 #define THREAD_SHARE 4096
@@ -91,7 +89,7 @@ bool tables_open(struct tables *tables, uint64_t max_bytes, uint32_t clock)
     return true;
 }
 
-/* Lets go of them; the daemon has its own mapping. */
+/* Lets go of them. */
 void tables_close(struct tables *tables)
 {
     munmap(tables->head, tables->head->size);
@@ -111,19 +109,6 @@ uint32_t tables_text(struct tables *tables, const char *text, size_t bytes)
     memcpy(tables->text + at, text, bytes);
     head->text_bytes += (uint32_t)bytes;
     return at;
-}
-
-/* Waits until the reader has what it wants, or for PATIENCE_NS. Returns for how many ticks. */
-uint64_t tables_wait(struct tables *tables)
-{
-    struct head *head = tables->head;
-    uint64_t began = ticks_now(head->clock), until = ticks_of_clock(CLOCK_MONOTONIC) + PATIENCE_NS;
-    uint32_t hold = atomic_load(&head->hold);
-    while (hold && atomic_load(&head->hold) == hold)
-        if (ticks_of_clock(CLOCK_MONOTONIC) > until)
-            /* The reader sees that by the sequence. */
-            atomic_compare_exchange_strong(&head->hold, &hold, 0);
-    return ticks_now(head->clock) - began;
 }
 
 /* Returns the head of tables that hold no more than what is used of these. */

@@ -1,8 +1,8 @@
-/* Tables: what the core records, in memory that the daemon maps too, so that it outlives any end of the target.
+/* Tables: what the core records, in a memfd of shapes that the daemon reads (execd/attach/coretables.py).
  *
- * One writer at a time: all of this is written under the GIL of the main interpreter. `sequence` is odd while something
- * changes. A reader copies what is used, and has a state that was one at one instant where the sequence was even and
- * the same before and after; it may set `hold` to a number that nobody has used: then events wait for it, for a while.
+ * One writer at a time: all of this is written under the GIL of the main interpreter, and copied under it for the daemon.
+ * `sequence` is odd while something changes: what was copied has been so at one instant where it was even, and the same
+ * after.
  */
 #ifndef EXECD_TABLES_H
 #define EXECD_TABLES_H
@@ -82,7 +82,7 @@ struct head {
     struct instant first, latest;
     /* What every event writes has a line of its own. */
     _Alignas(64) _Atomic uint64_t sequence;
-    _Atomic uint32_t hold;
+    uint32_t unused;
     uint32_t nodes, threads, functions, text_bytes;
     uint64_t lost_calls;
 };
@@ -103,21 +103,16 @@ struct tables {
 bool tables_open(struct tables *tables, uint64_t max_bytes, uint32_t clock);
 void tables_close(struct tables *tables);
 uint32_t tables_text(struct tables *tables, const char *text, size_t bytes);
-uint64_t tables_wait(struct tables *tables);
 size_t tables_used(const struct tables *tables);
 void tables_copy(const struct tables *tables, char *place);
 
-/* Begins with a change. Returns for how many ticks a reader held it up. */
-static inline uint64_t tables_begin(struct tables *tables)
+/* Begins with a change. */
+static inline void tables_begin(struct tables *tables)
 {
     struct head *head = tables->head;
-    uint64_t waited = 0;
-    if (__builtin_expect(atomic_load_explicit(&head->hold, memory_order_relaxed) != 0, 0))
-        waited = tables_wait(tables);
     uint64_t sequence = atomic_load_explicit(&head->sequence, memory_order_relaxed);
     atomic_store_explicit(&head->sequence, sequence + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    return waited;
 }
 
 /* Ends it. */

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from execctl.bias import MOST_UNIT_S, TIMER
 from execctl.errors import UsageError
 from execctl.modes import MODES
+from execctl.rates import LEAST_HZ, MOST_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from execctl.query import SessionSpec
 
 _MOST_BIAS_S, _MOST_FRAMES = 1.0, 65_535
-_MOST_RATE_HZ, _DAY_S = 100_000, 86_400
+_DAY_S = 86_400
 # A value may be long, and is said in a sentence.
 _MOST_SAID = 60
 
@@ -72,7 +73,7 @@ ARGUMENTS: Mapping[str, Argument] = {
         lambda value: value == "auto" or _is_number(value, 0, _MOST_BIAS_S),
     ),
     "form": Argument("'python' or 'native'", lambda value: value in ("python", "native")),
-    "rate_hz": Argument("a number from 1 to 100000", lambda value: _is_number(value, 1, _MOST_RATE_HZ)),
+    "rate_hz": Argument(f"a number from {LEAST_HZ} to {MOST_HZ}", lambda value: _is_number(value, LEAST_HZ, MOST_HZ)),
     "stopping": Argument("'as needed', 'always' or 'never'", lambda value: value in ("as needed", "always", "never")),
     "keep_s": Argument("a number of seconds up to a day", lambda value: value != 0 and _is_number(value, 0, _DAY_S)),
     "function": _TEXT,

@@ -20,7 +20,7 @@ _MAGIC: Final = 0x65726F6364637865
 _VERSION: Final = 1
 _NO_INDEX: Final = 0xFFFFFFFF
 # magic; version, head_bytes; size; nodes_at, threads_at, functions_at, text_at; 4 limits; clock, spare; the first and
-# the latest instant. On the third line of the cache: sequence; hold, nodes, threads, functions, text_bytes; lost_calls.
+# the latest instant. On the third line of a cache: sequence; unused, nodes, threads, functions, text_bytes; lost_calls.
 _HEAD: Final = struct.Struct("<QIIQQQQQ6IQQQQ16xQ5I4xQ24x")
 _NODE_BYTES, _NODE_LONGS, _NODE_INTS = 64, 8, 16
 # ident, last_ticks, skipped; root, node, youngest, timing, name_at, name_bytes; native_id; state, is_silent, spare.
@@ -112,10 +112,7 @@ class _Nodes:
     def __init__(self, data: bytes | memoryview, head: _Head) -> None:
         start, count = head.regions[0], head.counts[0]
         raw = bytes(data[start : start + count * _NODE_BYTES])
-        if len(raw) != count * _NODE_BYTES:
-            raise ProfileCorrupt("tables of a core that end before their nodes do")
         longs, ints = array("Q", raw), array("I", raw)
-        self.count = count
         self.calls, self.self_ticks, self.uncounted, self.timed_ticks = (longs[at::_NODE_LONGS] for at in (1, 2, 3, 4))
         self.parents, self.functions, self.opens, self.timed = (ints[at::_NODE_INTS] for at in (10, 12, 13, 15))
 
@@ -139,10 +136,7 @@ def _head(data: bytes | memoryview) -> _Head:
 
 
 def _rows(data: bytes | memoryview, start: int, count: int, shape: struct.Struct) -> Iterable[tuple[int, ...]]:
-    found = data[start : start + count * shape.size]
-    if len(found) != count * shape.size:
-        raise ProfileCorrupt("tables of a core that end too soon")
-    return shape.iter_unpack(found)
+    return shape.iter_unpack(data[start : start + count * shape.size])
 
 
 def _require_own_texts(data: bytes | memoryview, head: _Head) -> None:

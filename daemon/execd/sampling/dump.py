@@ -14,6 +14,7 @@ from execd.attach.interpreter import Finder
 from execd.attach.subject import Subject
 from execd.errors import AttachBusy, NotPermitted
 from execd.model.dump import Dump, StackFrame, ThreadStack
+from execd.model.views import LEFT_OUT
 from execd.sampling.code_reader import CodeObject
 from execd.sampling.sampler import ProcessSampler
 from execd.sampling.samples import STATES, SYSTEM_CALL, THREAD, TOO_DEEP, UNSETTLED
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # Where a thread moved while it was read, all are looked at again, so often at most.
 _TURNS: Final = 10
 _PAUSE_S: Final = 0.0005
-_SPECIAL: Final = {UNSETTLED: StackFrame("(unsettled)"), TOO_DEEP: StackFrame("(frames left out)")}
+_SPECIAL: Final = {UNSETTLED: StackFrame("(unsettled)"), TOO_DEEP: StackFrame(LEFT_OUT)}
 _UNREADABLE: Final = StackFrame("(unreadable)")
 
 

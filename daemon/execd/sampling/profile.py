@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from execd.attach import syscalls
 from execd.model.collector import SAMPLES, STATES
 from execd.model.profile import BUILTIN_FILE, ROOT, Column, Function, Label, Location, Profile
+from execd.model.views import LEFT_OUT
 from execd.sampling.code_reader import CodeObject
 from execd.sampling.samples import SYSTEM_CALL, THREAD, TOO_DEEP, UNSETTLED
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from execd.sampling.samples import Node
     from execd.sampling.thread_names import ThreadName
 
-_NAMES: Final = {UNSETTLED: "(unsettled)", TOO_DEEP: "(frames left out)"}
+_NAMES: Final = {UNSETTLED: "(unsettled)", TOO_DEEP: LEFT_OUT}
 _UNREADABLE: Final = "(unreadable)"
 # As the agent's modules are called in a target (execd_agent/importer.py).
 _OURS: Final = "<execd_agent"

@@ -279,7 +279,7 @@ class Registry:
             if live.gone:
                 return
             self.recorder.fail(live, error)
-            self._drop(live)
+            self.drop(live)
         _LOG.info("a target is gone", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
 
     def answering(self, key: TargetKey) -> LiveTarget | None:
@@ -302,9 +302,10 @@ class Registry:
             _LOG.warning("a detach failed", extra={"facts": {"pid": live.target.key.pid, "why": error.message}})
             return (f"the agent did not answer ({error.message}); it removes itself",)
         finally:
-            self._drop(live)
+            self.drop(live)
 
-    def _drop(self, live: LiveTarget) -> None:
+    def drop(self, live: LiveTarget) -> None:
+        """Forget a target, and let go of it."""
         if not live.gone:
             live.close()
         self._table.drop(live)

@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -213,9 +214,10 @@ class Runs:
         except BaseException:
             self._registry.trees.end(live.target.key)
             # What waits for us goes on when the link is closed, in any case.
-            with live.lock:
+            with live.lock, suppress(ExecdError):
                 if not live.gone:
-                    self._registry.leave(live)
+                    live.detach()
+            self._registry.drop(live)
             raise
         # It records now, and is beaten more often.
         self._registry.look_again()
