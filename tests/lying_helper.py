@@ -32,7 +32,7 @@ def serve(control: socket.socket) -> None:
         ours, theirs = socket.socketpair()
         pidfd = os.pidfd_open(pid)
         threading.Thread(target=be_agent, args=(theirs, process.command_line(pid)[-1]), daemon=True).start()
-        facts = {"nonce": NONCE, "method": "a lie", "stopped_us": 1}
+        facts = {"nonce": NONCE, "method": "a lie", "stopped_us": 1, "core_hindrance": ""}
         socket.send_fds(control, [json.dumps(facts).encode()], [ours.fileno(), pidfd])
         ours.close()
         os.close(pidfd)

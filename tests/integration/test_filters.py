@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from activities import commands_read
+from agent_drivers import counts
 from attachments import attach, attached, detach, record_calls
 from execd.attach import process
 from execd.errors import NotSupported
+from execd.model import codec
 from execd.model.target import Outcome
 from footprint import becomes, footprint, settled, system_call
 
 if TYPE_CHECKING:
     from conftest import Spawn
+    from daemons import Daemon
     from execd.attach.attacher import Attacher
     from interpreters import Interpreter
 
@@ -28,8 +31,14 @@ REFUSED = {
     ("errno", "201"): "makes the call fail at time",
     ("notify", "319"): "user notification.* at memfd_create",
     ("trace", "319"): "a tracer at memfd_create",
+    ("trap", "25"): "SIGSYS at mremap",
     ("kill", "219"): "kills the process at restart_syscall",
     ("strict", "0"): "strict seccomp",
+}
+DEEDS = {
+    "kill": "kills the process",
+    "errno": "makes the call fail",
+    "notify": "asks a supervisor (user notification)",
 }
 TRIES = 20
 
@@ -48,6 +57,32 @@ def test_a_filter_that_lets_an_attach_through_is_no_reason(
         detach(link)
     assert settled(program.pid, before).descriptors == before.descriptors
     assert commands_read(program) == 3
+
+
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_the_native_core_follows_where_the_filters_let_it(
+    interpreter: Interpreter, spawn: Spawn, daemon: Daemon
+) -> None:
+    program = spawn(interpreter, "filtered", "container")
+    session = daemon.record_calls(program.pid, "native")
+    assert (session.form, list(session.caveats)) == ("native", [])
+    assert commands_read(program) == 1
+    daemon.detach(program.pid)
+    assert any(row.calls for row in counts(codec.decode(daemon.final_profile(session.id))).values())
+    assert commands_read(program) == 2
+
+
+@pytest.mark.parametrize(("deed", "number"), [("kill", "77"), ("errno", "72"), ("errno", "28"), ("notify", "77")])
+def test_the_native_core_stays_away_from_a_filter_that_forbids_what_it_does(
+    local_interpreter: Interpreter, spawn: Spawn, daemon: Daemon, deed: str, number: str
+) -> None:
+    program = spawn(local_interpreter, "filtered", deed, number)
+    session = daemon.record_calls(program.pid, "native")
+    name = {"77": "ftruncate", "72": "fcntl", "28": "madvise"}[number]
+    assert session.form == "python"
+    assert any(f"a seccomp filter of its {DEEDS[deed]} at {name}" in caveat for caveat in session.caveats)
+    daemon.detach(program.pid)
+    assert commands_read(program) == 1
 
 
 def require_refused(attacher: Attacher, pid: int, message: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from execd.attach.channel import Channel, Hello
 from execd.attach.helper_process import HELPER_COMMAND, HelperProcess, Unread
 from execd.attach.link import marker_name
+from execd.attach.seccomp import UNREAD
 from execd.model.target import Check, Outcome
 
 if TYPE_CHECKING:
@@ -28,13 +29,17 @@ _EXAMINE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class AgentLink:
-    """A living agent: the channel to it, a pidfd of its process, what it said first, and how it came there."""
+    """A living agent: the channel to it, a pidfd of its process, what it said first, and how it came there.
+
+    `core_hindrance` is why the native core may not follow where the process has seccomp filters, "" where it may.
+    """
 
     channel: Channel
     pidfd: int
     hello: Hello
     method: str
     stopped_us: int
+    core_hindrance: str = UNREAD
 
     def close(self) -> None:
         """Let go of it."""
@@ -98,7 +103,8 @@ class Attacher:
             channel.close()
             os.close(pidfd)
             raise
-        return AgentLink(channel, pidfd, hello, str(facts["method"]), int(facts["stopped_us"]))
+        stopped_us, hindrance = int(facts["stopped_us"]), str(facts["core_hindrance"])
+        return AgentLink(channel, pidfd, hello, str(facts["method"]), stopped_us, hindrance)
 
     def examine(self, key: TargetKey, *, allow_seccomp: bool = False) -> tuple[Check, ...]:
         """Return every check of an attach to a process, without attaching.

@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from execd.attach import call, checks, late_signals, process, refusals, text
+from execd.attach import call, checks, late_signals, process, refusals, seccomp, text
 from execd.attach import link as links
 from execd.attach.children import close_in_children
 from execd.attach.delivery import Delivery
@@ -68,6 +68,7 @@ class Attached:
         method: how the text came to run.
         stopped_us: how long threads of the target had been held by then, summed.
         nonce: what the agent's hello must hold.
+        core_hindrance: why the native core may not follow where the process has seccomp filters, "" where it may.
     """
 
     channel: socket.socket
@@ -75,6 +76,7 @@ class Attached:
     method: str
     stopped_us: int
     nonce: str
+    core_hindrance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,14 @@ def attach(order: AttachOrder, kit: Kit, cancelled: Callable[[], bool]) -> Itera
         channel, method, nonce, unmapped = _inject(order, kit, stopper, found, link, pidfd, patience)
         tidying.callback(channel.close)
         tidying.callback(_tidy, kit, found, link, pidfd, threads, unmapped=unmapped or method == BORROWED)
-        yield Attached(channel, pidfd, method, subject.clock.held_ns // 1000, nonce)
+        yield Attached(channel, pidfd, method, subject.clock.held_ns // 1000, nonce, _core_hindrance(subject))
+
+
+def _core_hindrance(subject: Subject) -> str:
+    if subject.status.seccomp == seccomp.OFF:
+        return seccomp.UNREAD  # those that it may have later
+    # Where they cannot be read, whoever attaches has said that they do no harm.
+    return seccomp.core_hindrance(subject.filters) if seccomp.may_read() else ""
 
 
 def examine(order: AttachOrder, kit: Kit) -> list[dict[str, object]]:

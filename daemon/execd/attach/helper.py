@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from execd.attach import text
-from execd.attach.attachment import AttachOrder, Kit, attach, examine
+from execd.attach.attachment import Attached, AttachOrder, Kit, attach, examine
 from execd.attach.interpreter import Finder
 from execd.attach.ptrace import Ptrace
 from execd.attach.readiness import is_readable
@@ -67,8 +67,7 @@ def _carry_out(request: dict[str, Any], control: socket.socket, kit: Kit) -> boo
         if request["op"] == "examine":
             return _tell(control, {"checks": examine(order, kit)})
         with attach(order, kit, lambda: _is_readable(control, 0)) as attached:
-            facts = {"method": attached.method, "stopped_us": attached.stopped_us, "nonce": attached.nonce}
-            told = _tell(control, facts, attached.channel.fileno(), attached.pidfd)
+            told = _tell(control, _facts(attached), attached.channel.fileno(), attached.pidfd)
             kit.ptrace.release()
             # Until the collector is armed, or there is more to do.
             _is_readable(control, _TIDY_AFTER_S)
@@ -77,6 +76,11 @@ def _carry_out(request: dict[str, Any], control: socket.socket, kit: Kit) -> boo
         return _tell(control, _error_reply(error))
     except ProcessLookupError:
         return _tell(control, _error_reply(TargetGone(f"process {request.get('pid')} has ended")))
+
+
+def _facts(attached: Attached) -> dict[str, object]:
+    told = ("method", "stopped_us", "nonce", "core_hindrance")
+    return {name: getattr(attached, name) for name in told}
 
 
 def _tell(control: socket.socket, reply: dict[str, object], *descriptors: int) -> bool:

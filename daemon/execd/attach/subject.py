@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from execd.attach import process
+from execd.attach import process, seccomp
 from execd.attach.stopped import StopClock, Stopper
 
 if TYPE_CHECKING:
@@ -53,3 +53,8 @@ class Subject:
     def stopper(self) -> Stopper | None:
         """What stops its threads, None where nothing may be stopped."""
         return Stopper(self.pid, self._ptrace, self.clock, self.mappings) if self._ptrace else None
+
+    @cached_property
+    def filters(self) -> set[bytes]:
+        """Its seccomp filters, where its threads may be stopped. Raises AttachBusy."""
+        return seccomp.read_filters(self.stopper) if self.stopper else set()

@@ -326,9 +326,9 @@ class LiveTarget:
         core = read_core()
         if core is None:
             return None, (f"{_IN_PYTHON} execd was installed without its native core, or with a part of it",)
-        # It makes system calls that nobody has held against the filters.
-        if process.status(self.target.key.pid).seccomp:
-            return None, (f"{_IN_PYTHON} process {self.target.key.pid} runs under seccomp filters",)
+        hindrance = self.link.core_hindrance
+        if hindrance and process.status(self.target.key.pid).seccomp:
+            return None, (f"{_IN_PYTHON} process {self.target.key.pid} runs under seccomp: {hindrance}",)
         return core, ()
 
     def _fetch(
