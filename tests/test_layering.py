@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # A format that is a database of its own.
     "execd.reports.lines.coverage_data": ("execd.reports", "execd.model", "execd.errors"),
     "execd.store": ("execd.model", "execd.errors"),
-    "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "psutil"),
+    "execd.attach": ("execd.model", "execd.errors", "execd_agent.wire", "execd._coretables", "psutil"),
     "execd.sampling": ("execd.model", "execd.errors", "execd.attach", "execd._sampler"),
     "execd.sessions": ("execd.model", "execd.errors", "execd.attach", "execd.sampling", "execd.store"),
     "execd.rpc": (*EXECD_WITHOUT_MAIN, "execd_api", *GRPC),

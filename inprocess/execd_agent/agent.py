@@ -163,6 +163,10 @@ class Agent:
         return cpu_ns
 
     def _handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+        for collector in self._collectors.values():
+            # The daemon has taken what the answer to its start told of, or never will.
+            if getattr(collector, "tables", -1) >= 0:
+                collector.let_go()
         operation, session = message["op"], message.get("session", "")
         if operation in ("snapshot", "mark", "take", "stop"):
             return {"bulk": True}, self._table(operation, session, message)
@@ -222,8 +226,8 @@ class Agent:
             _silently(collector.free)
             del self._collectors[session]
             raise
-        form = getattr(collector, "form", "python")
-        return {"form": form, "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
+        said = {"form": getattr(collector, "form", "python"), "tables": getattr(collector, "tables", -1)}
+        return {**said, "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
 
     def _made(self, name: str, options: dict[str, Any], core: bytes | None) -> tuple[Any, list[str]]:
         """Return a collector, in its native form where the daemon has sent a core, and why it is not in that."""

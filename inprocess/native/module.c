@@ -150,7 +150,8 @@ static PyObject *hear(PyObject *module, PyObject *on)
     return answered(Py_None);
 }
 
-/* open(max_bytes, is_cpu_clock, questions, kinds): make the tables. Returns a descriptor of them, which is the caller's.
+/* open(max_bytes, is_cpu_clock, questions, kinds): make the tables. Returns a descriptor of them, which is the caller's,
+ * and for the daemon.
  * questions: code, c_function, thread, stack, is_own; kinds: function, method, missing, disable. */
 static PyObject *open_recording(PyObject *module, PyObject *arguments)
 {
@@ -198,8 +199,13 @@ static PyObject *begin(PyObject *module, PyObject *unused)
 static PyObject *end(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    if (calls.recording->generation)
-        calls.recording->tables.head->latest = ticks_instant(calls.recording->clock);
+    struct tables *tables = &calls.recording->tables;
+    if (calls.recording->generation) {
+        tables_begin(tables);
+        tables->head->latest = ticks_instant(calls.recording->clock);
+        tables->head->is_over = 1;
+        tables_end(tables);
+    }
     pthread_mutex_lock(&ending);
     calls.recording->generation = 0;
     pthread_mutex_unlock(&ending);

@@ -2,6 +2,7 @@
 #include "tables.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -12,6 +13,10 @@
 /* The least that one takes of the budget: see recording.c for what is counted. */
 #define FUNCTION_BYTES 256
 #define THREAD_SHARE 4096
+/* How long a reader is waited for, and as much more for each node: it needs a fifth of that. */
+#define READER_NS 2000000
+#define READER_NODE_NS 64
+#define LOOKS 64
 /* Places in the tables are numbers of 32 bits. */
 #define MOST_BYTES (1ull << 32)
 
@@ -138,4 +143,22 @@ void tables_copy(const struct tables *tables, char *place)
     memcpy(place + head.threads_at, tables->threads, head.threads * sizeof(struct thread));
     memcpy(place + head.functions_at, tables->functions, head.functions * sizeof(struct function));
     memcpy(place + head.text_at, tables->text, head.text_bytes);
+}
+
+/* Lets the daemon copy. One that takes longer than it may was stopped, or has died: nobody waits for it again. */
+void tables_wait(struct tables *tables)
+{
+    struct head *head = tables->head;
+    uint32_t reader = atomic_load_explicit(&head->reader, memory_order_relaxed);
+    uint64_t limit_ns = READER_NS + (uint64_t)head->nodes * READER_NODE_NS, began_ns = ticks_of_clock(CLOCK_MONOTONIC);
+    while (atomic_load_explicit(&head->reader, memory_order_relaxed) == reader) {
+        if (ticks_of_clock(CLOCK_MONOTONIC) - began_ns > limit_ns) {
+            atomic_compare_exchange_strong(&head->reader, &reader, 0);
+            return;
+        }
+        for (int look = 0; look < LOOKS; look++)
+            __builtin_ia32_pause();
+        /* It may need this processor. */
+        sched_yield();
+    }
 }

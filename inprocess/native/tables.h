@@ -1,8 +1,9 @@
 /* Tables: what the core records, in a memfd of shapes that the daemon reads (execd/attach/coretables.py).
  *
- * One writer at a time: all of this is written under the GIL of the main interpreter, and copied under it for the daemon.
- * `sequence` is odd while something changes: what was copied has been so at one instant where it was even, and the same
- * after.
+ * One writer at a time: all of this is written under the GIL of the main interpreter. `sequence` is odd while something
+ * changes: what was copied has been so at one instant where it was even, and the same after. The daemon maps it, and tells
+ * with `reader` that it copies: then the writer waits before its next change, for a while at most. What makes a copy right
+ * is the sequence alone.
  */
 #ifndef EXECD_TABLES_H
 #define EXECD_TABLES_H
@@ -78,11 +79,14 @@ struct head {
     uint64_t size;
     uint64_t nodes_at, threads_at, functions_at, text_at;
     uint32_t nodes_limit, threads_limit, functions_limit, text_limit;
-    uint32_t clock, spare;
+    uint32_t clock;
+    /* Whether nothing is recorded any more: `latest` is the end then. */
+    _Atomic uint32_t is_over;
     struct instant first, latest;
     /* What every event writes has a line of its own. */
     _Alignas(64) _Atomic uint64_t sequence;
-    uint32_t unused;
+    /* The number of who copies, in the daemon; 0 for nobody. */
+    _Atomic uint32_t reader;
     uint32_t nodes, threads, functions, text_bytes;
     uint64_t lost_calls;
 };
@@ -105,11 +109,14 @@ void tables_close(struct tables *tables);
 uint32_t tables_text(struct tables *tables, const char *text, size_t bytes);
 size_t tables_used(const struct tables *tables);
 void tables_copy(const struct tables *tables, char *place);
+void tables_wait(struct tables *tables);
 
 /* Begins with a change. */
 static inline void tables_begin(struct tables *tables)
 {
     struct head *head = tables->head;
+    if (__builtin_expect(atomic_load_explicit(&head->reader, memory_order_relaxed) != 0, 0))
+        tables_wait(tables);
     uint64_t sequence = atomic_load_explicit(&head->sequence, memory_order_relaxed);
     atomic_store_explicit(&head->sequence, sequence + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);

@@ -69,7 +69,7 @@ class NativeCalls:
         questions = _code, _c_function, self._thread, _stack, _is_own
         max_bytes = int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES)
         try:
-            posix.close(core.open(max_bytes, self._clock is not None, questions, kinds))
+            self.tables: int = core.open(max_bytes, self._clock is not None, questions, kinds)
         except (ValueError, MemoryError) as error:
             raise Unfit(str(error)) from None
 
@@ -98,30 +98,42 @@ class NativeCalls:
         return lost
 
     def poll(self) -> None:
-        """Look for threads that nothing told us of; called from time to time while armed."""
+        """Look for threads that nothing told us of, or that have gone; called from time to time while armed."""
         self._hooks.poll()
-        self._measure()
-
-    def snapshot(self) -> bytes:
-        """Return the tables as they are now."""
         self._measure()
         if not self._ended_ns:
             self._core.retain(thread_ids())
-        now_ns = self._ended_ns or perf_counter_ns()
-        header = {
-            "span_ns": now_ns - self._began_ns,
+
+    def let_go(self) -> None:
+        """Close the descriptor of the tables: the daemon has them now, or it never will."""
+        if self.tables >= 0:
+            posix.close(self.tables)
+            self.tables = -1
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is to be told beside the tables."""
+        return {
+            "span_ns": (self._ended_ns or perf_counter_ns()) - self._began_ns,
             "lost": {},
             "caveats": self._hooks.caveats,
             "extra": {} if self._costs is None else self._costs.figures(),
             "labels": _names(),
-            "cpu_ns": self._cpu_ns(),
         }
+
+    def snapshot(self) -> bytes:
+        """Return the tables as they are now, and those facts."""
+        self._measure()
+        if not self._ended_ns:
+            self._core.retain(thread_ids())
+        header = {**self.facts(), "cpu_ns": self.cpu_ns()}
         return wire.encode_table(header, [("core", "u1", self._core.copy() or b"")])
 
     mark = snapshot
 
     def stop(self) -> None:
         """Disarm. What was recorded stays until `free`."""
+        # A child that was forked has it too.
+        self.let_go()
         if self._ended_ns:
             return
         if posix.getpid() == self._pid:
@@ -137,6 +149,7 @@ class NativeCalls:
 
     def free(self) -> None:
         """Let go of what was recorded; after `stop`."""
+        self.let_go()
         self._core.close()
 
     def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
@@ -182,7 +195,7 @@ class NativeCalls:
         if now_ns is not None:
             self._core.resume(ident, _codes(frame), now_ns)
 
-    def _cpu_ns(self) -> dict[str, int]:
+    def cpu_ns(self) -> dict[str, int]:
         """Return what the CPU clocks of threads show, by the system's number."""
         if self._clock is None:
             return {}
