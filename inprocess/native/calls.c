@@ -49,15 +49,38 @@ static PyObject *ignored(const struct calls *calls, PyObject *code)
     return answer;
 }
 
-/* Credits the time since a thread's last event to where it was. */
-static inline struct node *credit(struct recording *recording, struct thread *thread, uint64_t now)
+/* Credits the time since a thread's last event to a node. */
+static inline struct node *credit_to(struct recording *recording, struct thread *thread, uint32_t index, uint64_t now)
 {
-    struct node *node = &recording->tables.nodes[thread->node];
+    struct node *node = &recording->tables.nodes[index];
     /* A clock may go back where the machine was moved. */
     int64_t elapsed = (int64_t)(now - thread->last_ticks);
     node->self_ticks += elapsed > 0 ? (uint64_t)elapsed : 0;
     thread->last_ticks = now;
     return node;
+}
+
+/* Credits it to where the thread was. */
+static inline struct node *credit(struct recording *recording, struct thread *thread, uint64_t now)
+{
+    return credit_to(recording, thread, thread->node, now);
+}
+
+/* Counts a call that the memory limit leaves out, or one within such a call. Within a change. */
+static void leave_out(struct recording *recording, struct thread *thread)
+{
+    thread->skipped++;
+    recording->tables.nodes[thread->over].calls++;
+    recording->tables.head->lost_calls++;
+}
+
+/* Counts a return of what the memory limit left out: after the last the thread is where its node says. */
+static void return_to(struct recording *recording, struct thread *thread, uint64_t now)
+{
+    tables_begin(&recording->tables);
+    if (--thread->skipped == 0)
+        credit_to(recording, thread, thread->over, now);
+    tables_end(&recording->tables);
 }
 
 /* Goes down to a child of where a thread is. Returns what a callback returns: NULL with an exception, and nothing done. */
@@ -76,8 +99,7 @@ static PyObject *descend(struct recording *recording, struct thread *thread, uin
     tables_begin(&recording->tables);
     struct node *node = credit(recording, thread, now);
     if (UNLIKELY(!below)) {
-        thread->skipped = 1;
-        recording->tables.head->lost_calls++;
+        leave_out(recording, thread);
     } else {
         node->last = below;
         nodes[below].calls++;
@@ -104,8 +126,9 @@ static void ascend(struct recording *recording, struct thread *thread, uint64_t 
 /* Counts a call within what the memory limit left out. */
 static PyObject *skip(struct recording *recording, struct thread *thread)
 {
-    thread->skipped++;
-    recording->tables.head->lost_calls++;
+    tables_begin(&recording->tables);
+    leave_out(recording, thread);
+    tables_end(&recording->tables);
     return Py_None;
 }
 
@@ -129,7 +152,7 @@ PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
     if (UNLIKELY(!thread))
         return ignored(calls, code);
     if (UNLIKELY(thread->skipped)) {
-        thread->skipped--;
+        return_to(recording, thread, now);
         return Py_None;
     }
     if (UNLIKELY(recording->tables.nodes[thread->node].key != (uint64_t)code)) {
@@ -181,7 +204,7 @@ PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function,
         /* From 3.12 on each call is told: after those of C code that does not count a return follows. */
         bool is_python = (PyObject *)type == calls->kinds.function || (PyObject *)type == calls->kinds.method;
         tables_begin(&recording->tables);
-        recording->tables.nodes[thread->node].uncounted += is_python ? 1 : 2;
+        recording->tables.nodes[thread->skipped ? thread->over : thread->node].uncounted += is_python ? 1 : 2;
         tables_end(&recording->tables);
         return Py_None;
     }
@@ -202,7 +225,7 @@ PyObject *calls_leave_c(struct calls *calls, PyObject *function, PyObject *first
     if (UNLIKELY(!thread))
         return PyErr_Occurred() ? NULL : Py_None;
     if (UNLIKELY(thread->skipped)) {
-        thread->skipped--;
+        return_to(recording, thread, now);
         return Py_None;
     }
     /* A C function that was running when the session began has no node: its time stays with its caller. */

@@ -7,6 +7,19 @@
 #define NODE_BYTES 512
 #define TEXT_WEIGHT 8
 #define LEAST_FUNCTION_BYTES (sizeof(struct function) + 256)
+/* The function of what is left out for want of room: shown as a C function, as there is no code of that name. */
+#define OVER_FUNCTION 1u
+#define OVER_NAME "(calls over the memory limit)"
+
+/* Writes down what stands for all that there is no room for. */
+static void add_over_function(struct recording *recording)
+{
+    struct tables *tables = &recording->tables;
+    uint32_t bytes = sizeof OVER_NAME - 1, at = tables_text(tables, OVER_NAME, bytes);
+    tables->functions[OVER_FUNCTION] =
+        (struct function){.kind = FUNCTION_C, .name_at = at, .name_bytes = at == NO_INDEX ? 0 : bytes};
+    tables->head->functions = OVER_FUNCTION + 1;
+}
 
 /* Begins a recording in zeros; takes over nothing but references of its own. False, without an exception, where there is
  * no memory. */
@@ -25,11 +38,11 @@ bool recording_open(struct recording *recording, const struct questions *questio
     PyObject *const *asked = (PyObject *const *)&recording->questions;
     for (size_t index = 0; index < sizeof *questions / sizeof *asked; index++)
         Py_IncRef(asked[index]);
+    add_over_function(recording);
     /* Thread 0 stands for those that have ended. */
     struct thread *ended = &recording->tables.threads[recording->tables.head->threads++];
-    ended->node = ended->root = recording_root(recording, ended, 0);
     atomic_store(&ended->state, THREAD_ENDED);
-    if (ended->root != NOTHING)
+    if (recording_root(recording, ended, 0))
         return true;
     recording_close(recording);
     return false;
@@ -190,10 +203,17 @@ uint32_t recording_child(struct recording *recording, struct thread *thread, uin
     return child;
 }
 
-/* Returns a new root of a thread, NOTHING over the limit. Within a change. */
-uint32_t recording_root(struct recording *recording, struct thread *thread, uint32_t number)
+/* Gives a thread its root, where it is then, and the node of what there will be no room for. False over the limit. Within
+ * a change. */
+bool recording_root(struct recording *recording, struct thread *thread, uint32_t number)
 {
-    return add_node(recording, thread, NO_INDEX, 0, number);
+    thread->node = thread->root = add_node(recording, thread, NO_INDEX, 0, number);
+    if (!thread->root || thread->state == THREAD_REHEARSES)
+        return thread->root != NOTHING;
+    thread->over = add_node(recording, thread, thread->root, KEY_OVER, OVER_FUNCTION);
+    if (!thread->over)
+        recording_give_back(recording, thread->root, thread->root);
+    return thread->over != NOTHING;
 }
 
 /* Gives a node another parent, in another thread. Returns it, or the one that is there already and gets its figures.

@@ -15,6 +15,8 @@
 #define KEY_KEPT 2ull
 #define KEY_BOUND 1ull
 #define KEY_C (KEY_KEPT | KEY_BOUND)
+/* Of what stands for all that the memory limit left out in a thread: both marks, as no C function's. */
+#define KEY_OVER 3ull
 
 /* What of the agent's is called: see execd_agent/collectors/nativecalls.py. */
 struct questions {
@@ -50,7 +52,7 @@ bool recording_open(struct recording *recording, const struct questions *questio
 void recording_close(struct recording *recording);
 uint32_t recording_child(struct recording *recording, struct thread *thread, uint32_t parent, uint64_t key,
                          PyObject *what);
-uint32_t recording_root(struct recording *recording, struct thread *thread, uint32_t number);
+bool recording_root(struct recording *recording, struct thread *thread, uint32_t number);
 uint32_t recording_moved(struct recording *recording, uint32_t index, uint32_t parent, struct thread *target);
 void recording_give_back(struct recording *recording, uint32_t first, uint32_t last);
 

@@ -46,7 +46,8 @@ struct node {
 
 struct thread {
     uint64_t ident;
-    /* What its clock showed at its last event, and how many calls deep it is in what the memory limit left out. */
+    /* What its clock showed at its last event, and how many calls deep it is in what the memory limit left out: then its
+     * time is that of the node `over`, of no place in the tree, whose calls are those that were left out. */
     uint64_t last_ticks, skipped;
     /* Of a merged one `node` is the next place that is free. */
     uint32_t root, node;
@@ -58,7 +59,7 @@ struct thread {
     int32_t native_id;
     _Atomic uint32_t state;
     /* Whether it has had no event yet. */
-    uint32_t is_silent, spare;
+    uint32_t is_silent, over;
 };
 
 struct function {

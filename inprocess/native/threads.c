@@ -26,18 +26,22 @@ static PyObject *ask(PyObject *question, long skipped, bool entering)
     return said;
 }
 
-/* Returns the node of a stack below a thread's root, as far as there is room; each of its frames is open so often.
- * NOTHING where the recording has ended, or with an exception. */
+/* Returns the node of a stack below a thread's root, as far as there is room: the rest is skipped. Each of its frames is
+ * open so often. NOTHING where the recording has ended, or with an exception. */
 static uint32_t descend(struct recording *recording, struct thread *thread, PyObject *codes, uint32_t opened)
 {
     uint32_t generation = recording->generation, node = thread->root;
+    thread->skipped = 0;
     for (Py_ssize_t index = 0; index < PyTuple_Size(codes); index++) {
         PyObject *code = PyTuple_GetItem(codes, index);
         uint32_t below = recording_child(recording, thread, node, (uint64_t)code, code);
         if (recording->generation != generation || (!below && PyErr_Occurred()))
             return NOTHING;
-        if (!below)
+        if (!below) {
+            thread->skipped = (uint64_t)(PyTuple_Size(codes) - index);
+            recording->tables.nodes[thread->over].opens += opened * (uint32_t)thread->skipped;
             break;
+        }
         recording->tables.nodes[below].opens += opened;
         node = below;
     }
@@ -86,8 +90,8 @@ static uint32_t enter(struct recording *recording, PyObject *said, uint64_t now)
     thread.last_ticks = PyObject_IsTrue(PyTuple_GetItem(said, 4)) == 1 ? began(recording, said, now) : now;
     tables_begin(tables);
     uint32_t index = take_place(recording);
-    thread.node = thread.root = index ? recording_root(recording, &thread, index) : NOTHING;
-    if (thread.root) {
+    bool is_in = index && recording_root(recording, &thread, index);
+    if (is_in) {
         /* Half of the room for texts is the functions'. */
         bool has_room = head->text_bytes < head->text_limit / 2;
         thread.name_at = has_room ? tables_text(tables, name, (size_t)bytes) : NO_INDEX;
@@ -97,7 +101,7 @@ static uint32_t enter(struct recording *recording, PyObject *said, uint64_t now)
         give_place(recording, index);
     }
     tables_end(tables);
-    return thread.root ? index : 0;
+    return is_in ? index : 0;
 }
 
 /* Gives the nodes of an ended thread to one that stands for all of these. Within a change. `last` of a node that has been
@@ -157,6 +161,7 @@ static void take_over(struct recording *recording, struct thread *thread, PyObje
     for (uint32_t index = thread->node; index != thread->root; index = nodes[index].parent)
         nodes[index].opens -= nodes[index].opens > 0;
     thread->node = thread->root;
+    nodes[thread->over].opens = 0;
     thread->native_id = (int32_t)unsigned_of(said, 1);
     thread->last_ticks = is_old ? began(recording, said, now) : now;
     thread->is_silent = 0;
@@ -244,7 +249,6 @@ bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes
         struct thread *thread = &tables->threads[index];
         if (thread->ident != ident || thread->state != THREAD_RUNS)
             continue;
-        thread->skipped = 0;
         thread->last_ticks = now;
         uint32_t generation = recording->generation, node = descend(recording, thread, codes, 0);
         if (node && recording->generation == generation)
@@ -306,13 +310,13 @@ PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyOb
     struct thread fresh = {.state = THREAD_REHEARSES};
     tables_begin(tables);
     uint32_t place = take_place(recording);
-    fresh.node = fresh.root = place ? recording_root(recording, &fresh, place) : NOTHING;
-    if (fresh.root)
+    bool is_in = place && recording_root(recording, &fresh, place);
+    if (is_in)
         tables->threads[place] = fresh;
     else if (place)
         give_place(recording, place);
     tables_end(tables);
-    if (!fresh.root)
+    if (!is_in)
         return PyList_New(0);
     pthread_setspecific(key, value_of(recording, place));
     /* Once to make the nodes. */
@@ -336,7 +340,6 @@ bool threads_resynchronise(struct recording *recording, struct thread *thread, l
     uint32_t generation = recording->generation;
     PyObject *codes = ask(recording->questions.stack, skipped, false);
     if (codes && recording->generation == generation) {
-        thread->skipped = 0;
         uint32_t node = descend(recording, thread, codes, 0);
         if (node)
             thread->node = node;

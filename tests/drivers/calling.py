@@ -1,6 +1,7 @@
 """What the calls collector records of calls of every kind in the main thread."""
 
 import sys
+import time
 
 import measuring  # it sets the path for the others
 import workload
@@ -112,6 +113,45 @@ def over_the_limit(count, max_memory_bytes):
     return measuring.measured(action, max_memory_bytes=max_memory_bytes)
 
 
+def resting(left):
+    """A function that rests, in its own time and below another call."""
+    time.sleep(0.03)
+    return recurse(2) if left else 0
+
+
+def rest_over_the_limit(times, max_memory_bytes):
+    """Calls of more functions than there is room for, and then a rest in one that there is no room for."""
+    functions = [make_function(number) for number in range(1000)]
+
+    def action():
+        total = sum([function() for function in functions])
+        for _ in range(times):
+            total += resting(1)
+        return total
+
+    return measuring.measured(action, max_memory_bytes=max_memory_bytes)
+
+
+def begun_over_the_limit(depth, max_memory_bytes):
+    """The collector starts within more frames than there is room for, of as many functions; then it goes up again."""
+    agent = measuring.Agent(max_memory_bytes=max_memory_bytes)
+
+    def innermost():
+        agent.start()
+        return 0
+
+    action = innermost
+    for number in range(depth):
+        namespace = {"below": action}
+        exec(f"def made_{number}(): return 1 + below()", namespace)  # noqa: S102 - as many functions as it takes
+        action = namespace[f"made_{number}"]
+
+    value = action()
+    recurse(1)
+    agent.stop()
+    return agent.result(value=value)
+
+
 def snapshots(count):
     """Snapshots while it goes on: the calls of `recurse` in each."""
     agent = measuring.Agent()
@@ -148,6 +188,8 @@ if __name__ == "__main__":
             "closed_early": closed_early,
             "exceptions_through_c": exceptions_through_c,
             "over_the_limit": over_the_limit,
+            "rest_over_the_limit": rest_over_the_limit,
+            "begun_over_the_limit": begun_over_the_limit,
             "snapshots": snapshots,
             "stopped_twice": stopped_twice,
         }

@@ -20,6 +20,7 @@ OWN = ("'_thread.lock'", "'_lsprof.Profiler'", "'_thread.LockType'")
 OWN_FILES = ("measuring.py", "calling.py", "oracle.py")
 RECURSION = 500
 BUDGET_BYTES = 4_000_000
+OVER = "(calls over the memory limit)"
 
 
 @pytest.fixture(params=["python", "native"])
@@ -139,8 +140,38 @@ def test_what_the_memory_limit_leaves_out_is_counted_and_the_tree_is_sound(
     assert python_calls + profile.header.lost["calls over the memory limit"] == pytest.approx(
         1 + 2 * functions * 4, abs=OWN_CALLS
     )
+    assert counts(profile)["~", 0, OVER].calls == profile.header.lost["calls over the memory limit"]
     assert shape(profile, "nested")["action", "nested"] == 2 * functions
     assert shape(profile, "recurse")["action", "nested", "recurse"] == 2 * functions
+
+
+def test_the_time_of_what_the_memory_limit_leaves_out_is_not_its_callers(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    times, rest_ns = 4, 30_000_000
+    profile = profile_of(drivers.run(interpreter, "calling", "rest_over_the_limit", times, 40_000)["table"])
+    assert (OVER,) in paths(profile, "calls")
+    # The rest, the sleep, and three of `recurse`.
+    assert paths(profile, "calls")[(OVER,)] >= 5 * times
+    assert paths(profile, "self_ns")[(OVER,)] >= times * rest_ns
+    assert max(one for path, one in paths(profile, "self_ns").items() if path[-1] == "action") < times * rest_ns
+
+
+def test_frames_that_there_is_no_room_for_are_left_and_what_follows_is_in_its_place(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    depth = 300
+    result = drivers.run(interpreter, "calling", "begun_over_the_limit", depth, 40_000)
+    assert result["value"] == depth
+    profile = profile_of(result["table"])
+    opened = paths(profile, "open")
+    made = sum(path[-1].startswith("made_") for path in opened)
+    assert 0 < made < depth
+    # And `innermost`, with two of the driver.
+    assert opened[(OVER,)] == depth - made + 3
+    assert not any(path[-1].startswith("made_") for path in paths(profile, "calls"))
+    # Nothing of what is called later has room: it is counted, and its time goes nowhere else.
+    assert paths(profile, "calls")[(OVER,)] >= 2
 
 
 @pytest.mark.parametrize("growth", ["paths", "codes"])

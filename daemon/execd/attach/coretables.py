@@ -23,7 +23,7 @@ _NO_INDEX: Final = 0xFFFFFFFF
 # the latest instant. On the third line of a cache: sequence; unused, nodes, threads, functions, text_bytes; lost_calls.
 _HEAD: Final = struct.Struct("<QIIQQQQQ6IQQQQ16xQ5I4xQ24x")
 _NODE_BYTES, _NODE_LONGS, _NODE_INTS = 64, 8, 16
-# ident, last_ticks, skipped; root, node, youngest, timing, name_at, name_bytes; native_id; state, is_silent, spare.
+# ident, last_ticks, skipped; root, node, youngest, timing, name_at, name_bytes; native_id; state, is_silent, over.
 _THREAD: Final = struct.Struct("<3Q6Ii3I")
 # kind, first_line; name, qualname, file: where they are and how long.
 _FUNCTION: Final = struct.Struct("<8I")
@@ -66,6 +66,8 @@ class _Thread:
     native_id: int
     name: str
     state: int
+    over: int
+    """The node of what the memory limit left out."""
 
 
 def read_core(
@@ -170,9 +172,10 @@ def _functions(data: bytes | memoryview, head: _Head) -> tuple[Function, ...]:
 def _threads(data: bytes | memoryview, head: _Head) -> list[_Thread]:
     found: list[_Thread] = []
     for row in _rows(data, head.regions[1], head.counts[1], _THREAD):
-        ident, last_ticks, _, root, node, _, _, name_at, name_bytes, native_id, state, _, _ = row
+        ident, last_ticks, skipped, root, node, _, _, name_at, name_bytes, native_id, state, _, over = row
+        node = over if skipped else node
         name = _text(data, head, name_at, name_bytes)[:_TEXT_LIMIT] if name_bytes else ""
-        found.append(_Thread(ident, last_ticks, root, node, native_id, name if found else _ENDED_THREADS, state))
+        found.append(_Thread(ident, last_ticks, root, node, native_id, name if found else _ENDED_THREADS, state, over))
     return found
 
 
@@ -189,7 +192,8 @@ def _ordered(
     for number, thread in enumerate(threads):
         if thread.state not in (_RUNS, _ENDED):
             continue
-        pending = [(node, ROOT) for node in children.pop(thread.root, ())]
+        tops = children.pop(thread.root, ())
+        pending = [(node, ROOT) for node in tops if node != thread.over or nodes.calls[node] or nodes.opens[node]]
         while pending:
             node, parent = pending.pop()
             if nodes.functions[node] >= len(functions):

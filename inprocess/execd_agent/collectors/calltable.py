@@ -33,8 +33,8 @@ class CallTable:
             alive = calls.current.get(tree.ident) is tree and tree.ident in idents
             # Threads go on while this is made: some have an event that is younger than `now_ns`.
             pending_ns = self._since_ns(calls, tree.last_ns, tree.native_id) if alive else 0
-            self._add_tree(tree, tree.node, pending_ns)
-        self._add_tree(calls.ended, calls.ended.root, 0)
+            self._add_tree(tree, pending_ns)
+        self._add_tree(calls.ended, 0)
         for ident in idents.difference(calls.current):
             frame = innermost_frame(ident)
             if frame is not None:
@@ -57,19 +57,21 @@ class CallTable:
         is_old = calls.began_before(ident, frame)
         tree = ThreadTree(ident, thread_name(ident, frame), calls.started_ns)
         used_bytes = calls.used_bytes
-        node = calls.descend(tree.root, frame, opened=int(is_old))
+        tree.node = calls.descend(tree, frame, opened=int(is_old))
         calls.used_bytes = used_bytes
         native_id = 0 if calls.own_clocks is None else native_id_of(ident)
         since_ns = self._since_ns(calls, calls.began_ns(native_id), native_id) if is_old else 0
-        self._add_tree(tree, node, since_ns)
+        self._add_tree(tree, since_ns)
 
-    def _add_tree(self, tree: ThreadTree, current: Node, pending_ns: int) -> None:
+    def _add_tree(self, tree: ThreadTree, pending_ns: int) -> None:
         """Add a thread's nodes; `pending_ns` is what its current node has had since the last event."""
-        if not tree.root.children:
+        current, over = tree.over if tree.skipped else tree.node, tree.over
+        tops = [*tree.root.children.values(), *([over] if over.calls or over.opens else [])]
+        if not tops:
             return
         table = self._table
         label = table.label(tree.ident, _live_name(tree))
-        pending = [(node, -1) for node in list(tree.root.children.values()) if not _is_own(node)]
+        pending = [(node, -1) for node in tops if not _is_own(node)]
         while pending:
             node, parent = pending.pop()
             what: Any = node.what

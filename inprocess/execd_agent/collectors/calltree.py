@@ -24,6 +24,8 @@ _ENDED_THREADS_KEPT = 64
 # A node with its dict entry and counters, and what a C function costs beyond it: measured on 3.9 to 3.15.
 NODE_BYTES = 460
 C_FUNCTION_BYTES = 300
+# What the memory limit left out is shown as a C function of this name; so it is in native/recording.c.
+OVER_LIMIT = "(calls over the memory limit)"
 # More than that a handler takes only where its thread is held up.
 _HELD_UP_NS = 50_000
 
@@ -54,16 +56,17 @@ class ThreadTree:
     """What was recorded of one thread.
 
     `node` is the current node, `last_ns` the clock at the thread's last event, `skipped` how many calls deep it is
-    inside of what the memory limit left out, `native_id` the thread's number in the system, 0 where that is not needed,
-    `timing` how many of its next handlers are to be timed.
+    inside of what the memory limit left out, which `over` stands for, `native_id` the thread's number in the system, 0
+    where that is not needed, `timing` how many of its next handlers are to be timed.
     """
 
-    __slots__ = ("ident", "last_ns", "name", "native_id", "node", "root", "skipped", "timing")
+    __slots__ = ("ident", "last_ns", "name", "native_id", "node", "over", "root", "skipped", "timing")
 
     def __init__(self, ident: int, name: str, now_ns: int) -> None:
         self.ident = ident
         self.name = name
         self.root = self.node = Node(None, None, None)
+        self.over = Node(self.root, OVER_LIMIT, OVER_LIMIT)
         self.last_ns = now_ns
         self.skipped = 0
         self.native_id = 0
@@ -128,6 +131,19 @@ class CallTree:
         node = parent.children[key] = Node(parent, key, what)
         return node
 
+    def leave_out(self, tree: ThreadTree) -> None:
+        """Count a call that there is no room for, or one within such a call."""
+        tree.skipped += 1
+        tree.over.calls += 1
+        self.lost_calls += 1
+
+    def return_to(self, tree: ThreadTree, now_ns: int) -> None:
+        """Count a return of what there is no room for: after the last the thread is where its node says."""
+        tree.skipped -= 1
+        if not tree.skipped:
+            tree.over.self_ns += now_ns - tree.last_ns
+            tree.last_ns = now_ns
+
     def timed(self, tree: ThreadTree, node: Node, began_ns: int) -> None:
         """Take down what a handler took since it read its clock; it ends here."""
         spent_ns = self.clock() - began_ns
@@ -153,23 +169,26 @@ class CallTree:
         if is_old:
             began_ns = self.began_ns(tree.native_id)
             tree.last_ns = now_ns if began_ns is None else began_ns
-        tree.node = self.descend(tree.root, frame.f_back if entering else frame, opened=int(is_old))
+        tree.node = self.descend(tree, frame.f_back if entering else frame, opened=int(is_old))
         self.trees.append(tree)
         self.current[ident] = tree
         self.local.tree = tree
         return tree
 
-    def descend(self, root: Node, frame: FrameType | None, opened: int) -> Node:
-        """Return the node of a frame's stack below `root`, making what is missing."""
+    def descend(self, tree: ThreadTree, frame: FrameType | None, opened: int) -> Node:
+        """Return the node of a frame's stack in a tree, making what is missing, as far as there is room."""
         codes = []
         while frame is not None:
             codes.append(frame.f_code)
             frame = frame.f_back
-        node = root
-        for code in reversed(codes):
+        node = tree.root
+        tree.skipped = 0
+        for depth, code in enumerate(reversed(codes)):
             key = id(code)
             below = node.children.get(key) or self.child(node, key, code)
             if below is None:
+                tree.skipped = len(codes) - depth
+                tree.over.opens += opened * tree.skipped
                 break
             below.opens += opened
             node = below
@@ -181,8 +200,7 @@ class CallTree:
         Events can be missing: generators closed without PY_UNWIND on 3.13 and 3.14 (gh-140373), greenlet switches,
         an exception that a signal handler raised inside of a callback.
         """
-        tree.skipped = 0
-        return self.descend(tree.root, frame, opened=0)
+        return self.descend(tree, frame, opened=0)
 
     def resume(self, ident: int, frame: FrameType | None) -> None:
         """Go on with a thread that was not recorded for a while: nobody is credited with that time."""
@@ -219,6 +237,7 @@ class CallTree:
             ended = [tree for tree in self.trees if self.current.get(tree.ident) is not tree or tree.ident not in alive]
             for tree in ended[: len(ended) - _ENDED_THREADS_KEPT]:
                 self._merge(tree.root, self.ended.root)
+                _add(self.ended.over, tree.over)
                 self.trees.remove(tree)
         finally:
             self._merging.release()
@@ -233,13 +252,17 @@ class CallTree:
                     mine = target.children[key] = Node(target, key, node.what)
                 else:
                     self.used_bytes -= NODE_BYTES
-                mine.calls += node.calls
-                mine.self_ns += node.self_ns
-                mine.opens += node.opens
-                mine.uncounted += node.uncounted
-                mine.timed += node.timed
-                mine.timed_ns += node.timed_ns
+                _add(mine, node)
                 pending.append((node, mine))
+
+
+def _add(target: Node, source: Node) -> None:
+    target.calls += source.calls
+    target.self_ns += source.self_ns
+    target.opens += source.opens
+    target.uncounted += source.uncounted
+    target.timed += source.timed
+    target.timed_ns += source.timed_ns
 
 
 def outermost(frame: FrameType) -> FrameType:

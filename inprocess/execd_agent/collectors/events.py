@@ -42,7 +42,7 @@ def handlers(calls: CallTree, depth: int, disable: Any, *, builtins: bool) -> di
 
 
 def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
-    clock, local, child, timed = calls.clock, calls.local, calls.child, calls.timed
+    clock, local, child, timed, leave_out = calls.clock, calls.local, calls.child, calls.timed, calls.leave_out
 
     def enter(code: CodeType, _offset: int = 0, _error: object = None) -> Any:
         now = clock()
@@ -53,8 +53,7 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
         if tree.skipped:
-            tree.skipped += 1
-            calls.lost_calls += 1
+            leave_out(tree)
             return None
         node = tree.node
         elapsed = now - tree.last_ns
@@ -63,8 +62,7 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
         key = id(code)
         below = node.children.get(key) or child(node, key, code)
         if below is None:
-            tree.skipped = 1
-            calls.lost_calls += 1
+            leave_out(tree)
             return None
         below.calls += 1
         tree.node = below
@@ -76,7 +74,7 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
 
 
 def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
-    clock, local, timed = calls.clock, calls.local, calls.timed
+    clock, local, timed, return_to = calls.clock, calls.local, calls.timed, calls.return_to
 
     def leave(code: CodeType, _offset: int = 0, _value: object = None) -> Any:
         now = clock()
@@ -87,7 +85,7 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
         if tree.skipped:
-            tree.skipped -= 1
+            return_to(tree, now)
             return None
         node = tree.node
         elapsed = now - tree.last_ns
@@ -105,7 +103,7 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
 
 def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C901 - as for enter_c
     clock, local, child, known = calls.clock, calls.local, calls.child, calls.c_functions
-    timed = calls.timed
+    timed, leave_out = calls.timed, calls.leave_out
     builtin, descriptor = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR
     key_of, is_builtin = cfunctions.key_of, cfunctions.is_builtin
     python_function, bound_method = cfunctions.FUNCTION, cfunctions.METHOD
@@ -130,11 +128,11 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
             key = key_of(function)
         else:
             # From 3.12 on each call is told: after those of C code that does not count a return follows.
-            node.uncounted += 1 if kind is python_function or kind is bound_method else 2
+            place = tree.over if tree.skipped else node
+            place.uncounted += 1 if kind is python_function or kind is bound_method else 2
             return None
         if tree.skipped:
-            tree.skipped += 1
-            calls.lost_calls += 1
+            leave_out(tree)
             return None
         now = clock()
         elapsed = now - tree.last_ns
@@ -147,8 +145,7 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
                 calls.used_bytes += C_FUNCTION_BYTES
             below = child(node, key, known[key][0])
             if below is None:
-                tree.skipped = 1
-                calls.lost_calls += 1
+                leave_out(tree)
                 return None
         below.calls += 1
         tree.node = below
@@ -168,7 +165,7 @@ def _describe(function: Any, key: object) -> tuple[str, object]:
 
 
 def _make_leave_c(calls: CallTree, depth: int) -> Any:
-    clock, local, timed = calls.clock, calls.local, calls.timed
+    clock, local, timed, return_to = calls.clock, calls.local, calls.timed, calls.return_to
     builtin, descriptor, is_builtin = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR, cfunctions.is_builtin
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
 
@@ -184,7 +181,7 @@ def _make_leave_c(calls: CallTree, depth: int) -> Any:
         if tree is None:
             return
         if tree.skipped:
-            tree.skipped -= 1
+            return_to(tree, now)
             return
         node = tree.node
         elapsed = now - tree.last_ns
