@@ -122,9 +122,10 @@ class Daemon:
         """Detaches."""
         return self._targets.Detach(targets_pb2.DetachRequest(target=str(pid)), timeout=CALL_TIMEOUT_S)
 
-    def snapshot(self, chosen: int | str) -> None:
-        """Takes a snapshot of a session, or of every session on a process."""
-        self._sessions.Snapshot(sessions_pb2.SnapshotRequest(session=str(chosen)), timeout=CALL_TIMEOUT_S)
+    def snapshot(self, chosen: int | str) -> list[Profile]:
+        """Takes a snapshot of a session, or of every session on a process; as they are stored."""
+        request = sessions_pb2.SnapshotRequest(session=str(chosen))
+        return list(self._sessions.Snapshot(request, timeout=CALL_TIMEOUT_S).profiles)
 
     def session(self, session: str) -> Session:
         """A session as the daemon knows it."""
@@ -160,8 +161,11 @@ class Daemon:
 
     def final_profile(self, session: str) -> bytes:
         """The stored bytes of the newest profile of a session."""
-        newest = self.session(session).latest_profile
-        pieces = self._profiles.Get(profiles_pb2.GetProfileRequest(profile=newest), timeout=CALL_TIMEOUT_S)
+        return self.stored(self.session(session).latest_profile)
+
+    def stored(self, profile: str) -> bytes:
+        """The stored bytes of a profile."""
+        pieces = self._profiles.Get(profiles_pb2.GetProfileRequest(profile=profile), timeout=CALL_TIMEOUT_S)
         return b"".join(piece.data for piece in pieces)
 
     def import_pieces(self, *pieces: tuple[str, int, bytes]) -> profiles_pb2.ImportResponse:

@@ -55,6 +55,9 @@ class FakeAgent:
         errors: what an operation raises instead of an answer.
         before: called before an operation is answered.
         bulk: what a snapshot is, where it is not a table.
+        ping: what it answers to one.
+        start: the same.
+        facts: what it tells of a collector in its native form, whose tables the daemon reads.
     """
 
     calls: int = 0
@@ -65,6 +68,8 @@ class FakeAgent:
     before: Callable[[str], object] = lambda _operation: None
     bulk: bytes | None = None
     ping: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, Any] = field(default_factory=lambda: {"form": "python", "caveats": ["a caveat"]})
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def answer(self, operation: str, arguments: dict[str, Any]) -> Reply:
         """Does what an agent does."""
@@ -75,12 +80,14 @@ class FakeAgent:
         match operation:
             case "start":
                 self.armed[arguments["session"]] = arguments["collector"]
-                return Reply({"form": "python", "caveats": ["a caveat"]}, b"")
+                return Reply(self.start, b"")
             case "snapshot" | "mark" | "stop":
                 if arguments["session"] not in self.armed:
                     raise AgentFailed(f"KeyError: {arguments['session']!r}")
                 if operation == "stop":
                     del self.armed[arguments["session"]]
+                if arguments.get("reads_tables"):
+                    return Reply({"facts": self.facts}, b"")
                 return Reply({"bulk": True}, table(self.calls) if self.bulk is None else self.bulk)
             case "detach":
                 self.armed.clear()

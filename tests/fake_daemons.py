@@ -37,9 +37,9 @@ class Daemon:
         self.now += 1.0
         return self.now
 
-    def target(self) -> int:
-        """Start a process that waits."""
-        child = subprocess.Popen(["sleep", "60"])
+    def target(self, *descriptors: int) -> int:
+        """Start a process that waits, and has some descriptors of ours."""
+        child = subprocess.Popen(["sleep", "60"], pass_fds=descriptors)
         self._children.append(child)
         # It is told of an instant before its command line can be read.
         assert becomes(lambda: bool(Path(f"/proc/{child.pid}/cmdline").read_bytes()), _EXEC_S)

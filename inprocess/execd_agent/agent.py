@@ -168,6 +168,8 @@ class Agent:
             if getattr(collector, "tables", -1) >= 0:
                 collector.let_go()
         operation, session = message["op"], message.get("session", "")
+        if operation == "stop" and message.get("reads_tables"):
+            return {"facts": self._stopped(session)}, None
         if operation in ("snapshot", "mark", "take", "stop"):
             return {"bulk": True}, self._table(operation, session, message)
         return self._facts(operation, session, message), None
@@ -178,7 +180,10 @@ class Agent:
                 collector.poll()
             collectors = self._collectors.items()
             broken = {name: one.broken for name, one in collectors if getattr(one, "broken", "")}
-            return {"memory_bytes": {name: one.memory_bytes for name, one in collectors}, "broken": broken}
+            wanted = message.get("facts", ())
+            facts = {name: one.facts() for name, one in collectors if name in wanted and hasattr(one, "facts")}
+            memory_bytes = {name: one.memory_bytes for name, one in collectors}
+            return {"memory_bytes": memory_bytes, "broken": broken, "facts": facts}
         if operation == "start":
             return self._start(session, message["collector"], message["options"], message.get("core"))
         if operation in ("arrive", "open", "follow"):
@@ -209,6 +214,15 @@ class Agent:
             del self._collectors[session]
             collector.free()
         return bytes(table)
+
+    def _stopped(self, session: str) -> Any:
+        """Stop a collector whose tables the daemon has, and return what it tells beside these."""
+        collector = self._collectors[session]
+        collector.stop()
+        facts = collector.last_facts()
+        del self._collectors[session]
+        collector.free()
+        return facts
 
     def _start(self, session: str, name: str, options: dict[str, Any], core: bytes | None) -> dict[str, Any]:
         if session in self._collectors:

@@ -2,7 +2,6 @@
 #include "tables.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -158,7 +157,5 @@ void tables_wait(struct tables *tables)
         }
         for (int look = 0; look < LOOKS; look++)
             __builtin_ia32_pause();
-        /* It may need this processor. */
-        sched_yield();
     }
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import random
 import signal
 import struct
 import subprocess
@@ -13,7 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from call_trees import header
+from core_tables import NO_INDEX, PAGE_BYTES, READER_AT, SEQUENCE_AT, sealed, tables
+from execd.attach import coremap
 from execd.attach.coremap import CoreMap
+from execd.attach.table import TABLE_BYTES, CoreFacts, read_tables
 from execd.errors import AttachBusy, NotPermitted, ProfileCorrupt
 from footprint import becomes, descriptors, state_letters
 from programs import Program
@@ -28,9 +33,8 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 1 << 22
 COPIES = 1_000
 THREADS = 2
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-NO_INDEX = 0xFFFFFFFF
-READER_AT, SEQUENCE_AT = 136, 128
+CHANGES = 1_000
+SEED = 20261122
 # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
 PUNCH_HOLE = 3
 STOPPED_S = 5.0
@@ -142,14 +146,6 @@ def test_what_was_recorded_is_there_after_the_end_and_stands(
         assert tables.copy() == found
 
 
-def sealed(content: bytes, seals: int = SEALS) -> int:
-    """A memfd."""
-    descriptor = os.memfd_create("tables", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(descriptor, content)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-    return descriptor
-
-
 def pipe_end() -> int:
     ours, theirs = os.pipe()
     os.close(theirs)
@@ -186,38 +182,33 @@ def test_a_descriptor_that_is_not_there_is_told() -> None:
         CoreMap.open(os.getpid(), 9999, LIMIT_BYTES)
 
 
-def head(**changes: int) -> bytearray:
-    """The head of tables that have a node, one thread, a function and a text."""
-    usual = {"magic": 0x65726F6364637865, "version": 1, "head_bytes": 192, "size": 4096}
-    usual |= {"nodes_at": 192, "threads_at": 256, "functions_at": 320, "text_at": 384}
-    counts = {"sequence": 0, "reader": 0, "nodes": 1, "threads": 1, "functions": 1, "text_bytes": 5}
-    values = usual | counts | changes
-    found = bytearray(4096)
-    struct.pack_into("<QIIQQQQQ", found, 0, *(values[name] for name in usual))
-    struct.pack_into("<Q5I", found, SEQUENCE_AT, *(values[name] for name in counts))
-    return found
-
-
 @contextmanager
-def tables_of(content: bytes) -> Iterator[tuple[CoreMap, int]]:
+def opened(content: bytes) -> Iterator[tuple[CoreMap, int]]:
     """Tables of our own, and their descriptor."""
     descriptor = sealed(content)
-    tables = CoreMap.open(os.getpid(), descriptor, LIMIT_BYTES)
+    found = CoreMap.open(os.getpid(), descriptor, LIMIT_BYTES)
     try:
-        yield tables, descriptor
+        yield found, descriptor
     finally:
-        tables.close()
+        found.close()
         os.close(descriptor)
 
 
+def calls_in(data: bytes) -> int:
+    """How often `work` was called by a copy of tables that were made by hand."""
+    profile = read_tables(data, header(), os.getpid(), CoreFacts(), TABLE_BYTES)
+    assert [one.thread_name for one in profile.labels] == ["MainThread"]
+    return sum(profile.column("calls"))
+
+
 def test_a_copy_has_what_is_used_and_no_reader() -> None:
-    with tables_of(head(reader=7)) as (tables, descriptor):
-        found = tables.copy()
-        assert (len(found), found[READER_AT : READER_AT + 4]) == (448, bytes(4))
-        assert os.pread(descriptor, 4, READER_AT) == bytes(4)
-        tables.close()
+    with opened(tables(7, reader=7)) as (found, descriptor):
+        copied = found.copy()
+        assert (len(copied) < PAGE_BYTES, calls_in(copied)) == (True, 7)
+        assert copied[READER_AT : READER_AT + 4] == os.pread(descriptor, 4, READER_AT) == bytes(4)
+        found.close()
         with pytest.raises(ProfileCorrupt, match="closed"):
-            tables.copy()
+            found.copy()
 
 
 BAD = {
@@ -238,33 +229,37 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("way", ["copy", "copy_last"])
 def test_tables_that_lead_out_of_their_memory_are_refused(name: str, way: str) -> None:
-    with tables_of(head(**{name: BAD[name]})) as (tables, _), pytest.raises(ProfileCorrupt):
-        getattr(tables, way)()
+    with opened(tables(1, **{name: BAD[name]})) as (found, _), pytest.raises(ProfileCorrupt):
+        getattr(found, way)()
 
 
 def test_more_than_is_allowed_is_refused() -> None:
-    descriptor = sealed(head(nodes=40))
-    tables = CoreMap.open(os.getpid(), descriptor, 1024)
-    with pytest.raises(ProfileCorrupt, match="1024 are allowed"):
-        tables.copy()
-    tables.close()
+    descriptor = sealed(tables(1))
+    found = CoreMap.open(os.getpid(), descriptor, 256)
+    with pytest.raises(ProfileCorrupt, match="256 are allowed"):
+        found.copy()
+    found.close()
     os.close(descriptor)
 
 
 def test_a_change_that_does_not_go_on_hides_nothing() -> None:
-    with tables_of(head(sequence=3)) as (tables, _):
-        assert len(tables.copy()) == len(tables.copy_last()) == 448
+    with opened(tables(5, sequence=3)) as (found, _):
+        assert calls_in(found.copy()) == calls_in(found.copy_last()) == 5
 
 
 def test_tables_whose_pages_are_taken_away_end_nobody() -> None:
-    with tables_of(head()) as (tables, descriptor):
-        assert ctypes.CDLL(None).fallocate(descriptor, PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(4096)) == 0
+    with opened(tables(1)) as (found, descriptor):
+        assert ctypes.CDLL(None).fallocate(descriptor, PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(PAGE_BYTES)) == 0
         with pytest.raises(ProfileCorrupt):
-            tables.copy()
+            found.copy()
 
 
-def test_tables_that_change_all_the_time_are_given_up(local_interpreter: Interpreter) -> None:
-    with tables_of(head(sequence=1)) as (tables, descriptor):
+def test_tables_that_change_all_the_time_are_given_up(
+    local_interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever writes may wait for a processor for long.
+    monkeypatch.setattr(coremap, "_STILL_S", 60.0)
+    with opened(tables(1, sequence=1)) as (found, descriptor):
         # Odd at each look, and never the same: no writer of ours does that.
         script = (
             "import os, sys\nnumber = 1\n"
@@ -275,5 +270,26 @@ def test_tables_that_change_all_the_time_are_given_up(local_interpreter: Interpr
             assert writer.stdout is not None
             writer.stdout.readline()
             with pytest.raises(AttachBusy):
-                tables.copy()
+                found.copy()
             writer.kill()
+
+
+def test_whatever_is_written_into_tables_they_are_a_profile_or_refused(
+    drivers: Drivers, local_interpreter: Interpreter, tmp_path: Path
+) -> None:
+    with recording(drivers, local_interpreter, tmp_path) as program, mapped(program) as tables_there:
+        assert becomes(lambda: len(Copied(tables_there.copy()).calls) == THREADS, ENDED_S)
+        whole = tables_there.copy()
+    choose = random.Random(SEED)  # noqa: S311 - the same ones in every run
+    refused = 0
+    with opened(whole) as (found, descriptor):
+        for _ in range(CHANGES):
+            os.pwrite(descriptor, whole, 0)
+            for _ in range(choose.randrange(1, 4)):
+                at, size = choose.randrange(len(whole) - 8), choose.choice((1, 4, 8))
+                os.pwrite(descriptor, choose.choice((bytes(size), b"\xff" * size, choose.randbytes(size))), at)
+            try:
+                read_tables(found.copy_last(), header(), os.getpid(), CoreFacts(), TABLE_BYTES)
+            except ProfileCorrupt:
+                refused += 1
+    assert 0 < refused < CHANGES

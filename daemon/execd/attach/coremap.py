@@ -1,6 +1,6 @@
 """CoreMap: the tables of a native core in a target, read by this process itself; see inprocess/native/tables.h.
 
-A copy takes nothing from the target but the time that its next event waits for it, some 100 us of each MB. The target
+A copy takes nothing from the target but the time that its next event waits for it, some 0.3 ms of each MB. The target
 may be stopped, hold its GIL, or have ended: the memory is there as long as we have it open.
 """
 

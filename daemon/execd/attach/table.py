@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -61,8 +61,8 @@ def read_table(data: bytes | bytearray, header: Header, command_pid: int, limit_
     facts, arrays = _split(data)
     _require_room(data, arrays, limit_bytes)
     if "core" in arrays:
-        names = {label.thread_id: label.thread_name for label in _labels(facts, command_pid)}
-        return read_core(arrays["core"][1], _completed(header, facts), command_pid, names, _cpu_times(facts))
+        said = core_facts(facts)
+        return read_core(arrays["core"][1], _completed(header, said.told), command_pid, said.names, said.cpu_ns)
     texts = _texts(arrays.get("text_bytes", ("", _NOTHING)), _array(arrays, "text_lengths", "i4"))
     functions = _functions(_array(arrays, "functions", "i4"), texts)
     named = collector_of(header.collector).columns
@@ -85,6 +85,48 @@ def read_table(data: bytes | bytearray, header: Header, command_pid: int, limit_
         if sum(column.values) > _SUM_LIMIT:
             raise ProfileCorrupt(f"figures in column {column.name} that no clock and no counter reaches")
     return check(profile)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreFacts:
+    """What an agent tells beside the tables of a core.
+
+    Attributes:
+        told: what is the header's.
+        names: of threads, by their identifier.
+        cpu_ns: what their CPU clocks showed at the end, by the system's number.
+    """
+
+    told: Mapping[str, Any] = field(default_factory=lambda: {"caveats": []})
+    names: Mapping[int, str] = field(default_factory=dict)
+    cpu_ns: Mapping[int, int] = field(default_factory=dict)
+
+
+def core_facts(said: object) -> CoreFacts:
+    """Return those facts as an agent tells them, with what is of use. Raises ProfileCorrupt."""
+    if not isinstance(said, dict):
+        raise ProfileCorrupt("facts that are no object")
+    told = {name: said.get(name) for name in ("span_ns", "lost", "caveats", "extra")}
+    names = {label.thread_id: label.thread_name for label in _labels(said, 0)}
+    return CoreFacts(told, names, _cpu_times(said))
+
+
+def read_tables(data: bytes, header: Header, pid: int, facts: CoreFacts, limit_bytes: int) -> Profile:
+    """Return the profile in a copy of a core's tables.
+
+    Args:
+        data: the copy.
+        header: what the daemon knows, from the start of the collector until then.
+        pid: for the labels.
+        facts: what the agent tells beside it.
+        limit_bytes: how much memory it may come to, see `table_limit`.
+
+    Raises:
+        ProfileCorrupt: these are no such tables, or they would take more memory.
+    """
+    if (2 + _CORE_WEIGHT) * len(data) > limit_bytes:
+        raise _too_large((2 + _CORE_WEIGHT) * len(data), limit_bytes)
+    return read_core(data, _completed(header, facts.told), pid, facts.names, facts.cpu_ns)
 
 
 def table_limit(memory_bytes: int) -> int:
@@ -133,9 +175,13 @@ def _require_room(data: bytes | bytearray, arrays: _Arrays, limit_bytes: int) ->
         + _LOCATION_WEIGHT * sizes.get("locations", 0) // (4 * _LOCATION_WORDS)
     )
     if weight > limit_bytes:
-        raise ProfileCorrupt(
-            f"a table that would take {weight >> 20} MiB of memory, where {limit_bytes >> 20} are allowed"
-        )
+        raise _too_large(weight, limit_bytes)
+
+
+def _too_large(weight: int, limit_bytes: int) -> ProfileCorrupt:
+    return ProfileCorrupt(
+        f"a table that would take {weight >> 20} MiB of memory, where {limit_bytes >> 20} are allowed"
+    )
 
 
 def _array(arrays: _Arrays, name: str, kind: str) -> array[int]:
@@ -207,7 +253,7 @@ def _label(item: object, pid: int) -> Label:
             raise ProfileCorrupt("a label that is none")
 
 
-def _completed(header: Header, facts: dict[str, Any]) -> Header:
+def _completed(header: Header, facts: Mapping[str, Any]) -> Header:
     lost = facts.get("lost")
     losses = {
         str(reason)[:_TEXT_LIMIT]: count
@@ -225,7 +271,7 @@ def _completed(header: Header, facts: dict[str, Any]) -> Header:
     )
 
 
-def _extra(facts: dict[str, Any]) -> dict[str, object]:
+def _extra(facts: Mapping[str, Any]) -> dict[str, object]:
     """Return the figures and texts that are a collector's own: integers, texts, lists of texts."""
     said = facts.get("extra")
     found: dict[str, object] = {}
@@ -240,7 +286,7 @@ def _extra(facts: dict[str, Any]) -> dict[str, object]:
     return found
 
 
-def _end(header: Header, facts: dict[str, Any]) -> float:
+def _end(header: Header, facts: Mapping[str, Any]) -> float:
     """Return when the agent read its clock: it may have had to wait for its turn after that, or before."""
     span_ns = facts.get("span_ns")
     if not _is_count(span_ns, 1 << 63):
@@ -253,7 +299,7 @@ def _is_count(value: Any, limit: int) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < limit
 
 
-def _list(facts: dict[str, Any], name: str) -> list[Any]:
+def _list(facts: Mapping[str, Any], name: str) -> list[Any]:
     value = facts.get(name)
     if not isinstance(value, list):
         raise ProfileCorrupt(f"a table without {name}")

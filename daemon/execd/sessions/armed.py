@@ -7,11 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from execd.model.collector import collector_of
+from execd.model.profile import Header
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from execd.model.profile import Profile
     from execd.model.session import Session
+    from execd.model.target import Target
+    from execd.sessions.native import NativeTables
     from execd.sessions.stream.feed import Feed
 
 # How often what is recorded is stored in case we end before it does.
@@ -34,6 +39,8 @@ class Armed:
     memory_bytes: int = 0
     # Of a collector that hands over events, not a table.
     feed: Feed | None = None
+    # Of one in its native form, where what it records can be read from here.
+    native: NativeTables | None = None
     checkpoint_s: float = CHECKPOINT_S
 
 
@@ -58,3 +65,25 @@ class Running:
     def is_over(self) -> bool:
         """Whether it has outlasted what was asked for, and its client."""
         return time.monotonic() >= self.ends_at
+
+
+def header_of(target: Target, running: Running, now: float) -> Header:
+    """Return the header of a profile of what a session has recorded until now, as the daemon knows it."""
+    session, armed = running.session, running.armed
+    return Header(
+        collector=armed.collector,
+        form=armed.form,
+        session=session.id,
+        pid=target.key.pid,
+        command_line=target.command_line,
+        python_version=target.python_version,
+        started_at=armed.since,
+        ended_at=now,
+        options=armed.options,
+        caveats=(
+            *([running.breach] if running.breach else []),
+            *running.notes,
+            *armed.caveats,
+            *filter(None, (collector_of(armed.collector).caveat,)),
+        ),
+    )

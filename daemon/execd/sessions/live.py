@@ -13,19 +13,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from execd.attach import process
 from execd.attach.descendants import has_memory
 from execd.attach.headroom import memory_headroom
 from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
 from execd.attach.table import read_table, table_limit
-from execd.attach.text import read_core
-from execd.errors import AgentFailed, AgentSilent, CollectorRefused, ExecdError, TargetGone
-from execd.model.collector import CALLS, CENSUS, MEMORY, TRACE, collector_of
+from execd.errors import AgentFailed, AgentSilent, AttachBusy, CollectorRefused, ExecdError, TargetGone
+from execd.model.collector import CENSUS, MEMORY, TRACE
 from execd.model.difference import gained
 from execd.model.lines.names import version_of
-from execd.model.profile import Header, Profile
-from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running
+from execd.sessions import native
+from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running, header_of
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
 from execd.sessions.compiling import Compiler
 from execd.sessions.program_end import is_gone
@@ -35,12 +33,14 @@ from execd.sessions.state import Event, after
 from execd.sessions.stream.feed import MOST_TAKEN, Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from execd.attach.attacher import AgentLink
     from execd.attach.channel import Reply
+    from execd.model.profile import Header, Profile
     from execd.model.session import Session, SessionSpec
     from execd.model.target import Target
+    from execd.sessions.native import NativeTables
     from execd.store.store import Store
 
 # A busy target answers within milliseconds; one whose GIL is held by C code may take seconds.
@@ -51,8 +51,6 @@ SLOW_TIMEOUT_S = 20.0
 PING_TIMEOUT_S = 1.0
 # An agent holds as many events as so many answers have; meanwhile there are new ones.
 _MOST_FETCHES = 5
-# As the agent says it, of what it finds.
-_IN_PYTHON = "recorded by the Python form, which costs more:"
 
 
 class LiveTarget:
@@ -115,7 +113,7 @@ class LiveTarget:
             self.fetch_events()
             armed.feed.open(session.id, self._clock() if armed.users else armed.since)
         elif armed.users:
-            baseline = self._read(Running(session, armed, None), "mark")
+            baseline = self.taken(Running(session, armed, None), "mark")()
         armed.users.add(session.id)
         state = after(session.state, Event.ARMED)
         ready = replace(session, state=state, form=armed.form, caveats=armed.caveats)
@@ -146,7 +144,7 @@ class LiveTarget:
     def disarm_unused(self, armed: Armed) -> None:
         """Switch a collector off that no session came to stand on."""
         if not armed.users:
-            self._armed.pop(armed.collector, None)
+            self._let_go(armed)
             self.request("stop", session=armed.key)
 
     def profile(self, running: Running) -> Profile:
@@ -159,6 +157,8 @@ class LiveTarget:
         if armed.feed is not None:
             self._fetch_rest(armed.feed, armed, operation)
             return armed.feed.taken(running.session.id, self._header(running))
+        if armed.native is not None:
+            return self._taken_here(running, armed.native, operation)
         return partial(gained, self._read(running, operation), running.baseline)
 
     def stop(self, running: Running) -> Profile:
@@ -176,15 +176,20 @@ class LiveTarget:
             running.armed.feed.close(running.session.id)
         running.armed.users.discard(running.session.id)
         if not running.armed.users:
-            self._armed.pop(running.armed.collector, None)
+            self._let_go(running.armed)
 
     def ping(self) -> None:
         """Tell the agent that we are there, let its collectors look around, and see what they take.
 
         A session that takes more than it may is marked with the breach; the caller ends it.
         """
-        facts = self.request("ping", timeout_s=PING_TIMEOUT_S).facts
-        used, broken = (said if isinstance(said, dict) else {} for said in map(facts.get, ("memory_bytes", "broken")))
+        tables = {armed.key: armed.native for armed in self._armed.values() if armed.native is not None}
+        wanted = [key for key, one in tables.items() if one.wants_facts]
+        facts = self.request("ping", timeout_s=PING_TIMEOUT_S, facts=wanted).facts
+        parts = map(facts.get, ("memory_bytes", "broken", "facts"))
+        used, broken, told = (said if isinstance(said, dict) else {} for said in parts)
+        for key in filter(told.__contains__, wanted):
+            tables[key].hear(told[key])
         breach = self._cpu.breach(time.monotonic(), _count(facts.get("cpu_ns")))
         for armed in self._armed.values():
             armed.memory_bytes = _count(used.get(armed.key))
@@ -216,7 +221,10 @@ class LiveTarget:
         return feed.profile(running.session.id, self._header(running))
 
     def kept(self, running: Running) -> Profile | None:
-        """Return the events of a session; of other sessions only the target has what they recorded."""
+        """Return what of a session is here, or can be read from here; of others only the target has it."""
+        if running.armed.native is not None:
+            last = running.armed.native.last(self._header(running), is_gone=self._program.has_ended)
+            return gained(last(), running.baseline)
         return None if running.armed.feed is None else self.events(running)
 
     def sources_in(self, store: Store) -> TargetSources:
@@ -238,6 +246,8 @@ class LiveTarget:
     def close(self) -> None:
         """Let go of the link; the agent removes itself when it sees that."""
         self.gone = True
+        for armed in list(self._armed.values()):
+            self._let_go(armed)
         if self._sources is not None:
             self._sources.close()
         self.link.close()
@@ -295,7 +305,7 @@ class LiveTarget:
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
         max_memory_bytes, notes = self._memory_budget(spec)
-        core, why = self._core(spec)
+        core, why = native.core_for(self.link, self.target.key.pid, spec)
         asked_at = self._clock()
         try:
             reply = self.request(
@@ -315,26 +325,22 @@ class LiveTarget:
         caveats = notes + why + (tuple(str(item)[:500] for item in said[:20]) if isinstance(said, list) else ())
         form = "native" if reply.facts.get("form") == "native" else "python"
         feed = Feed(spec.options, self.target.key.pid) if spec.collector == TRACE.name else None
+        tables = native.opened(self.target.key.pid, reply.facts, spec.options, _table_limit(spec.options))
         # A census is over when it has begun.
         since = asked_at if spec.collector == CENSUS.name else self._clock()
-        return Armed(spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed)
+        return Armed(
+            spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed, native=tables
+        )
 
-    def _core(self, spec: SessionSpec) -> tuple[bytes | None, tuple[str, ...]]:
-        """Return the native core where it is asked for and may be sent, and what to say where it may not."""
-        if spec.collector != CALLS.name or spec.options.get("form") != "native":
-            return None, ()
-        core = read_core()
-        if core is None:
-            return None, (f"{_IN_PYTHON} execd was installed without its native core, or with a part of it",)
-        hindrance = self.link.core_hindrance
-        if hindrance and process.status(self.target.key.pid).seccomp:
-            return None, (f"{_IN_PYTHON} process {self.target.key.pid} runs under seccomp: {hindrance}",)
-        return core, ()
+    def _let_go(self, armed: Armed) -> None:
+        self._armed.pop(armed.collector, None)
+        if armed.native is not None:
+            armed.native.close()
 
     def _fetch(
         self, feed: Feed, armed: Armed, operation: str, timeout_s: float = REQUEST_TIMEOUT_S, **arguments: object
     ) -> int:
-        limit_bytes = table_limit(_count(armed.options.get("max_memory_bytes")))
+        limit_bytes = _table_limit(armed.options)
         self.link.channel.bulk_limit = limit_bytes // 2
         reply = self.request(operation, timeout_s=timeout_s, session=armed.key, **arguments)
         count = feed.accept(reply.bulk, self.target.key.pid, limit_bytes)
@@ -352,9 +358,21 @@ class LiveTarget:
             if self._fetch(feed, armed, "take", received=feed.received) < MOST_TAKEN:
                 return
 
+    def _taken_here(self, running: Running, tables: NativeTables, operation: str) -> Callable[[], Profile]:
+        if operation == "stop":
+            reply = self.request("stop", session=running.armed.key, reads_tables=True)
+            tables.hear(reply.facts.get("facts"), is_last=True)
+            last = tables.last(self._header(running))
+            return lambda: gained(last(), running.baseline)
+        try:
+            taken = tables.taken(self._header(running))
+        except AttachBusy:
+            return partial(gained, self._read(running, operation), running.baseline)
+        return lambda: gained(taken(), running.baseline)
+
     def _read(self, running: Running, operation: str) -> Profile:
         """Return what the collector has recorded since it was armed, by whichever session that was."""
-        limit_bytes = table_limit(_count(running.armed.options.get("max_memory_bytes")))
+        limit_bytes = _table_limit(running.armed.options)
         # Read into arrays, it is there twice.
         self.link.channel.bulk_limit = limit_bytes // 2
         is_slow = running.armed.collector == MEMORY.name
@@ -364,24 +382,11 @@ class LiveTarget:
         return with_process_memory(profile) if running.armed.collector == MEMORY.name else profile
 
     def _header(self, running: Running) -> Header:
-        session, armed = running.session, running.armed
-        return Header(
-            collector=armed.collector,
-            form=armed.form,
-            session=session.id,
-            pid=self.target.key.pid,
-            command_line=self.target.command_line,
-            python_version=self.target.python_version,
-            started_at=armed.since,
-            ended_at=self._clock(),
-            options=armed.options,
-            caveats=(
-                *([running.breach] if running.breach else []),
-                *running.notes,
-                *armed.caveats,
-                *filter(None, (collector_of(armed.collector).caveat,)),
-            ),
-        )
+        return header_of(self.target, running, self._clock())
+
+
+def _table_limit(options: Mapping[str, object]) -> int:
+    return table_limit(_count(options.get("max_memory_bytes")))
 
 
 def _count(value: object) -> int:

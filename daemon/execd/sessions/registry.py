@@ -254,13 +254,16 @@ class Registry:
         """
         try:
             with live.lock:
-                if live.gone or (live.silent and not live.link.channel.has_news()):
+                if live.gone:
                     return
-                live.ping()
-                live.silent = False
-                self._end_those_that_are_over(live)
+                is_silent = live.silent and not live.link.channel.has_news()
+                if not is_silent:
+                    live.ping()
+                    live.silent = False
+                    self._end_those_that_are_over(live)
             for running in list(live.running.values()):
-                self.recorder.checkpoint(live, running)
+                if not is_silent or running.armed.native is not None:
+                    self.recorder.checkpoint(live, running)
         except AgentSilent:
             live.silent = True
         except ExecdError as error:

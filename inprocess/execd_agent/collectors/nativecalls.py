@@ -72,6 +72,7 @@ class NativeCalls:
             self.tables: int = core.open(max_bytes, self._clock is not None, questions, kinds)
         except (ValueError, MemoryError) as error:
             raise Unfit(str(error)) from None
+        self._file = _identity(self.tables)
 
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
@@ -106,14 +107,14 @@ class NativeCalls:
 
     def let_go(self) -> None:
         """Close the descriptor of the tables: the daemon has them now, or it never will."""
-        if self.tables >= 0:
+        # A program that closes what it does not know may have a file of its own there.
+        if self.tables >= 0 and _identity(self.tables) == self._file:
             posix.close(self.tables)
-            self.tables = -1
+        self.tables = -1
 
     def facts(self) -> dict[str, Any]:
-        """Return what is to be told beside the tables."""
+        """Return what is to be told beside the tables, and changes seldom."""
         return {
-            "span_ns": (self._ended_ns or perf_counter_ns()) - self._began_ns,
             "lost": {},
             "caveats": self._hooks.caveats,
             "extra": {} if self._costs is None else self._costs.figures(),
@@ -121,12 +122,16 @@ class NativeCalls:
         }
 
     def snapshot(self) -> bytes:
-        """Return the tables as they are now, and those facts."""
+        """Return the tables as they are now, and all facts."""
         self._measure()
         if not self._ended_ns:
             self._core.retain(thread_ids())
-        header = {**self.facts(), "cpu_ns": self.cpu_ns()}
-        return wire.encode_table(header, [("core", "u1", self._core.copy() or b"")])
+        return wire.encode_table(self.last_facts(), [("core", "u1", self._core.copy() or b"")])
+
+    def last_facts(self) -> dict[str, Any]:
+        """Return all that is to be told beside the tables."""
+        span_ns = (self._ended_ns or perf_counter_ns()) - self._began_ns
+        return {**self.facts(), "span_ns": span_ns, "cpu_ns": self._cpu_ns()}
 
     mark = snapshot
 
@@ -195,7 +200,7 @@ class NativeCalls:
         if now_ns is not None:
             self._core.resume(ident, _codes(frame), now_ns)
 
-    def cpu_ns(self) -> dict[str, int]:
+    def _cpu_ns(self) -> dict[str, int]:
         """Return what the CPU clocks of threads show, by the system's number."""
         if self._clock is None:
             return {}
@@ -241,6 +246,14 @@ def _codes(frame: FrameType | None) -> tuple[CodeType, ...]:
         found.append(frame.f_code)
         frame = frame.f_back
     return tuple(found[::-1])
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    try:
+        facts = posix.fstat(descriptor)
+    except OSError:
+        return -1, -1
+    return facts.st_dev, facts.st_ino
 
 
 def _text(text: str) -> bytes:
