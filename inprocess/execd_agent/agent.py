@@ -188,8 +188,8 @@ class Agent:
             return self._start(session, message["collector"], message["options"], message.get("core"))
         if operation in ("arrive", "open", "follow"):
             return self._accompany(operation, message)
-        if operation == "ask":
-            return self._collectors[session].ask(message["question"])
+        if operation in ("ask", "switch_off"):
+            return self._asked(operation, self._collectors[session], message)
         if operation == "executable_lines":
             tables = self._importer.load("execd_agent.collectors.linetables")
             return tables.executable_lines(message["source"], message["first_line"], message["file"])
@@ -257,6 +257,14 @@ class Agent:
             return native(module, options), []
         except cores.Unfit as unfit:
             return python(options), [_IN_PYTHON + str(unfit)]
+
+    def _asked(self, operation: str, collector: Any, message: dict[str, Any]) -> Any:
+        """Have a collector that goes on do something more."""
+        if operation == "ask":
+            return collector.ask(message["question"])
+        if getattr(collector, "form", "") != "native":
+            raise Refused("functions are switched off in the native form of calls alone")
+        return {"functions": collector.switch_off(message["functions"])}
 
     def _accompany(self, operation: str, message: dict[str, Any]) -> Any:
         """Let a program begin that waits for us; or have children that are forked from now on come to the daemon."""

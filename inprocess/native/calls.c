@@ -49,21 +49,10 @@ static PyObject *ignored(const struct calls *calls, PyObject *code)
     return answer;
 }
 
-/* Credits the time since a thread's last event to a node. */
-static inline struct node *credit_to(struct recording *recording, struct thread *thread, uint32_t index, uint64_t now)
-{
-    struct node *node = &recording->tables.nodes[index];
-    /* A clock may go back where the machine was moved. */
-    int64_t elapsed = (int64_t)(now - thread->last_ticks);
-    node->self_ticks += elapsed > 0 ? (uint64_t)elapsed : 0;
-    thread->last_ticks = now;
-    return node;
-}
-
-/* Credits it to where the thread was. */
+/* Credits the time since a thread's last event to where it was. */
 static inline struct node *credit(struct recording *recording, struct thread *thread, uint64_t now)
 {
-    return credit_to(recording, thread, thread->node, now);
+    return threads_credit(recording, thread, thread->node, now);
 }
 
 /* Counts a call that the memory limit leaves out, or one within such a call. Within a change. */
@@ -79,22 +68,41 @@ static void return_to(struct recording *recording, struct thread *thread, uint64
 {
     tables_begin(&recording->tables);
     if (--thread->skipped == 0)
-        credit_to(recording, thread, thread->over, now);
+        threads_credit(recording, thread, thread->over, now);
     tables_end(&recording->tables);
 }
 
-/* Goes down to a child of where a thread is. Returns what a callback returns: NULL with an exception, and nothing done. */
-static PyObject *descend(struct recording *recording, struct thread *thread, uint64_t key, PyObject *what, uint64_t now)
+/* Whether nothing is recorded of code that some event is told of: then `answer` is what a callback returns of it. */
+static bool is_left_out(const struct calls *calls, PyObject *code, PyObject **answer)
 {
+    struct recording *recording = calls->recording;
+    if (!recording->selects)
+        return false;
+    enum choice choice = recording_choice(recording, code);
+    *answer = choice == CHOICE_OUT ? calls->kinds.disable : PyErr_Occurred() ? NULL : Py_None;
+    return choice != CHOICE_IN;
+}
+
+/* Goes down to a child of where a thread is. Returns what a callback returns: NULL with an exception, and nothing done. */
+static PyObject *descend(const struct calls *calls, struct thread *thread, uint64_t key, PyObject *what, uint64_t now)
+{
+    struct recording *recording = calls->recording;
     struct node *nodes = recording->tables.nodes;
     uint32_t below = nodes[thread->node].last;
     if (UNLIKELY(nodes[below].key != key)) {
         uint32_t generation = recording->generation;
-        below = recording_child(recording, thread, thread->node, key, what);
-        if (!below && PyErr_Occurred())
-            return NULL;
-        if (recording->generation != generation)
-            return Py_None;
+        PyObject *answer;
+        if (!(key & KEY_C) && is_left_out(calls, what, &answer))
+            return answer;
+        uint32_t at;
+        do {
+            below = recording_child(recording, thread, at = thread->node, key, what);
+            if (!below && PyErr_Occurred())
+                return NULL;
+            if (recording->generation != generation)
+                return Py_None;
+            /* While the agent's code was asked, the thread may have been placed elsewhere. */
+        } while (UNLIKELY(thread->node != at));
     }
     tables_begin(&recording->tables);
     struct node *node = credit(recording, thread, now);
@@ -123,9 +131,13 @@ static void ascend(struct recording *recording, struct thread *thread, uint64_t 
         take_time(recording, thread, thread->node, now);
 }
 
-/* Counts a call within what the memory limit left out. */
-static PyObject *skip(struct recording *recording, struct thread *thread)
+/* Counts a call within what the memory limit left out, of code or by it. */
+static PyObject *skip(const struct calls *calls, struct thread *thread, PyObject *code)
 {
+    struct recording *recording = calls->recording;
+    PyObject *answer;
+    if (is_left_out(calls, code, &answer))
+        return answer;
     tables_begin(&recording->tables);
     leave_out(recording, thread);
     tables_end(&recording->tables);
@@ -140,8 +152,8 @@ PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped)
     if (UNLIKELY(!thread))
         return ignored(calls, code);
     if (UNLIKELY(thread->skipped))
-        return skip(recording, thread);
-    return descend(recording, thread, (uint64_t)code, code, now);
+        return skip(calls, thread, code);
+    return descend(calls, thread, (uint64_t)code, code, now);
 }
 
 PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
@@ -151,11 +163,15 @@ PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
     struct thread *thread = thread_of(calls, skipped, false, now);
     if (UNLIKELY(!thread))
         return ignored(calls, code);
+    PyObject *answer;
+    bool is_here = recording->tables.nodes[thread->node].key == (uint64_t)code && !thread->skipped;
+    if (UNLIKELY(!is_here) && is_left_out(calls, code, &answer))
+        return answer;
     if (UNLIKELY(thread->skipped)) {
         return_to(recording, thread, now);
         return Py_None;
     }
-    if (UNLIKELY(recording->tables.nodes[thread->node].key != (uint64_t)code)) {
+    if (UNLIKELY(!is_here)) {
         /* The time until now is that of where it seemed to be. */
         tables_begin(&recording->tables);
         credit(recording, thread, now);
@@ -191,6 +207,9 @@ PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function,
     if (UNLIKELY(!thread))
         return ignored(calls, code);
     const struct node *nodes = recording->tables.nodes;
+    PyObject *answer;
+    if (UNLIKELY(nodes[thread->node].key != (uint64_t)code) && is_left_out(calls, code, &answer))
+        return answer;
     /* Python code makes this call: a C function on top has ended, its return lost to an exception in a handler. */
     while (nodes[thread->node].key & KEY_C && !thread->skipped)
         thread->node = nodes[thread->node].parent;
@@ -209,11 +228,18 @@ PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function,
         return Py_None;
     }
     if (UNLIKELY(thread->skipped))
-        return skip(recording, thread);
-    return descend(recording, thread, key, function, now);
+        return skip(calls, thread, code);
+    return descend(calls, thread, key, function, now);
 }
 
-PyObject *calls_leave_c(struct calls *calls, PyObject *function, PyObject *first, long skipped)
+/* Whether a thread is in a C function that some code has called. */
+static inline bool is_called_by(const struct recording *recording, const struct thread *thread, PyObject *code)
+{
+    const struct node *nodes = recording->tables.nodes, *node = &nodes[thread->node];
+    return node->key & KEY_C && nodes[node->parent].key == (uint64_t)code && !thread->skipped;
+}
+
+PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped)
 {
     struct recording *recording = calls->recording;
     PyTypeObject *type = Py_TYPE(function);
@@ -224,6 +250,10 @@ PyObject *calls_leave_c(struct calls *calls, PyObject *function, PyObject *first
     struct thread *thread = thread_of(calls, skipped, false, now);
     if (UNLIKELY(!thread))
         return PyErr_Occurred() ? NULL : Py_None;
+    PyObject *answer;
+    /* Such a return goes with its call, and is not switched off by itself. */
+    if (UNLIKELY(recording->selects) && !is_called_by(recording, thread, code) && is_left_out(calls, code, &answer))
+        return answer ? Py_None : NULL;
     if (UNLIKELY(thread->skipped)) {
         return_to(recording, thread, now);
         return Py_None;

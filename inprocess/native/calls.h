@@ -33,6 +33,6 @@ struct calls {
 PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped);
 PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped);
 PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped);
-PyObject *calls_leave_c(struct calls *calls, PyObject *function, PyObject *first, long skipped);
+PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped);
 
 #endif

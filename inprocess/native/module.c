@@ -78,7 +78,7 @@ static PyObject *on_enter_c(PyObject *self, PyObject *const *arguments, Py_ssize
 
 static PyObject *on_leave_c(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    return answered(count > 3 ? calls_leave_c(&calls, arguments[2], arguments[3], skipped_by(self)) : Py_None);
+    return answered(count > 3 ? calls_leave_c(&calls, arguments[0], arguments[2], arguments[3], skipped_by(self)) : Py_None);
 }
 
 static PyMethodDef callbacks[] = {
@@ -126,7 +126,7 @@ static int on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *ar
     else if (what == PyTrace_C_CALL)
         answer = calls_enter_c(&calls, code, argument, argument, 0);
     else if (is_c)
-        answer = calls_leave_c(&calls, argument, argument, 0);
+        answer = calls_leave_c(&calls, code, argument, argument, 0);
     Py_DecRef(code);
     return answer ? 0 : -1;
 }
@@ -291,6 +291,18 @@ static PyObject *copy(PyObject *module, PyObject *unused)
     return bytes;
 }
 
+/* switch_off(index): record no more calls of the function of that number. Returns its code object; None where it has none,
+ * or is off already. */
+static PyObject *switch_off(PyObject *module, PyObject *number)
+{
+    (void)module;
+    unsigned long index = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred())
+        return NULL;
+    bool is_done = calls.recording->generation && index < NO_INDEX && threads_switch_off(calls.recording, (uint32_t)index);
+    return answered(is_done ? calls.recording->kept[index] : Py_None);
+}
+
 /* rehearse(function, argument, timed): call a function with an argument while the calling thread, which is not recorded,
  * is; `timed` of its handlers are timed. Returns what each of its nodes got, the eldest first:
  * (calls, self_ns, uncounted, timed, timed_ns). */
@@ -320,6 +332,7 @@ static PyMethodDef functions[] = {
     {"enter", enter, METH_O, NULL},
     {"retain", retain, METH_O, NULL},
     {"resume", resume, METH_VARARGS, NULL},
+    {"switch_off", switch_off, METH_O, NULL},
     {"copy", copy, METH_NOARGS, NULL},
     {"rehearse", rehearse, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -253,3 +253,36 @@ void recording_give_back(struct recording *recording, uint32_t first, uint32_t l
     nodes[last].next = recording->free_node;
     recording->free_node = first;
 }
+
+static uint64_t *left_out_place(struct recording *recording, PyObject *code)
+{
+    return &recording->left_out[((uint64_t)code >> 4) % LEFT_OUT_PLACES];
+}
+
+/* Tells whether calls of a code object are recorded, where some are not. */
+enum choice recording_choice(struct recording *recording, PyObject *code)
+{
+    uint64_t *place = left_out_place(recording, code);
+    if (*place == (uint64_t)code)
+        return CHOICE_OUT;
+    if (!recording_is_off(recording, code))
+        return CHOICE_IN;
+    *place = (uint64_t)code;
+    return CHOICE_OUT;
+}
+
+/* Records no more calls of a function; what was recorded of it stays. False where it is no code, or is off already. Some
+ * threads may be within it: see threads_switch_off. Within a change. */
+bool recording_switch_off(struct recording *recording, uint32_t index)
+{
+    struct tables *tables = &recording->tables;
+    if (index <= OVER_FUNCTION || index >= tables->head->functions || tables->functions[index].kind != FUNCTION_CODE)
+        return false;
+    tables->functions[index].kind |= FUNCTION_OFF;
+    recording->selects = true;
+    /* It is to be asked about at each call. */
+    for (uint32_t node = 1; node < tables->head->nodes; node++)
+        if (tables->nodes[tables->nodes[node].last].function == index)
+            tables->nodes[node].last = NOTHING;
+    return true;
+}

@@ -32,6 +32,13 @@ struct questions {
     PyObject *is_own;
 };
 
+/* Whether calls of a code object are recorded. CHOICE_FAILED: nobody knows, for the recording has ended, or there is an
+ * exception. */
+enum choice { CHOICE_IN, CHOICE_OUT, CHOICE_FAILED };
+
+/* How many of the codes that are left out are found at once. */
+#define LEFT_OUT_PLACES 512
+
 struct recording {
     struct tables tables;
     struct keys node_keys, function_keys;
@@ -46,6 +53,9 @@ struct recording {
     uint32_t free_node, free_thread;
     /* How many threads have begun, and how many are there that have had no event. */
     uint32_t begun, silent;
+    /* Whether some code is left out; the latest of it that was met, by its address. */
+    bool selects;
+    uint64_t left_out[LEFT_OUT_PLACES];
 };
 
 bool recording_open(struct recording *recording, const struct questions *questions, uint64_t max_bytes, uint32_t clock);
@@ -55,5 +65,16 @@ uint32_t recording_child(struct recording *recording, struct thread *thread, uin
 bool recording_root(struct recording *recording, struct thread *thread, uint32_t number);
 uint32_t recording_moved(struct recording *recording, uint32_t index, uint32_t parent, struct thread *target);
 void recording_give_back(struct recording *recording, uint32_t first, uint32_t last);
+enum choice recording_choice(struct recording *recording, PyObject *code);
+bool recording_switch_off(struct recording *recording, uint32_t index);
+
+/* Whether a code object is one that was switched off. */
+static inline bool recording_is_off(const struct recording *recording, PyObject *code)
+{
+    if (!recording->selects)
+        return false;
+    uint32_t index = keys_find(&recording->function_keys, 0, (uint64_t)code);
+    return index && recording->tables.functions[index].kind & FUNCTION_OFF;
+}
 
 #endif

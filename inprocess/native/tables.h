@@ -19,8 +19,8 @@
 /* Index 0 of nodes and of functions is nobody's. */
 #define NOTHING 0u
 
-/* What a function is. */
-enum { FUNCTION_CODE, FUNCTION_C };
+/* What a function is, with FUNCTION_OFF where it was switched off: its figures stay as they were then. */
+enum { FUNCTION_CODE, FUNCTION_C, FUNCTION_OFF };
 /* What has become of a thread; the nodes of a merged one are others' now. One that rehearses is none of the program's. */
 enum { THREAD_RUNS, THREAD_ENDED, THREAD_MERGED, THREAD_REHEARSES };
 enum { CLOCK_TSC, CLOCK_WALL, CLOCK_CPU };

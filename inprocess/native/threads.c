@@ -2,6 +2,7 @@
 
 #include "ticks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Ended threads whose trees are kept apart: a server may have a thread a request. */
@@ -34,6 +35,8 @@ static uint32_t descend(struct recording *recording, struct thread *thread, PyOb
     thread->skipped = 0;
     for (Py_ssize_t index = 0; index < PyTuple_Size(codes); index++) {
         PyObject *code = PyTuple_GetItem(codes, index);
+        if (recording_is_off(recording, code))
+            continue;
         uint32_t below = recording_child(recording, thread, node, (uint64_t)code, code);
         if (recording->generation != generation || (!below && PyErr_Occurred()))
             return NOTHING;
@@ -346,6 +349,71 @@ bool threads_resynchronise(struct recording *recording, struct thread *thread, l
     }
     Py_DecRef(codes);
     return recording->generation == generation && !PyErr_Occurred();
+}
+
+/* Returns how deep a thread is below its root; `is_within`: whether in a function. */
+static uint32_t depth_of(const struct recording *recording, const struct thread *thread, uint32_t function,
+                         bool *is_within)
+{
+    const struct node *nodes = recording->tables.nodes;
+    uint32_t depth = 0;
+    for (uint32_t index = thread->node; index != thread->root; index = nodes[index].parent, depth++)
+        *is_within = *is_within || nodes[index].function == function;
+    return depth;
+}
+
+/* Returns the node where a thread is without a function, and without the C functions that this one calls: their returns are
+ * not heard of any more. `skipped` is how many frames of what is left there is no room for. */
+static uint32_t node_without(struct recording *recording, struct thread *thread, uint32_t function, uint32_t depth,
+                             uint64_t *skipped)
+{
+    const struct node *nodes = recording->tables.nodes;
+    uint32_t *path = malloc((depth + 1) * sizeof *path), index = thread->node, node = thread->root;
+    for (uint32_t left = depth; path && left; index = nodes[index].parent)
+        path[--left] = index;
+    bool is_out = false;
+    for (uint32_t step = 0; path && step < depth; step++) {
+        index = path[step];
+        is_out = nodes[index].function == function || (is_out && nodes[index].key & KEY_C);
+        /* All its functions are known: nobody is asked. */
+        uint32_t below = is_out || *skipped ? NOTHING : recording_child(recording, thread, node, nodes[index].key, NULL);
+        node = below ? below : node;
+        *skipped += !is_out && !below;
+    }
+    free(path);
+    return node;
+}
+
+/* Has a thread go on where it is without a function. Where there was no room for all frames it is not known which these
+ * are: that shows as soon as a return does not fit. */
+static void leave_function(struct recording *recording, struct thread *thread, uint32_t function)
+{
+    bool is_within = false;
+    uint32_t depth = depth_of(recording, thread, function, &is_within), node = thread->node;
+    if (!is_within && !thread->skipped)
+        return;
+    uint64_t now = recording->clock == CLOCK_CPU ? thread->last_ticks : ticks_now(recording->clock), skipped = 0;
+    if (is_within)
+        node = node_without(recording, thread, function, depth, &skipped);
+    tables_begin(&recording->tables);
+    threads_credit(recording, thread, thread->skipped ? thread->over : thread->node, now);
+    thread->skipped = skipped;
+    thread->node = node;
+    tables_end(&recording->tables);
+}
+
+/* Records no more calls of a function, and takes it out of where threads are. False where that cannot be. */
+bool threads_switch_off(struct recording *recording, uint32_t index)
+{
+    struct tables *tables = &recording->tables;
+    tables_begin(tables);
+    bool is_done = recording_switch_off(recording, index);
+    tables_end(tables);
+    for (uint32_t thread = 1; is_done && thread < tables->head->threads; thread++)
+        /* One that has had no event is placed at its first. */
+        if (tables->threads[thread].state == THREAD_RUNS && !tables->threads[thread].is_silent)
+            leave_function(recording, &tables->threads[thread], index);
+    return is_done;
 }
 
 /* Records nothing of the calling thread. */

@@ -51,7 +51,10 @@ class NativeCalls:
         _require_reach()
         self._core = core
         self._builtins = bool(options.get("builtins", True))
-        self._hooks = Subscription(self._handlers, resume=self._resume, force=bool(options.get("force")))
+        self._off: list[CodeType] = []
+        self._hooks = Subscription(
+            self._handlers, disabled=self._disabled, resume=self._resume, force=bool(options.get("force"))
+        )
         # The threads that ran when the session began, each with its outermost frame: numbers are given out again.
         self._initial: dict[int, int] = {}
         self._measures = bias_of(options) == "auto"
@@ -135,6 +138,24 @@ class NativeCalls:
 
     mark = snapshot
 
+    def switch_off(self, indexes: list[int]) -> list[int]:
+        """Record no more calls of some functions: their figures stay as they are, their later time is their callers'.
+
+        Args:
+            indexes: their numbers in the tables.
+
+        Returns those that were switched off now: the others are none of code, or were off.
+        """
+        if self._ended_ns:
+            return []
+        done = []
+        for index in indexes:
+            code = self._core.switch_off(index)
+            if code is not None:
+                self._off.append(code)
+                done.append(index)
+        return done
+
     def stop(self) -> None:
         """Disarm. What was recorded stays until `free`."""
         # A child that was forked has it too.
@@ -156,6 +177,9 @@ class NativeCalls:
         """Let go of what was recorded; after `stop`."""
         self.let_go()
         self._core.close()
+
+    def _disabled(self) -> list[CodeType]:
+        return list(self._off)
 
     def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._core.callbacks(depth - 1, disable is not None)
