@@ -79,7 +79,7 @@ static bool is_left_out(const struct calls *calls, PyObject *code, PyObject **an
     if (!recording->selects)
         return false;
     enum choice choice = recording_choice(recording, code);
-    *answer = choice == CHOICE_OUT ? calls->kinds.disable : PyErr_Occurred() ? NULL : Py_None;
+    *answer = choice == CHOICE_OUT ? calls->kinds.disable : choice == CHOICE_FAILED && PyErr_Occurred() ? NULL : Py_None;
     return choice != CHOICE_IN;
 }
 

@@ -158,7 +158,7 @@ static PyObject *open_recording(PyObject *module, PyObject *arguments)
     (void)module;
     unsigned long long max_bytes;
     int is_cpu_clock;
-    struct questions questions;
+    struct questions questions = {0};
     struct kinds kinds;
     if (!PyArg_ParseTuple(arguments, "Kp(OOOOO)(OOOO)", &max_bytes, &is_cpu_clock, &questions.code,
                           &questions.c_function, &questions.thread, &questions.stack, &questions.is_own,
@@ -178,6 +178,15 @@ static PyObject *open_recording(PyObject *module, PyObject *arguments)
     int descriptor = calls.recording->tables.descriptor;
     calls.recording->tables.descriptor = -1;
     return PyLong_FromLong(descriptor);
+}
+
+/* select(choice): ask that what is recorded, between open() and begin(). */
+static PyObject *select_code(PyObject *module, PyObject *choice)
+{
+    (void)module;
+    if (calls.recording->tables.head && !calls.recording->generation)
+        recording_select(calls.recording, choice);
+    return answered(Py_None);
 }
 
 /* begin(): record from now on; nothing of the calling thread. */
@@ -325,6 +334,7 @@ static PyMethodDef functions[] = {
     {"trampoline", trampoline, METH_VARARGS, NULL},
     {"hear", hear, METH_O, NULL},
     {"open", open_recording, METH_VARARGS, NULL},
+    {"select", select_code, METH_O, NULL},
     {"begin", begin, METH_NOARGS, NULL},
     {"end", end, METH_NOARGS, NULL},
     {"close", close_recording, METH_NOARGS, NULL},

@@ -259,16 +259,48 @@ static uint64_t *left_out_place(struct recording *recording, PyObject *code)
     return &recording->left_out[((uint64_t)code >> 4) % LEFT_OUT_PLACES];
 }
 
+/* Has a question decide what is recorded; before the recording begins. */
+void recording_select(struct recording *recording, PyObject *choice)
+{
+    Py_IncRef(choice);
+    Py_DecRef(recording->questions.choice);
+    recording->questions.choice = choice;
+    recording->selects = true;
+}
+
+/* Asks what is done with calls of a code object; whoever answers keeps what is left out for good. */
+static enum choice asked_choice(struct recording *recording, PyObject *code)
+{
+    uint32_t generation = recording->generation;
+    PyObject *question = recording->questions.choice;
+    /* It may be let go of meanwhile. */
+    Py_IncRef(question);
+    PyObject *said = PyObject_CallFunctionObjArgs(question, code, NULL);
+    Py_DecRef(question);
+    long choice = said ? PyLong_AsLong(said) : CHOICE_FAILED;
+    Py_DecRef(said);
+    if (!said || recording->generation != generation)
+        return CHOICE_FAILED;
+    /* Another thread may have come first. */
+    if (choice == CHOICE_OUT && !keys_find(&recording->function_keys, 0, (uint64_t)code))
+        keys_add(&recording->function_keys, 0, (uint64_t)code, LEFT_OUT);
+    return (enum choice)choice;
+}
+
 /* Tells whether calls of a code object are recorded, where some are not. */
 enum choice recording_choice(struct recording *recording, PyObject *code)
 {
     uint64_t *place = left_out_place(recording, code);
     if (*place == (uint64_t)code)
         return CHOICE_OUT;
-    if (!recording_is_off(recording, code))
-        return CHOICE_IN;
-    *place = (uint64_t)code;
-    return CHOICE_OUT;
+    enum choice choice = CHOICE_IN;
+    if (recording_is_off(recording, code))
+        choice = CHOICE_OUT;
+    else if (recording->questions.choice && !keys_find(&recording->function_keys, 0, (uint64_t)code))
+        choice = asked_choice(recording, code);
+    if (choice == CHOICE_OUT && recording->generation)
+        *place = (uint64_t)code;
+    return choice;
 }
 
 /* Records no more calls of a function; what was recorded of it stays. False where it is no code, or is off already. Some

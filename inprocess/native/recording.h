@@ -30,11 +30,16 @@ struct questions {
     PyObject *stack;
     /* (code) -> whether it is the agent's. */
     PyObject *is_own;
+    /* (code) -> what is done with its calls, see execd_agent/collectors/filters.py; NULL where all are recorded. */
+    PyObject *choice;
 };
 
-/* Whether calls of a code object are recorded. CHOICE_FAILED: nobody knows, for the recording has ended, or there is an
- * exception. */
-enum choice { CHOICE_IN, CHOICE_OUT, CHOICE_FAILED };
+/* Whether calls of a code object are recorded. CHOICE_OUT_NOW: they are not, and it is asked again the next time;
+ * CHOICE_FAILED: nobody knows, for the recording has ended, or there is an exception. */
+enum choice { CHOICE_IN, CHOICE_OUT, CHOICE_OUT_NOW, CHOICE_FAILED };
+
+/* In place of a function's number: what is left out from the beginning. */
+#define LEFT_OUT 0xFFFFFFFEu
 
 /* How many of the codes that are left out are found at once. */
 #define LEFT_OUT_PLACES 512
@@ -65,6 +70,7 @@ uint32_t recording_child(struct recording *recording, struct thread *thread, uin
 bool recording_root(struct recording *recording, struct thread *thread, uint32_t number);
 uint32_t recording_moved(struct recording *recording, uint32_t index, uint32_t parent, struct thread *target);
 void recording_give_back(struct recording *recording, uint32_t first, uint32_t last);
+void recording_select(struct recording *recording, PyObject *choice);
 enum choice recording_choice(struct recording *recording, PyObject *code);
 bool recording_switch_off(struct recording *recording, uint32_t index);
 
@@ -74,7 +80,7 @@ static inline bool recording_is_off(const struct recording *recording, PyObject 
     if (!recording->selects)
         return false;
     uint32_t index = keys_find(&recording->function_keys, 0, (uint64_t)code);
-    return index && recording->tables.functions[index].kind & FUNCTION_OFF;
+    return index && (index == LEFT_OUT || recording->tables.functions[index].kind & FUNCTION_OFF);
 }
 
 #endif

@@ -4,6 +4,7 @@ import struct
 import sys
 
 import measuring
+from execd_agent.collectors import Refused
 
 FUNCTION = struct.Struct("<8I")
 # Where the tables say how many functions there are, and where these and the texts begin.
@@ -120,6 +121,25 @@ def no_function():
     return agent.result(said=said)
 
 
+def refused():
+    """Where nothing can be switched off."""
+    agent = measuring.Agent()
+    agent.start()
+    leaf()
+    said = []
+
+    def order():
+        try:
+            agent.collector.switch_off([2])
+        except Refused as why:
+            said.append(str(why))
+
+    agent.do(order)
+    leaf()
+    agent.stop()
+    return agent.result(why=said[0])
+
+
 def twice(other_tool):
     """A second recording, of what was switched off in the first; another tool of the program's may be active."""
     monitoring = getattr(sys, "monitoring", None)
@@ -148,6 +168,7 @@ if __name__ == "__main__":
             "within_c": within_c,
             "suspended": suspended,
             "no_function": no_function,
+            "refused": refused,
             "twice": twice,
         }
     )

@@ -62,6 +62,8 @@ ARGUMENTS: Mapping[str, Argument] = {
     **{mode.parameter: _FLAG for mode in MODES},
     "builtins": _FLAG,
     "subcalls": _FLAG,
+    "include": _TEXTS,
+    "exclude": _TEXTS,
     "clock": Argument("'wall' or 'cpu'", lambda value: value in ("wall", "cpu")),
     "timer": Argument("a text 'module:function'", lambda value: _is_text(value) and bool(TIMER.fullmatch(str(value)))),
     "timeunit": Argument(

@@ -28,6 +28,9 @@ class Measuring(TypedDict, total=False):
         profile: mode: count and time every call, as cProfile does.
         builtins: of profile: C functions too; True.
         subcalls: of profile: tell apart who called whom; True.
+        include: of profile: only code of these modules and what is in them, or of these files, where one has a slash or
+            ends in .py; "*", "?" and "[...]" stand for others.
+        exclude: of profile: not that code; what is in both is left out. Its time is its callers'.
         clock: of profile: "wall", or "cpu" for the CPU time of each thread; "wall".
         timer: of profile: a function of the program's as the clock, "module:function"; not with clock.
         timeunit: of timer: the seconds that one of its figure is; 1.
@@ -59,6 +62,8 @@ class Measuring(TypedDict, total=False):
     profile: bool
     builtins: bool
     subcalls: bool
+    include: Sequence[str]
+    exclude: Sequence[str]
     clock: Literal["wall", "cpu"]
     timer: str
     timeunit: float

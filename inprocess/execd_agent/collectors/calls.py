@@ -25,8 +25,9 @@ _MOST_BIAS_S = 1.0
 class Calls:
     """One calls session.
 
-    options: builtins (count C functions), max_memory_bytes (for the tree), clock ("wall", "cpu"), timer and timeunit
-    (see timers.py), bias (what an event is taken to cost; measured where it is "auto" or left out), force.
+    options: builtins (count C functions), include and exclude (what code, see filters.py), max_memory_bytes (for the
+    tree), clock ("wall", "cpu"), timer and timeunit (see timers.py), bias (what an event is taken to cost; measured
+    where it is "auto" or left out), force.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -43,18 +44,24 @@ class Calls:
         self._measures = measures
         read = perf_counter_ns if self._clock is None else self._clock.read
         max_bytes = int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES)
-        self._calls = CallTree(read, max_bytes, self._clock)
+        self._filters = filters_of(options, max_bytes)
+        if self._filters is not None:
+            max_bytes -= self._filters.max_bytes
+        self._calls = CallTree(read, max_bytes, self._clock, self._filters and self._filters.choice)
         self._event_costs: Any = None
         self._pid = posix.getpid()
 
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
         self._calls.ignore_this_thread()
-        self._hooks = Subscription(self._handlers, resume=self._calls.resume, force=self._force)
+        disabled = self._filters and self._filters.codes
+        self._hooks = Subscription(self._handlers, disabled=disabled, resume=self._calls.resume, force=self._force)
         self._calls.begin()
         self._began_ns = perf_counter_ns() if self._clock is not None else self._calls.started_ns
         if self._clock is not None:
             self._clock.begin()
+        if self._filters is not None:
+            self._hooks.note(self._filters.caveat)
         if compat.HAS_MONITORING:
             return self._hooks.install()  # type: ignore[no-any-return]
         from execd_agent.collectors.threadstates import NoThreadStates  # noqa: PLC0415 - what 3.12 does not need
@@ -62,7 +69,8 @@ class Calls:
         try:
             return self._hooks.install()  # type: ignore[no-any-return]
         except NoThreadStates:
-            self._hooks = self._gc_hooks()
+            caveats, self._hooks = self._hooks.caveats, self._gc_hooks()
+            self._hooks.caveats.extend(caveats)
             return self._hooks.install()  # type: ignore[no-any-return]
 
     def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
@@ -80,7 +88,7 @@ class Calls:
     @property
     def memory_bytes(self) -> int:
         """About how much memory the tree takes."""
-        return self._calls.used_bytes
+        return self._calls.used_bytes + (self._filters.used_bytes if self._filters else 0)
 
     @property
     def lost_calls(self) -> int:
@@ -135,6 +143,23 @@ class Calls:
     def free(self) -> None:
         """Let go of what was recorded; after `stop`."""
         self._calls.free()
+        if self._filters:
+            self._filters.free()
+
+
+def filters_of(options: dict[str, Any], max_bytes: int) -> Any:
+    """Return what a session's options say of code, see filters.py; None where they leave nothing out.
+
+    Args:
+        options: include, exclude: lists of patterns.
+        max_bytes: that the recording may take.
+    """
+    include, exclude = (list(map(str, options.get(name) or ())) for name in ("include", "exclude"))
+    if not include and not exclude:
+        return None
+    from execd_agent.collectors.filters import SHARE, Filters  # noqa: PLC0415 - what few ask for
+
+    return Filters(include, exclude, max_bytes // SHARE)
 
 
 def bias_of(options: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from execd_agent.frames import innermost_frames, thread_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any
 
 # Ended threads whose trees are kept apart; beyond it they are merged into one, or a server with a thread a request
@@ -80,11 +80,14 @@ class CallTree:
         clock: returns the time of the thread that calls it, ns.
         max_bytes: that it may take.
         own_clocks: tells of the times of other threads, see clocks.py; None where all have the same.
+        choice: says what is done with a code object, see filters.py; None where all is recorded.
     """
 
-    def __init__(self, clock: Any, max_bytes: int, own_clocks: Any = None) -> None:
+    def __init__(self, clock: Any, max_bytes: int, own_clocks: Any = None, choice: Any = None) -> None:
         self.clock = clock
         self.own_clocks = own_clocks
+        self.selects = choice is not None
+        self.choice = choice or _all
         self.started_ns = clock()
         self.local = originals.thread_local()
         self.trees: list[ThreadTree] = []
@@ -179,7 +182,8 @@ class CallTree:
         """Return the node of a frame's stack in a tree, making what is missing, as far as there is room."""
         codes = []
         while frame is not None:
-            codes.append(frame.f_code)
+            if not self.choice(frame.f_code, frame):
+                codes.append(frame.f_code)
             frame = frame.f_back
         node = tree.root
         tree.skipped = 0
@@ -263,6 +267,11 @@ def _add(target: Node, source: Node) -> None:
     target.uncounted += source.uncounted
     target.timed += source.timed
     target.timed_ns += source.timed_ns
+
+
+def _all(_code: CodeType, _frame: FrameType | None = None) -> int:
+    """Stand for a choice where all is recorded: see filters.py."""
+    return 0
 
 
 def outermost(frame: FrameType) -> FrameType:

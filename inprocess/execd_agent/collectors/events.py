@@ -17,6 +17,8 @@ from execd_agent.collectors.calltree import C_FUNCTION_BYTES
 
 # As the importer names it; in a target no thread but the agent's runs it.
 _OWN_CODE = "<execd_agent"
+# See filters.py.
+_OUT = 1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def handlers(calls: CallTree, depth: int, disable: Any, *, builtins: bool) -> di
 
 def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
     clock, local, child, timed, leave_out = calls.clock, calls.local, calls.child, calls.timed, calls.leave_out
+    choice = calls.choice
 
     def enter(code: CodeType, _offset: int = 0, _error: object = None) -> Any:
         now = clock()
@@ -52,6 +55,12 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
             tree = calls.begin_thread(sys._getframe(depth), now, entering=True)
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
+        key = id(code)
+        below = tree.node.children.get(key) if not tree.skipped else None
+        if below is None:
+            chosen = choice(code)
+            if chosen:
+                return disable if chosen == _OUT else None
         if tree.skipped:
             leave_out(tree)
             return None
@@ -59,11 +68,11 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
         elapsed = now - tree.last_ns
         tree.last_ns = now
         node.self_ns += elapsed
-        key = id(code)
-        below = node.children.get(key) or child(node, key, code)
         if below is None:
-            leave_out(tree)
-            return None
+            below = child(node, key, code)
+            if below is None:
+                leave_out(tree)
+                return None
         below.calls += 1
         tree.node = below
         if tree.timing:
@@ -75,6 +84,7 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
 
 def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
     clock, local, timed, return_to = calls.clock, calls.local, calls.timed, calls.return_to
+    choice = calls.choice
 
     def leave(code: CodeType, _offset: int = 0, _value: object = None) -> Any:
         now = clock()
@@ -84,10 +94,14 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
             tree = calls.begin_thread(sys._getframe(depth), now)
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
+        node = tree.node
+        if node.key != id(code) or tree.skipped:
+            chosen = choice(code)
+            if chosen:
+                return disable if chosen == _OUT else None
         if tree.skipped:
             return_to(tree, now)
             return None
-        node = tree.node
         elapsed = now - tree.last_ns
         tree.last_ns = now
         node.self_ns += elapsed
@@ -103,14 +117,14 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
 
 def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C901 - as for enter_c
     clock, local, child, known = calls.clock, calls.local, calls.child, calls.c_functions
-    timed, leave_out = calls.timed, calls.leave_out
+    timed, leave_out, selects, choice = calls.timed, calls.leave_out, calls.selects, calls.choice
     builtin, descriptor = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR
     key_of, is_builtin = cfunctions.key_of, cfunctions.is_builtin
     python_function, bound_method = cfunctions.FUNCTION, cfunctions.METHOD
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
 
     # A call less here is 50 ns less at every C call.
-    def enter_c(code: CodeType, _offset: int, function: Any, first: object) -> Any:  # noqa: C901 - see above
+    def enter_c(code: CodeType, _offset: int, function: Any, first: object) -> Any:  # noqa: C901, PLR0912 - see above
         try:
             tree: ThreadTree | None = local.tree
         except AttributeError:
@@ -118,6 +132,10 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
         node = tree.node
+        if selects and node.key != id(code):
+            chosen = choice(code)
+            if chosen:
+                return disable if chosen == _OUT else None
         # Python code makes this call: a C function on top has ended, its return lost to an exception in a handler.
         while type(node.what) is str and not tree.skipped:
             node = tree.node = node.parent or tree.root
@@ -168,8 +186,9 @@ def _make_leave_c(calls: CallTree, depth: int) -> Any:
     clock, local, timed, return_to = calls.clock, calls.local, calls.timed, calls.return_to
     builtin, descriptor, is_builtin = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR, cfunctions.is_builtin
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
+    selects, choice = calls.selects, calls.choice
 
-    def leave_c(_code: CodeType, _offset: int, function: Any, first: object) -> None:
+    def leave_c(code: CodeType, _offset: int, function: Any, first: object) -> None:
         kind = type(function)
         if (kind is descriptor and first is missing) or not (kind is descriptor or kind is builtin or is_builtin(kind)):
             return
@@ -179,6 +198,9 @@ def _make_leave_c(calls: CallTree, depth: int) -> Any:
         except AttributeError:
             tree = calls.begin_thread(sys._getframe(depth), now)
         if tree is None:
+            return
+        # Such a return goes with its call, and is not switched off by itself.
+        if selects and choice(code):
             return
         if tree.skipped:
             return_to(tree, now)

@@ -12,8 +12,8 @@ import sys
 from time import perf_counter_ns
 
 from execd_agent import compat, wire
-from execd_agent.collectors import cfunctions
-from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of
+from execd_agent.collectors import Refused, cfunctions
+from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of, filters_of
 from execd_agent.collectors.calltree import code_bytes, native_id_of, outermost, thread_name
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.subscription import Subscription
@@ -69,13 +69,18 @@ class NativeCalls:
             self.clock = self._clock.read
         told: Any = getattr(sys, "monitoring", None)
         kinds = cfunctions.FUNCTION, cfunctions.METHOD, getattr(told, "MISSING", None), getattr(told, "DISABLE", None)
-        questions = _code, _c_function, self._thread, _stack, _is_own
+        questions = _code, _c_function, self._thread, self._stack, _is_own
         max_bytes = int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES)
+        self._filters = filters_of(options, max_bytes)
+        if self._filters is not None:
+            max_bytes -= self._filters.max_bytes
         try:
             self.tables: int = core.open(max_bytes, self._clock is not None, questions, kinds)
         except (ValueError, MemoryError) as error:
             raise Unfit(str(error)) from None
         self._file = _identity(self.tables)
+        if self._filters is not None:
+            core.select(self._filters.choice)
 
     def start(self) -> list[str]:
         """Arm every thread but the calling one. Returns caveats. Raises Refused."""
@@ -87,13 +92,15 @@ class NativeCalls:
         # Some may have no event as long as it lasts. None comes before all are there.
         for ident, frame in innermost_frames():
             self._core.enter(self._described(ident, native_id_of(ident), frame))
+        if self._filters is not None:
+            self._hooks.note(self._filters.caveat)
         return self._hooks.install()
 
     @property
     def memory_bytes(self) -> int:
         """About how much memory the tables take."""
         used_bytes: int = self._core.beat(0)[0]
-        return used_bytes
+        return used_bytes + (self._filters.used_bytes if self._filters is not None else 0)
 
     @property
     def lost_calls(self) -> int:
@@ -145,7 +152,12 @@ class NativeCalls:
             indexes: their numbers in the tables.
 
         Returns those that were switched off now: the others are none of code, or were off.
+
+        Raises:
+            Refused: below 3.12 all calls are told, and one that is not recorded costs what others do.
         """
+        if not compat.HAS_MONITORING:
+            raise Refused("below 3.12 the interpreter tells of every call: switching a function off saves nothing")
         if self._ended_ns:
             return []
         done = []
@@ -177,9 +189,11 @@ class NativeCalls:
         """Let go of what was recorded; after `stop`."""
         self.let_go()
         self._core.close()
+        if self._filters is not None:
+            self._filters.free()
 
     def _disabled(self) -> list[CodeType]:
-        return list(self._off)
+        return self._off + (self._filters.codes() if self._filters is not None else [])
 
     def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._core.callbacks(depth - 1, disable is not None)
@@ -208,21 +222,35 @@ class NativeCalls:
         frame = sys._getframe(1 + skipped)
         ident = current_thread_id()
         found = self._described(ident, _thread.get_native_id(), frame)
+        if entering:
+            found = *found[:5], self._codes(frame.f_back)
         # Its number, and the place of its outermost frame, are given to others when it has ended.
         self._initial.pop(ident, None)
-        return (*found[:5], found[5][:-1]) if entering else found
+        return found
 
     def _described(self, ident: int, native_id: int, frame: FrameType) -> tuple[Any, ...]:
         """Return what the core's question for a thread does; see recording.h."""
         is_old = self._initial.get(ident) == id(outermost(frame))
         began = None if self._clock is None else self._clock.began_ns(native_id)
-        return ident, native_id, _text(thread_name(ident, frame)), began or 0, is_old, _codes(frame)
+        return ident, native_id, _text(thread_name(ident, frame)), began or 0, is_old, self._codes(frame)
 
     def _resume(self, ident: int, frame: FrameType | None) -> None:
         """Go on with a thread that was not recorded for a while: nobody is credited with that time."""
         now_ns = 0 if self._clock is None else self._clock.now_ns(native_id_of(ident))
         if now_ns is not None:
-            self._core.resume(ident, _codes(frame), now_ns)
+            self._core.resume(ident, self._codes(frame), now_ns)
+
+    def _stack(self, skipped: int, _entering: int) -> tuple[CodeType, ...]:
+        return self._codes(sys._getframe(1 + skipped))
+
+    def _codes(self, frame: FrameType | None) -> tuple[CodeType, ...]:
+        """Return the code objects of a stack that are recorded, the outermost first."""
+        found = []
+        while frame is not None:
+            if self._filters is None or not self._filters.choice(frame.f_code, frame):
+                found.append(frame.f_code)
+            frame = frame.f_back
+        return tuple(found[::-1])
 
     def _cpu_ns(self) -> dict[str, int]:
         """Return what the CPU clocks of threads show, by the system's number."""
@@ -255,21 +283,8 @@ def _c_function(function: Any) -> bytes:
     return _text(cfunctions.printed(function))
 
 
-def _stack(skipped: int, _entering: int) -> tuple[CodeType, ...]:
-    return _codes(sys._getframe(1 + skipped))
-
-
 def _is_own(code: CodeType) -> bool:
     return code.co_filename.startswith(OWN_CODE)
-
-
-def _codes(frame: FrameType | None) -> tuple[CodeType, ...]:
-    """Return the code objects of a stack, the outermost first."""
-    found = []
-    while frame is not None:
-        found.append(frame.f_code)
-        frame = frame.f_back
-    return tuple(found[::-1])
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
