@@ -131,6 +131,35 @@ static void ascend(struct recording *recording, struct thread *thread, uint64_t 
         take_time(recording, thread, thread->node, now);
 }
 
+/* Has a thread be where it really is; the time until now is that of where it seemed to be. False where the recording has
+ * ended, or with an exception. */
+static bool place_anew(struct recording *recording, struct thread *thread, long skipped, bool entering, uint64_t now)
+{
+    tables_begin(&recording->tables);
+    credit(recording, thread, now);
+    tables_end(&recording->tables);
+    return threads_resynchronise(recording, thread, skipped, entering);
+}
+
+/* Whether another greenlet runs in the calling thread than at its last event: then its stack is another one. */
+static bool has_switched(const struct calls *calls, const struct thread *thread)
+{
+    struct recording *recording = calls->recording;
+    void **known = &recording->greenlets[thread - recording->tables.threads], *running = calls->greenlet();
+    Py_DecRef(running);
+    bool is_other = *known && running != *known;
+    *known = running;
+    return is_other;
+}
+
+/* Has a thread be where it really is after a switch. False where the recording has ended, or with an exception. */
+static inline bool follow(const struct calls *calls, struct thread *thread, long skipped, bool entering, uint64_t now)
+{
+    if (!UNLIKELY(calls->greenlet != NULL) || !has_switched(calls, thread))
+        return true;
+    return place_anew(calls->recording, thread, skipped, entering, now);
+}
+
 /* Counts a call within what the memory limit left out, of code or by it. */
 static PyObject *skip(const struct calls *calls, struct thread *thread, PyObject *code)
 {
@@ -151,6 +180,8 @@ PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped)
     struct thread *thread = thread_of(calls, skipped, true, now);
     if (UNLIKELY(!thread))
         return ignored(calls, code);
+    if (UNLIKELY(!follow(calls, thread, skipped, true, now)))
+        return PyErr_Occurred() ? NULL : Py_None;
     if (UNLIKELY(thread->skipped))
         return skip(calls, thread, code);
     return descend(calls, thread, (uint64_t)code, code, now);
@@ -164,6 +195,8 @@ PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
     if (UNLIKELY(!thread))
         return ignored(calls, code);
     PyObject *answer;
+    if (UNLIKELY(!follow(calls, thread, skipped, false, now)))
+        return PyErr_Occurred() ? NULL : Py_None;
     bool is_here = recording->tables.nodes[thread->node].key == (uint64_t)code && !thread->skipped;
     if (UNLIKELY(!is_here) && is_left_out(calls, code, &answer))
         return answer;
@@ -171,14 +204,8 @@ PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
         return_to(recording, thread, now);
         return Py_None;
     }
-    if (UNLIKELY(!is_here)) {
-        /* The time until now is that of where it seemed to be. */
-        tables_begin(&recording->tables);
-        credit(recording, thread, now);
-        tables_end(&recording->tables);
-        if (!threads_resynchronise(recording, thread, skipped))
-            return PyErr_Occurred() ? NULL : Py_None;
-    }
+    if (UNLIKELY(!is_here) && !place_anew(recording, thread, skipped, false, now))
+        return PyErr_Occurred() ? NULL : Py_None;
     ascend(recording, thread, now);
     return Py_None;
 }
@@ -208,11 +235,17 @@ PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function,
         return ignored(calls, code);
     const struct node *nodes = recording->tables.nodes;
     PyObject *answer;
+    if (UNLIKELY(!follow(calls, thread, skipped, false, now)))
+        return PyErr_Occurred() ? NULL : Py_None;
     if (UNLIKELY(nodes[thread->node].key != (uint64_t)code) && is_left_out(calls, code, &answer))
         return answer;
     /* Python code makes this call: a C function on top has ended, its return lost to an exception in a handler. */
     while (nodes[thread->node].key & KEY_C && !thread->skipped)
         thread->node = nodes[thread->node].parent;
+    /* It runs on another stack than before: a greenlet has switched. */
+    if (UNLIKELY(nodes[thread->node].key != (uint64_t)code) && !thread->skipped &&
+        !place_anew(recording, thread, skipped, false, now))
+        return PyErr_Occurred() ? NULL : Py_None;
     PyTypeObject *type = Py_TYPE(function);
     uint64_t key;
     if (type == &PyMethodDescr_Type && first != calls->kinds.missing) {
@@ -251,18 +284,23 @@ PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function,
     if (UNLIKELY(!thread))
         return PyErr_Occurred() ? NULL : Py_None;
     PyObject *answer;
-    /* Such a return goes with its call, and is not switched off by itself. */
-    if (UNLIKELY(recording->selects) && !is_called_by(recording, thread, code) && is_left_out(calls, code, &answer))
-        return answer ? Py_None : NULL;
-    if (UNLIKELY(thread->skipped)) {
-        return_to(recording, thread, now);
-        return Py_None;
-    }
-    /* A C function that was running when the session began has no node: its time stays with its caller. */
-    if (recording->tables.nodes[thread->node].key & KEY_C) {
+    if (UNLIKELY(!follow(calls, thread, skipped, false, now)))
+        return PyErr_Occurred() ? NULL : Py_None;
+    if (is_called_by(recording, thread, code)) {
         ascend(recording, thread, now);
         return Py_None;
     }
+    /* Such a return goes with its call, and is not switched off by itself. */
+    if (is_left_out(calls, code, &answer))
+        return answer ? Py_None : NULL;
+    if (thread->skipped) {
+        return_to(recording, thread, now);
+        return Py_None;
+    }
+    /* A C function that was running when the session began has no node: its time stays with its caller. Else it runs on
+     * another stack than before. */
+    if (recording->tables.nodes[thread->node].key != (uint64_t)code)
+        return place_anew(recording, thread, skipped, false, now) || !PyErr_Occurred() ? Py_None : NULL;
     tables_begin(&recording->tables);
     credit(recording, thread, now);
     tables_end(&recording->tables);

@@ -20,6 +20,8 @@ struct calls {
     /* In a page of its own, of zeros in every child: no event of a child finds the tables of its parent. */
     struct recording *recording;
     struct kinds kinds;
+    /* greenlet's own, that tells which one runs in the calling thread; NULL where the program has none. */
+    PyObject *(*greenlet)(void);
     pthread_key_t key;
     /* Whether C functions are recorded, where one function is told of all. */
     bool counts_c;

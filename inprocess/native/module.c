@@ -175,6 +175,7 @@ static PyObject *open_recording(PyObject *module, PyObject *arguments)
     }
     /* They live as long as the interpreter does. */
     calls.kinds = kinds;
+    calls.greenlet = NULL;
     int descriptor = calls.recording->tables.descriptor;
     calls.recording->tables.descriptor = -1;
     return PyLong_FromLong(descriptor);
@@ -186,6 +187,18 @@ static PyObject *select_code(PyObject *module, PyObject *choice)
     (void)module;
     if (calls.recording->tables.head && !calls.recording->generation)
         recording_select(calls.recording, choice);
+    return answered(Py_None);
+}
+
+/* follow(functions): see what greenlets switch to, by greenlet's capsule of its C functions (greenlet.h). */
+static PyObject *follow(PyObject *module, PyObject *capsule)
+{
+    (void)module;
+    void **functions = PyCapsule_GetPointer(capsule, "greenlet._C_API");
+    if (!functions)
+        return NULL;
+    /* PyGreenlet_GetCurrent_NUM; it gives a new reference. */
+    *(void **)&calls.greenlet = functions[4];
     return answered(Py_None);
 }
 
@@ -335,6 +348,7 @@ static PyMethodDef functions[] = {
     {"hear", hear, METH_O, NULL},
     {"open", open_recording, METH_VARARGS, NULL},
     {"select", select_code, METH_O, NULL},
+    {"follow", follow, METH_O, NULL},
     {"begin", begin, METH_NOARGS, NULL},
     {"end", end, METH_NOARGS, NULL},
     {"close", close_recording, METH_NOARGS, NULL},

@@ -31,7 +31,10 @@ bool recording_open(struct recording *recording, const struct questions *questio
     if (!tables_open(&recording->tables, max_bytes, clock))
         return false;
     recording->kept = calloc(recording->tables.head->functions_limit, sizeof *recording->kept);
-    if (!recording->kept) {
+    recording->greenlets = calloc(recording->tables.head->threads_limit, sizeof *recording->greenlets);
+    if (!recording->kept || !recording->greenlets) {
+        free(recording->kept);
+        free(recording->greenlets);
         tables_close(&recording->tables);
         return false;
     }
@@ -54,6 +57,7 @@ void recording_close(struct recording *recording)
     PyObject **kept = recording->kept;
     uint32_t functions = recording->tables.head->functions;
     struct questions questions = recording->questions;
+    free(recording->greenlets);
     keys_close(&recording->node_keys);
     keys_close(&recording->function_keys);
     tables_close(&recording->tables);

@@ -26,7 +26,7 @@ struct questions {
     PyObject *c_function;
     /* (skipped frames, entering) -> (ident, native_id, name, began_ticks, is_old, codes), outermost first. */
     PyObject *thread;
-    /* (skipped frames, 0) -> codes. */
+    /* (skipped frames, entering) -> codes. */
     PyObject *stack;
     /* (code) -> whether it is the agent's. */
     PyObject *is_own;
@@ -49,6 +49,8 @@ struct recording {
     struct keys node_keys, function_keys;
     /* Of each function the object that its key is the address of. */
     PyObject **kept;
+    /* Of each thread the greenlet that ran at its last event, where greenlets are followed. Addresses alone. */
+    void **greenlets;
     struct questions questions;
     uint64_t max_bytes, used_bytes, began_ticks;
     /* The number of this recording, 0 while there is none. */

@@ -60,6 +60,8 @@ static uint32_t take_place(struct recording *recording)
         recording->free_thread = recording->tables.threads[index].node;
     else if (head->threads < head->threads_limit)
         index = head->threads++;
+    if (index)
+        recording->greenlets[index] = NULL;
     return index;
 }
 
@@ -338,10 +340,10 @@ PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyOb
 
 /* Goes on where the thread really is: events can be missing, of generators that are closed early (gh-140373), and where
  * greenlets switch. False where the recording has ended, or with an exception. */
-bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped)
+bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped, bool entering)
 {
     uint32_t generation = recording->generation;
-    PyObject *codes = ask(recording->questions.stack, skipped, false);
+    PyObject *codes = ask(recording->questions.stack, skipped, entering);
     if (codes && recording->generation == generation) {
         uint32_t node = descend(recording, thread, codes, 0);
         if (node)

@@ -21,7 +21,7 @@ bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes
 PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyObject *function, PyObject *argument,
                             uint32_t timed);
 bool threads_switch_off(struct recording *recording, uint32_t index);
-bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped);
+bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped, bool entering);
 
 /* Credits the time since a thread's last event to a node. Within a change. */
 static inline struct node *threads_credit(struct recording *recording, struct thread *thread, uint32_t index,

@@ -95,7 +95,6 @@ def test_the_time_of_what_is_left_out_is_its_callers(drivers: Drivers, interpret
     result = drivers.run(interpreter, "filtering", "resting", 1)
     times = {path[-1]: ns for path, ns in paths(profile_of(result["table"]), "self_ns").items()}
     assert times["rest"] >= 50_000_000
-    assert sum(times.values()) <= result["span_ns"]
 
 
 @pytest.mark.parametrize("number", [1, 3])

@@ -56,6 +56,7 @@ class Calls:
         self._calls.ignore_this_thread()
         disabled = self._filters and self._filters.codes
         self._hooks = Subscription(self._handlers, disabled=disabled, resume=self._calls.resume, force=self._force)
+        self._calls.follow_greenlets()
         self._calls.begin()
         self._began_ns = perf_counter_ns() if self._clock is not None else self._calls.started_ns
         if self._clock is not None:
@@ -103,6 +104,7 @@ class Calls:
     def poll(self) -> None:
         """Look for threads that nothing told us of; called from time to time while armed."""
         self._hooks.poll()
+        self._calls.follow_greenlets()
         self._measure()
 
     def snapshot(self) -> bytes:

@@ -57,10 +57,11 @@ class ThreadTree:
 
     `node` is the current node, `last_ns` the clock at the thread's last event, `skipped` how many calls deep it is
     inside of what the memory limit left out, which `over` stands for, `native_id` the thread's number in the system, 0
-    where that is not needed, `timing` how many of its next handlers are to be timed.
+    where that is not needed, `timing` how many of its next handlers are to be timed, `greenlet` the id of the
+    one that ran at its last event.
     """
 
-    __slots__ = ("ident", "last_ns", "name", "native_id", "node", "over", "root", "skipped", "timing")
+    __slots__ = ("greenlet", "ident", "last_ns", "name", "native_id", "node", "over", "root", "skipped", "timing")
 
     def __init__(self, ident: int, name: str, now_ns: int) -> None:
         self.ident = ident
@@ -70,6 +71,7 @@ class ThreadTree:
         self.last_ns = now_ns
         self.skipped = 0
         self.native_id = 0
+        self.greenlet = 0
         self.timing = 0
 
 
@@ -86,7 +88,6 @@ class CallTree:
     def __init__(self, clock: Any, max_bytes: int, own_clocks: Any = None, choice: Any = None) -> None:
         self.clock = clock
         self.own_clocks = own_clocks
-        self.selects = choice is not None
         self.choice = choice or _all
         self.started_ns = clock()
         self.local = originals.thread_local()
@@ -102,6 +103,8 @@ class CallTree:
         self.codes: set[int] = set()
         # C functions met so far: (printed name, the function itself, kept so that its id stays its own).
         self.c_functions: dict[object, tuple[str, object]] = {}
+        # Returns the greenlet that runs, None where the program has none.
+        self.greenlet: Any = None
         self._merging = originals.new_lock()
 
     def ignore_this_thread(self) -> None:
@@ -198,13 +201,43 @@ class CallTree:
             node = below
         return node
 
+    def follow(self, tree: ThreadTree, frame: FrameType | None, now_ns: int) -> None:
+        """Place a thread anew where another greenlet runs in it than at its last event: its stack is another one."""
+        running = id(self.greenlet())
+        before, tree.greenlet = tree.greenlet, running
+        if before not in (0, running):
+            self._place_anew(tree, frame, now_ns)
+
+    def _place_anew(self, tree: ThreadTree, frame: FrameType | None, now_ns: int) -> None:
+        """Place a thread where it really is; the time until now is that of where it seemed to be."""
+        tree.node.self_ns += now_ns - tree.last_ns
+        tree.last_ns = now_ns
+        tree.node = self.resynchronise(tree, frame)
+
+    def caller(self, tree: ThreadTree, code: CodeType, frame: FrameType) -> Node:
+        """Return the node of code that calls a C function, where that is not where its thread seems to be."""
+        node = tree.node
+        # A C function on top has ended, its return lost to an exception in a handler.
+        while type(node.what) is str and not tree.skipped:
+            node = tree.node = node.parent or tree.root
+        if node.key != id(code) and not tree.skipped:
+            # It runs on another stack than before: a greenlet has switched.
+            self._place_anew(tree, frame, self.clock())
+        return tree.node
+
     def resynchronise(self, tree: ThreadTree, frame: FrameType | None) -> Node:
         """Return the node where the thread really is, after an event that does not fit its shadow stack.
 
         Events can be missing: generators closed without PY_UNWIND on 3.13 and 3.14 (gh-140373), greenlet switches,
         an exception that a signal handler raised inside of a callback.
         """
+        if self.greenlet is None:
+            self.follow_greenlets()
         return self.descend(tree, frame, opened=0)
+
+    def follow_greenlets(self) -> None:
+        """Hear of switches, as soon as the program has greenlets."""
+        self.greenlet = self.greenlet or greenlets(sys.modules).get("getcurrent")
 
     def resume(self, ident: int, frame: FrameType | None) -> None:
         """Go on with a thread that was not recorded for a while: nobody is credited with that time."""
@@ -272,6 +305,12 @@ def _add(target: Node, source: Node) -> None:
 def _all(_code: CodeType, _frame: FrameType | None = None) -> int:
     """Stand for a choice where all is recorded: see filters.py."""
     return 0
+
+
+def greenlets(modules: dict[str, Any]) -> dict[str, Any]:
+    """Return what greenlet's C module has, of a process's modules; nothing where it is not loaded."""
+    found: dict[str, Any] = getattr(modules.get("greenlet._greenlet"), "__dict__", {})
+    return found
 
 
 def outermost(frame: FrameType) -> FrameType:

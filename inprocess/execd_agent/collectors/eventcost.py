@@ -152,6 +152,8 @@ class EventCosts:
         """
         local, calls = self._calls.local, range(CALLS)
         thread = ThreadTree(0, "", self._calls.clock())
+        # Who calls the row is where it is: a stack that does not fit would be looked for.
+        thread.root.key = id(sys._getframe().f_code)
         thread.timing = TIMED if timed is not None else 0
         own = thread.root.children[id(row.__code__)] = Node(thread.root, id(row.__code__), row.__code__)
         # Made before, so that nothing is made while it is measured.

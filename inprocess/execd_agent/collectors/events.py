@@ -43,7 +43,7 @@ def handlers(calls: CallTree, depth: int, disable: Any, *, builtins: bool) -> di
     return found
 
 
-def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
+def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C901 - as for enter_c
     clock, local, child, timed, leave_out = calls.clock, calls.local, calls.child, calls.timed, calls.leave_out
     choice = calls.choice
 
@@ -55,6 +55,8 @@ def _make_enter(calls: CallTree, depth: int, disable: Any) -> Any:
             tree = calls.begin_thread(sys._getframe(depth), now, entering=True)
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
+        if calls.greenlet is not None:
+            calls.follow(tree, sys._getframe(depth).f_back, now)
         key = id(code)
         below = tree.node.children.get(key) if not tree.skipped else None
         if below is None:
@@ -94,6 +96,8 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
             tree = calls.begin_thread(sys._getframe(depth), now)
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
+        if calls.greenlet is not None:
+            calls.follow(tree, sys._getframe(depth), now)
         node = tree.node
         if node.key != id(code) or tree.skipped:
             chosen = choice(code)
@@ -117,7 +121,7 @@ def _make_leave(calls: CallTree, depth: int, disable: Any) -> Any:
 
 def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C901 - as for enter_c
     clock, local, child, known = calls.clock, calls.local, calls.child, calls.c_functions
-    timed, leave_out, selects, choice = calls.timed, calls.leave_out, calls.selects, calls.choice
+    timed, leave_out, choice = calls.timed, calls.leave_out, calls.choice
     builtin, descriptor = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR
     key_of, is_builtin = cfunctions.key_of, cfunctions.is_builtin
     python_function, bound_method = cfunctions.FUNCTION, cfunctions.METHOD
@@ -131,14 +135,14 @@ def _make_enter_c(calls: CallTree, depth: int, disable: Any) -> Any:  # noqa: C9
             tree = calls.begin_thread(sys._getframe(depth), clock())
         if tree is None:
             return disable if code.co_filename.startswith(_OWN_CODE) else None
+        if calls.greenlet is not None:
+            calls.follow(tree, sys._getframe(depth), clock())
         node = tree.node
-        if selects and node.key != id(code):
+        if node.key != id(code):
             chosen = choice(code)
             if chosen:
                 return disable if chosen == _OUT else None
-        # Python code makes this call: a C function on top has ended, its return lost to an exception in a handler.
-        while type(node.what) is str and not tree.skipped:
-            node = tree.node = node.parent or tree.root
+            node = calls.caller(tree, code, sys._getframe(depth))
         kind = type(function)
         if kind is descriptor and first is not missing:
             key: object = id(function)
@@ -182,13 +186,13 @@ def _describe(function: Any, key: object) -> tuple[str, object]:
     return cfunctions.printed(function), function if type(key) is int else None
 
 
-def _make_leave_c(calls: CallTree, depth: int) -> Any:
+def _make_leave_c(calls: CallTree, depth: int) -> Any:  # noqa: C901 - as for enter_c
     clock, local, timed, return_to = calls.clock, calls.local, calls.timed, calls.return_to
     builtin, descriptor, is_builtin = cfunctions.BUILTIN, cfunctions.METHOD_DESCRIPTOR, cfunctions.is_builtin
     missing = getattr(getattr(sys, "monitoring", None), "MISSING", None)
-    selects, choice = calls.selects, calls.choice
+    choice = calls.choice
 
-    def leave_c(code: CodeType, _offset: int, function: Any, first: object) -> None:
+    def leave_c(code: CodeType, _offset: int, function: Any, first: object) -> None:  # noqa: C901 - as above
         kind = type(function)
         if (kind is descriptor and first is missing) or not (kind is descriptor or kind is builtin or is_builtin(kind)):
             return
@@ -199,19 +203,26 @@ def _make_leave_c(calls: CallTree, depth: int) -> Any:
             tree = calls.begin_thread(sys._getframe(depth), now)
         if tree is None:
             return
-        # Such a return goes with its call, and is not switched off by itself.
-        if selects and choice(code):
-            return
-        if tree.skipped:
-            return_to(tree, now)
-            return
+        if calls.greenlet is not None:
+            calls.follow(tree, sys._getframe(depth), now)
         node = tree.node
+        is_called = type(node.what) is str and node.parent.key == id(code)  # type: ignore[union-attr]
+        if not is_called or tree.skipped:
+            # Such a return goes with its call, and is not switched off by itself.
+            if choice(code):
+                return
+            if tree.skipped:
+                return_to(tree, now)
+                return
         elapsed = now - tree.last_ns
         tree.last_ns = now
         node.self_ns += elapsed
         # A C function that was running when the session began has no node: its time stays with its caller.
-        if type(node.what) is str:
+        if is_called:
             node = tree.node = node.parent or tree.root
+        elif node.key != id(code):
+            # It runs on another stack than before: a greenlet has switched.
+            node = tree.node = calls.resynchronise(tree, sys._getframe(depth))
         if tree.timing:
             timed(tree, node, now)
 

@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from execd_agent import compat, wire
 from execd_agent.collectors import Refused, cfunctions
 from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of, filters_of
-from execd_agent.collectors.calltree import code_bytes, native_id_of, outermost, thread_name
+from execd_agent.collectors.calltree import code_bytes, greenlets, native_id_of, outermost, thread_name
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.subscription import Subscription
 from execd_agent.core import Unfit
@@ -57,6 +57,7 @@ class NativeCalls:
         )
         # The threads that ran when the session began, each with its outermost frame: numbers are given out again.
         self._initial: dict[int, int] = {}
+        self._follows = False
         self._measures = bias_of(options) == "auto"
         self._costs: Any = None
         self._began_ns = self._ended_ns = 0
@@ -87,6 +88,7 @@ class NativeCalls:
         self._initial = {ident: id(outermost(frame)) for ident, frame in innermost_frames()}
         if self._clock is not None:
             self._clock.begin()
+        self._follow_greenlets()
         self._began_ns = perf_counter_ns()
         self._core.begin()
         # Some may have no event as long as it lasts. None comes before all are there.
@@ -111,6 +113,7 @@ class NativeCalls:
     def poll(self) -> None:
         """Look for threads that nothing told us of, or that have gone; called from time to time while armed."""
         self._hooks.poll()
+        self._follow_greenlets()
         self._measure()
         if not self._ended_ns:
             self._core.retain(thread_ids())
@@ -240,8 +243,17 @@ class NativeCalls:
         if now_ns is not None:
             self._core.resume(ident, self._codes(frame), now_ns)
 
-    def _stack(self, skipped: int, _entering: int) -> tuple[CodeType, ...]:
-        return self._codes(sys._getframe(1 + skipped))
+    def _stack(self, skipped: int, entering: int) -> tuple[CodeType, ...]:
+        self._follow_greenlets()
+        frame = sys._getframe(1 + skipped)
+        return self._codes(frame.f_back if entering else frame)
+
+    def _follow_greenlets(self) -> None:
+        """Hear of switches, as soon as the program has greenlets: its stack did not fit, or it is a new beat."""
+        api = greenlets(sys.modules).get("_C_API")
+        if api is not None and not self._follows:
+            self._follows = True
+            self._core.follow(api)
 
     def _codes(self, frame: FrameType | None) -> tuple[CodeType, ...]:
         """Return the code objects of a stack that are recorded, the outermost first."""
