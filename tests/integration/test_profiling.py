@@ -100,3 +100,26 @@ def test_hostile_names_survive_and_disturb_nothing(
         assert found[file.rpartition("/")[2], line, name].calls >= calls
     text = daemon.execctl("report", session.id)
     assert not {character for character in text if not character.isprintable()} - {"\n"}
+
+
+@pytest.mark.parametrize("chosen", [("--exclude", "workload"), ("--include", "targets/workload.py")])
+def test_code_that_is_left_out_is_in_no_report_and_the_head_says_so(
+    daemon: Daemon, local_interpreter: Interpreter, spawn: Spawn, form: str, chosen: tuple[str, str]
+) -> None:
+    program = spawn(local_interpreter, "reading")
+    daemon.execctl("attach", str(program.pid), "--profile", "--form", form, *chosen)
+    program.ask(f"work {PASSES}")
+    session = daemon.latest_session()
+    daemon.detach(program.pid)
+    profile = codec.decode(daemon.final_profile(session))
+    own = {function.file.endswith("workload.py") for function in map(profile.functions.__getitem__, of_nodes(profile))}
+    assert (True in own) == (chosen[0] == "--include")
+    if chosen[0] == "--include":
+        files = {profile.functions[one].file.rpartition("/")[2] for one in of_nodes(profile)}
+        assert files == {"workload.py", "~"}
+    assert "is recorded; the time of the rest is its callers'" in daemon.execctl("report", session)
+
+
+def of_nodes(profile: Profile) -> list[int]:
+    """The functions of a profile's nodes."""
+    return [profile.function_of(node) for node in range(len(profile.parents))]

@@ -213,4 +213,6 @@ def test_what_was_recorded_stays_after_a_stop_and_stopping_again_changes_nothing
 def test_the_times_add_up_to_no_more_than_the_span(drivers: Drivers, interpreter: Interpreter) -> None:
     result = drivers.run(interpreter, "calling", "workload", PASSES)
     profile = profile_of(result["table"])
-    assert 0 < sum(profile.column("self_ns")) <= result["span_ns"]
+    # The last return within the driver's `stop` may be told when the recording is over.
+    times = paths(profile, "self_ns")
+    assert 0 < sum(ns for path, ns in times.items() if "stop" not in path) <= result["span_ns"]
