@@ -9,8 +9,11 @@
 
 #include "hash.h"
 #include "layout.h"
+#include "remote.h"
 
 #define CODE_HEAD_BYTES 224
+/* Looked at again by one call. */
+#define CODES_AT_ONCE 32
 /* What is returned in place of an index. */
 #define CODES_NONE (-1)
 #define CODES_FULL (-2)
@@ -23,17 +26,24 @@ struct code {
     unsigned char head[CODE_HEAD_BYTES];
 };
 
-/* A table that only grows; `slots` has indexes of the newest entry of an address, plus one. */
+/* A table that only grows; `slots` has indexes of the newest entry of an address, plus one. `expected`: entries that are
+ * about to be looked at again, and what is read there. */
 struct codes {
     struct code *entries;
     uint32_t count, room, limit;
     uint32_t *slots;
     uint32_t slots_count;
     struct hash_key key;
+    size_t expected_count;
+    uint32_t expected[CODES_AT_ONCE];
+    unsigned char heads[CODES_AT_ONCE][CODE_HEAD_BYTES];
 };
 
 bool codes_open(struct codes *codes, uint32_t limit, struct hash_key key);
 void codes_close(struct codes *codes);
+void codes_expect(struct codes *codes, const struct layout *layout, struct remote_list *list, uint64_t address,
+                  uint64_t now);
+void codes_look_again(struct codes *codes, const struct layout *layout, pid_t pid, struct remote_list *list);
 int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now);
 
 #endif

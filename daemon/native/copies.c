@@ -12,7 +12,7 @@
 #define FIRST_LONE 8
 #define CHUNK_HEAD_BYTES 24
 
-_Static_assert(READS * (2 + CHUNKS + LONE_FRAMES) <= REMOTE_RANGES, "a sample is one list");
+_Static_assert(1 + READS * (2 + CHUNKS + LONE_FRAMES) <= REMOTE_RANGES, "a sample is one list");
 
 uint64_t word_at(const unsigned char *bytes, int64_t offset)
 {
@@ -97,6 +97,8 @@ static void shrink(struct copies *copies, const struct layout *layout)
 static void add_state(struct copies *copies, const struct layout *layout, uint64_t thread, int read)
 {
     remote_add(&copies->list, thread, copies->thread[read], (size_t)layout->thread_size);
+    if (read == FIRST && copies->gil_at)
+        remote_add(&copies->list, copies->gil_at, copies->gil, sizeof copies->gil);
     if (copies->places->cframe)
         remote_add(&copies->list, copies->places->cframe, copies->cframe_words[read],
                    sizeof copies->cframe_words[read]);
@@ -167,6 +169,7 @@ bool copies_take(struct copies *copies, struct places *places, const struct layo
     add_state(copies, layout, thread, SECOND);
     add_frames(copies, layout, SECOND);
     size_t whole = remote_read_list(pid, &copies->list);
+    copies->has_gil = copies->gil_at && whole > 1;
     if (whole == copies->list.count && is_complete(copies, layout)) {
         shrink(copies, layout);
         return true;

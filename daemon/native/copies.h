@@ -17,6 +17,7 @@
 #define LONE_FRAMES 1024
 #define FRAME_BYTES 128
 #define THREAD_BYTES 512
+#define GIL_BYTES 32
 
 /* The first read of the thread state fixes the instant of a sample: to read the frames before it would hold up a target
  * that is about to write to them, and more of it would be seen. The others say what has stayed as it was. */
@@ -46,6 +47,10 @@ struct copies {
     struct places *places;
     unsigned char thread[READS][THREAD_BYTES];
     uint64_t cframe_words[READS][2];
+    /* Of the GIL, which is read with the first look at the thread state: where it is, 0 where it is not read. */
+    uint64_t gil_at;
+    bool has_gil;
+    unsigned char gil[GIL_BYTES];
     /* Whether a frame had to be read after the second look; whether one had no place any more. */
     bool is_late, is_full;
     /* The lone frame that was asked for last, and which copies there are of each. */

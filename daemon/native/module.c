@@ -1,18 +1,24 @@
 /* The Python module execd._sampler. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
 #include <stddef.h>
 #include <structmember.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "crowd.h"
 #include "sampler.h"
 
-/* `runs`: within run() or turn(), which hold no GIL. */
+/* `runs`: within turn(), which holds no GIL, or in a crowd. */
 typedef struct {
     PyObject_HEAD
     struct sampler *sampler;
     bool runs;
 } SamplerObject;
+
+#define TAKE_PATIENCE_S 1
 
 #define FIELD(name) {#name, offsetof(struct layout, name)}
 static const struct {
@@ -65,11 +71,19 @@ static bool is_sound_frame(const struct layout *layout)
            (layout->hidden_owner == NONE || layout->frame_owner != NONE);
 }
 
+/* Whether what is looked at of a GIL lies in its beginning. */
+static bool is_sound_gil(const struct layout *layout)
+{
+    return layout->holds_gil != NONE || (is_range(layout->gil_holder, 8, GIL_BYTES) &&
+                                         is_range(layout->gil_locked, 8, GIL_BYTES));
+}
+
 /* Whether no offset leads beyond our own buffers. */
 static bool is_sound(const struct layout *layout)
 {
     int64_t size = layout->code_size;
-    return is_sound_state(layout) && is_sound_frame(layout) && is_range(16, size - 16, CODE_HEAD_BYTES) &&
+    return is_sound_state(layout) && is_sound_frame(layout) && is_sound_gil(layout) &&
+           is_range(16, size - 16, CODE_HEAD_BYTES) &&
            may_be_word(layout->code_units, size) && is_range(layout->mark_1, layout->mark_1_size, size) &&
            is_range(layout->mark_2, layout->mark_2_size, size) && is_range(layout->mark_3, layout->mark_3_size, size);
 }
@@ -122,7 +136,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *arguments, PyObject *
     return (PyObject *)self;
 }
 
-/* Nothing runs any more: run() holds a reference. */
+/* Nothing runs any more: turn() and crowds hold references. */
 static void sampler_dealloc(SamplerObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -133,36 +147,20 @@ static void sampler_dealloc(SamplerObject *self)
     Py_DECREF(type);
 }
 
-/* Gives the GIL away until the run has ended. */
-static PyObject *sampler_run_method(SamplerObject *self, PyObject *argument)
-{
-    unsigned long long interval_ns = PyLong_AsUnsignedLongLong(argument);
-    if (PyErr_Occurred())
-        return NULL;
-    if (self->runs || interval_ns < 1000 || interval_ns > 60000000000ull) {
-        PyErr_SetString(PyExc_ValueError, self->runs ? "it runs already" : "an interval is 1 us to 60 s");
-        return NULL;
-    }
-    enum end why;
-    self->runs = true;
-    Py_BEGIN_ALLOW_THREADS
-    why = sampler_run(self->sampler, interval_ns);
-    Py_END_ALLOW_THREADS
-    self->runs = false;
-    static const char *const ends[] = {[END_STOPPED] = "stopped", [END_TARGET] = "ended", [END_PROGRAM] = "replaced"};
-    return PyUnicode_FromString(ends[why]);
-}
-
 /* Returns a descriptor that is readable while there are code objects that take() has not handed on. */
 static PyObject *sampler_news_method(SamplerObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromLong(self->sampler->news);
 }
 
-static PyObject *sampler_stop_method(SamplerObject *self, PyObject *Py_UNUSED(ignored))
+/* Returns why there is no more to take, and when that was seen, by time.monotonic(). */
+static PyObject *sampler_end_method(SamplerObject *self, PyObject *Py_UNUSED(ignored))
 {
-    sampler_stop(self->sampler);
-    Py_RETURN_NONE;
+    static const char *const words[] = {[END_TARGET] = "ended", [END_PROGRAM] = "replaced"};
+    int end = atomic_load(&self->sampler->end);
+    if (end == END_NONE)
+        Py_RETURN_NONE;
+    return Py_BuildValue("sd", words[end], (double)self->sampler->end_at_ns / SECOND_NS);
 }
 
 /* Takes one turn, now. */
@@ -264,7 +262,17 @@ static PyObject *figures_of(const struct taken *taken)
     return into;
 }
 
-/* Takes what is new: nodes and code objects beyond so many, and all counts since the last time. The run goes on. */
+/* Waits for what a turn changes, but not for one that is at a read which does not come back. */
+static bool lock_for_taking(struct sampler *sampler)
+{
+    struct timespec patience;
+    clock_gettime(CLOCK_REALTIME, &patience);
+    patience.tv_sec += TAKE_PATIENCE_S;
+    return pthread_mutex_timedlock(&sampler->lock, &patience) == 0;
+}
+
+/* Takes what is new: nodes and code objects beyond so many, and all counts since the last time; None where a turn goes on
+ * for very long. Turns go on. */
 static PyObject *sampler_take_method(SamplerObject *self, PyObject *arguments)
 {
     unsigned int nodes, codes;
@@ -272,9 +280,12 @@ static PyObject *sampler_take_method(SamplerObject *self, PyObject *arguments)
         return NULL;
     struct sampler *sampler = self->sampler;
     struct taken taken = {0};
+    bool is_locked;
     Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&sampler->lock);
+    is_locked = lock_for_taking(sampler);
     Py_END_ALLOW_THREADS
+    if (!is_locked)
+        Py_RETURN_NONE;
     bool is_taken = take(sampler, &taken, nodes, codes);
     pthread_mutex_unlock(&sampler->lock);
     PyObject *figures = is_taken ? figures_of(&taken) : NULL, *result = NULL;
@@ -294,10 +305,9 @@ static PyObject *sampler_take_method(SamplerObject *self, PyObject *arguments)
 }
 
 static PyMethodDef sampler_methods[] = {
-    {"run", (PyCFunction)sampler_run_method, METH_O, "Sample with an interval in ns until it ends; says why."},
     {"turn", (PyCFunction)sampler_turn_method, METH_NOARGS, "Take one sample of each thread, now."},
     {"news", (PyCFunction)sampler_news_method, METH_NOARGS, "Return what is readable while code objects are new."},
-    {"stop", (PyCFunction)sampler_stop_method, METH_NOARGS, "End the run."},
+    {"end", (PyCFunction)sampler_end_method, METH_NOARGS, "Return why it has ended by itself, and when; None before."},
     {"take", (PyCFunction)sampler_take_method, METH_VARARGS, "Take what is new since so many nodes and code objects."},
     {NULL},
 };
@@ -314,14 +324,134 @@ static PyType_Spec sampler_spec = {
     "execd._sampler.Sampler", sizeof(SamplerObject), 0, Py_TPFLAGS_DEFAULT, sampler_slots,
 };
 
+/* `samplers`: those that are in it, which stay for as long. */
+typedef struct {
+    PyObject_HEAD
+    struct crowd crowd;
+    bool is_open;
+    PyObject *samplers;
+} CrowdObject;
+
+/* The type of samplers: the state of the module. */
+typedef struct {
+    PyTypeObject *sampler;
+} ModuleState;
+
+static PyObject *crowd_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), PyObject *Py_UNUSED(keywords))
+{
+    CrowdObject *self = (CrowdObject *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->samplers = PySet_New(NULL);
+    self->is_open = true;
+    if (!crowd_open(&self->crowd)) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(self);
+    } else if (!self->samplers) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+static void crowd_dealloc(CrowdObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->is_open)
+        crowd_close(&self->crowd);
+    Py_XDECREF(self->samplers);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Lets a sampler take turns with an interval in ns. */
+static PyObject *crowd_add_method(CrowdObject *self, PyObject *arguments)
+{
+    ModuleState *state = PyType_GetModuleState(Py_TYPE(self));
+    SamplerObject *sampler;
+    unsigned long long interval_ns;
+    if (!PyArg_ParseTuple(arguments, "O!K", state->sampler, &sampler, &interval_ns))
+        return NULL;
+    if (sampler->runs || interval_ns < 1000 || interval_ns > 60000000000ull) {
+        PyErr_SetString(PyExc_ValueError, sampler->runs ? "it runs already" : "an interval is 1 us to 60 s");
+        return NULL;
+    }
+    if (PySet_Add(self->samplers, (PyObject *)sampler) < 0)
+        return NULL;
+    bool is_added;
+    sampler->runs = true;
+    Py_BEGIN_ALLOW_THREADS
+    is_added = crowd_add(&self->crowd, sampler->sampler, interval_ns);
+    Py_END_ALLOW_THREADS
+    if (is_added)
+        Py_RETURN_NONE;
+    sampler->runs = false;
+    if (PySet_Discard(self->samplers, (PyObject *)sampler) >= 0)
+        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+    return NULL;
+}
+
+/* Ends a sampler's turns; one that is not in the crowd is left alone. */
+static PyObject *crowd_remove_method(CrowdObject *self, PyObject *given)
+{
+    int is_there = PySet_Contains(self->samplers, given);
+    if (is_there < 0)
+        return NULL;
+    if (is_there) {
+        SamplerObject *sampler = (SamplerObject *)given;
+        Py_BEGIN_ALLOW_THREADS
+        crowd_remove(&self->crowd, sampler->sampler);
+        Py_END_ALLOW_THREADS
+        sampler->runs = false;
+        if (PySet_Discard(self->samplers, given) < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *crowd_relieve_method(CrowdObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_BEGIN_ALLOW_THREADS
+    crowd_relieve(&self->crowd);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef crowd_methods[] = {
+    {"add", (PyCFunction)crowd_add_method, METH_VARARGS, "Let a sampler take turns with an interval in ns."},
+    {"remove", (PyCFunction)crowd_remove_method, METH_O, "End a sampler's turns."},
+    {"relieve", (PyCFunction)crowd_relieve_method, METH_NOARGS, "Let no process keep the turns of others waiting."},
+    {NULL},
+};
+
+static PyType_Slot crowd_slots[] = {
+    {Py_tp_new, crowd_new},
+    {Py_tp_dealloc, crowd_dealloc},
+    {Py_tp_methods, crowd_methods},
+    {Py_tp_doc, "Samplers at work."},
+    {0},
+};
+
+static PyType_Spec crowd_spec = {
+    "execd._sampler.Crowd", sizeof(CrowdObject), 0, Py_TPFLAGS_DEFAULT, crowd_slots,
+};
+
+/* Makes a type of the module. NULL with an exception set. */
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type && PyModule_AddType(module, type) < 0)
+        Py_CLEAR(type);
+    return type;
+}
+
 static int module_exec(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&sampler_spec);
-    if (!type || PyModule_AddObjectRef(module, "Sampler", type) < 0) {
-        Py_XDECREF(type);
+    ModuleState *state = PyModule_GetState(module);
+    state->sampler = add_type(module, &sampler_spec);
+    PyTypeObject *crowd = state->sampler ? add_type(module, &crowd_spec) : NULL;
+    if (!crowd)
         return -1;
-    }
-    Py_DECREF(type);
+    Py_DECREF(crowd);
     static const struct {
         const char *name;
         long value;
@@ -335,11 +465,23 @@ static int module_exec(PyObject *module)
     return 0;
 }
 
+static int module_clear(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+    Py_CLEAR(state->sampler);
+    return 0;
+}
+
+static void module_free(void *module)
+{
+    module_clear(module);
+}
+
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0}};
 
 static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, "execd._sampler", "Stacks of another process, taken without stopping it.", 0, NULL,
-    module_slots, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "execd._sampler", "Stacks of another process, taken without stopping it.",
+    sizeof(ModuleState), NULL, module_slots, NULL, module_clear, module_free,
 };
 
 PyMODINIT_FUNC PyInit__sampler(void)

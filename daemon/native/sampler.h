@@ -10,16 +10,14 @@
 
 #include "codes.h"
 #include "layout.h"
+#include "slices.h"
 #include "stack.h"
 #include "stop.h"
 #include "threads.h"
 #include "tree.h"
 
-/* Whether running threads are stopped while they are read: where the slice before was unsettled, always, or never. */
-enum stopping { STOP_AS_NEEDED, STOP_ALWAYS, STOP_NEVER };
-
-/* Why a run has ended: it was asked to, its target has ended, or executes another program, or is about to do one of both. */
-enum end { END_STOPPED, END_TARGET, END_PROGRAM };
+/* Why there is no more to take: it was asked to stop, its target has ended, or executes another program. */
+enum end { END_NONE, END_STOPPED, END_TARGET, END_PROGRAM };
 
 /* Of all samples since the sampler was made; see execd.sampling.recording for their words. Each sample is one of those
  * that are unchanged, verified or unsettled, which are counted in the tree, or unread, torn, no_code or no_room, which
@@ -38,7 +36,7 @@ struct sampler {
     /* The only one that is sampled, by the kernel's number in the process's own PID namespace; 0 for all. */
     pid_t thread;
     int pidfd, stopfd;
-    /* The memory of the program that runs now: nothing can be read of it once that has ended. */
+    /* Of the memory of the program that runs now: nothing is there once that has ended. */
     int memory;
     /* Becomes readable when there are new code objects, whose names should be read soon. */
     int news;
@@ -50,17 +48,24 @@ struct sampler {
     struct figures figures;
     struct stack stack, again;
     struct stops stops;
-    enum stopping stopping;
-    /* Of the slice that goes on, by its second: samples of running threads, and unsettled ones; whether it stops. */
-    uint64_t slice, slice_read, slice_unsettled, slice_offset_ns, slice_began_ns;
-    bool slice_stops;
-    /* How many slices in a row stop, and how many of them are left. */
-    unsigned stopped_slices, stopped_left;
+    struct slices slices;
     /* When code objects are looked at again: see codes_find. */
     uint64_t codes_at;
     uint64_t random;
     /* Which of the threads the next turn begins with. */
     size_t first;
+    /* Between turns, on average. */
+    uint64_t interval_ns;
+    /* Whether all threads waited at the last turn; and what they had computed before it, 0 where that is not known. */
+    bool all_waited;
+    uint64_t computed_ns;
+    /* In a row without a look. */
+    unsigned still_turns;
+    /* When it was first seen that the program has ended, 0 for not yet. */
+    uint64_t gone_at_ns;
+    /* When it ended by itself, and why, an enum end: this comes last. */
+    uint64_t end_at_ns;
+    atomic_int end;
     /* Held while tree, codes and figures change, and while they are taken. */
     pthread_mutex_t lock;
 };
@@ -77,8 +82,10 @@ struct request {
 
 bool sampler_open(struct sampler *sampler, const struct request *request, const struct layout *layout);
 void sampler_close(struct sampler *sampler);
-enum end sampler_run(struct sampler *sampler, uint64_t interval_ns);
+enum end sampler_take(struct sampler *sampler);
 bool sampler_turn(struct sampler *sampler);
+uint64_t sampler_next(struct sampler *sampler, uint64_t last);
+void sampler_end(struct sampler *sampler, enum end why);
 void sampler_stop(struct sampler *sampler);
 
 #endif

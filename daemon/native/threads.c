@@ -6,7 +6,6 @@
 #include "threads.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,10 +263,13 @@ static bool line_of(int descriptor, char *line)
 bool thread_is_unchanged(struct thread *thread)
 {
     char line[LINE_BYTES];
-    uint64_t ran_ns, waited_ns, arrivals;
-    if (!line_of(thread->schedstat, line) ||
-        sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNu64, &ran_ns, &waited_ns, &arrivals) != 3)
+    if (!line_of(thread->schedstat, line))
         return false;
+    /* After the times that it ran, and was ready to. */
+    char *at = line;
+    strtoull(at, &at, 10);
+    strtoull(at, &at, 10);
+    uint64_t arrivals = strtoull(at, NULL, 10);
     bool is_unchanged = thread->was_waiting && arrivals && arrivals == thread->arrivals;
     thread->arrivals = arrivals;
     return is_unchanged;
@@ -288,8 +290,10 @@ bool thread_look(struct thread *thread)
     if (strncmp(line, "running", strlen("running")) == 0)
         return true;
     thread->was_waiting = true;
-    thread->first_argument = 0;
-    return sscanf(line, "%" SCNd64 " 0x%" SCNx64, &thread->system_call, &thread->first_argument) >= 1;
+    char *at, *rest;
+    thread->system_call = strtoll(line, &at, 10);
+    thread->first_argument = strtoull(at, &rest, 16);
+    return at != line;
 }
 
 /* Whether a thread may be stopped: under a seccomp filter it may not, for a call that a stop interrupts is begun again by

@@ -59,8 +59,8 @@ def sampled(program: Program, stopping: int, interval_ns: int = INTERVAL_NS) -> 
 def sampled_pid(pid: int, stopping: int, interval_ns: int) -> Iterator[ProcessSampler]:
     """The same of any process."""
     found = Finder().find(pid, process.mappings(pid))
-    sampler = ProcessSampler(pid, found, interval_ns, stopping)
-    sampler.start()
+    sampler = ProcessSampler(pid, found, stopping)
+    sampler.start(_sampler.Crowd(), interval_ns)
     try:
         yield sampler
     finally:

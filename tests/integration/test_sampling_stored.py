@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import threading
@@ -13,7 +14,7 @@ import pytest
 from execd.attach.scan import look_at
 from execd.errors import NotFound, StoreFull, TargetGone
 from execd.model.session import Session, SessionSpec, State
-from execd.sampling.sampler import ProcessSampler
+from execd.sampling.sampler import Crowd, ProcessSampler
 from execd.sessions.registry import Registry
 from execd.store.store import Store
 from fake_agents import FakeAttacher
@@ -155,13 +156,20 @@ class Ends:
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shares: list[int] = []
-        self.at_work: list[str] = []
+        self.at_work: list[ProcessSampler] = []
+        self._begun: list[ProcessSampler] = []
         self.refuses = False
         self._end = store.end_sessions
+        self._start = ProcessSampler.start
         monkeypatch.setattr(store, "end_sessions", self.end)
+        monkeypatch.setattr(ProcessSampler, "start", lambda *given: self.start(*given))
+
+    def start(self, sampler: ProcessSampler, crowd: Crowd, interval_ns: int) -> None:
+        self._begun.append(sampler)
+        self._start(sampler, crowd, interval_ns)
 
     def end(self, ends: Sequence[tuple[Session, Profile]]) -> None:
-        self.at_work += [one.name for one in threading.enumerate() if one.name.startswith("execd-sampler-")]
+        self.at_work += [sampler for sampler in self._begun if not sampler.closed]
         if self.refuses:
             raise StoreFull("not all of these")
         self._end(ends)
@@ -203,6 +211,7 @@ class Late:
 
     def __init__(self) -> None:
         self.is_over = True
+        self.over_at = math.inf
         self._begun: list[ProcessSampler] = []
 
     def start(self, sampler: ProcessSampler) -> None:
@@ -211,16 +220,17 @@ class Late:
             self.end()
 
     def end(self) -> None:
+        self.over_at = time.monotonic()
         for sampler in self._begun:
-            sampler.over_at = time.monotonic()
-            sampler.ended = True
             os.eventfd_write(sampler.news(), 1)
 
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> Late:
     made = Late()
-    monkeypatch.setattr(ProcessSampler, "start", lambda sampler: made.start(sampler))
+    monkeypatch.setattr(ProcessSampler, "start", lambda sampler, *_: made.start(sampler))
+    monkeypatch.setattr(ProcessSampler, "over_at", property(lambda _: made.over_at))
+    monkeypatch.setattr(ProcessSampler, "ended", property(lambda _: made.over_at < math.inf))
     return made
 
 

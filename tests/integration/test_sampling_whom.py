@@ -14,6 +14,7 @@ from execd.attach.interpreter import Finder
 from execd.attach.process import mappings
 from execd.sampling import recording
 from execd.sampling.options import SamplingOptions
+from execd.sampling.sampler import Crowd
 from execd.sessions.everyone import LOOK_S
 from execd_api.v1 import sessions_pb2
 from footprint import becomes
@@ -112,7 +113,7 @@ def test_names_of_threads_that_have_aged_out_are_let_go_of(
         process.stdout.readline()
         found = Finder().find(process.pid, mappings(process.pid))
         options = SamplingOptions(rate_hz=RATE_HZ, keep_s=0.001)
-        one = recording.StackRecording(process.pid, found, options, time.time)
+        one = recording.StackRecording(process.pid, found, options, time.time, Crowd())
         seen: set[int] = set()
 
         def most_are_forgotten() -> bool:

@@ -53,8 +53,19 @@ def world() -> Iterator[World]:
 def taken(sampler: _sampler.Sampler) -> Samples:
     """All that a new sampler has."""
     samples = Samples()
-    samples.add(sampler.take(0, 0))
+    samples.add(everything(sampler))
     return samples
+
+
+def everything(sampler: _sampler.Sampler) -> _sampler.Taken:
+    """What it hands on to one who knows nothing yet."""
+    given = sampler.take(0, 0)
+    assert given is not None
+    return given
+
+
+def figures(sampler: _sampler.Sampler) -> dict[str, int]:
+    return everything(sampler)["figures"]
 
 
 def only_stack(samples: Samples) -> list[int]:
@@ -77,10 +88,10 @@ def test_a_turn_takes_one_sample_of_each_thread(world: World) -> None:
     world.set(world.head, world.interpreter(world.threads([world.stack(codes)])))
     with world.sampler() as sampler:
         sampler.turn()
-        found = sampler.take(0, 0)
+        found = everything(sampler)
         samples = taken(sampler)
         sampler.turn()
-        assert sampler.take(0, 0)["figures"]["samples"] == 2
+        assert figures(sampler)["samples"] == 2
     assert [node.code for node in samples.nodes][:6] == [THREAD, 0, 1, 2, 3, 4]
     (counted,) = struct.iter_unpack("<6I", found["counts"])
     assert counted[1:] == (0, 0, 0, 0, 1)
@@ -88,17 +99,19 @@ def test_a_turn_takes_one_sample_of_each_thread(world: World) -> None:
     assert found["figures"]["turns"] == found["figures"]["verified"] == 1
 
 
-def test_a_turn_is_refused_while_it_runs(world: World) -> None:
+@pytest.mark.parametrize("interval_ns", [1_000_000, 50_000_000], ids=["alone", "with others"])
+def test_a_turn_is_refused_while_it_runs(world: World, interval_ns: int) -> None:
     with world.sampler() as sampler:
-        running = threading.Thread(target=sampler.run, args=(1_000_000,))
-        running.start()
+        crowd = _sampler.Crowd()
+        crowd.add(sampler, interval_ns)
         try:
-            assert becomes(lambda: sampler.take(0, 0)["figures"]["turns"] > 0, 10.0)
+            assert becomes(lambda: figures(sampler)["turns"] > 0, 10.0)
             with pytest.raises(ValueError, match="runs already"):
                 sampler.turn()
+            with pytest.raises(ValueError, match="runs already"):
+                crowd.add(sampler, interval_ns)
         finally:
-            sampler.stop()
-            running.join()
+            crowd.remove(sampler)
         sampler.turn()
 
 
@@ -144,12 +157,12 @@ def test_lists_that_go_round_are_no_lists_and_cost_no_descriptors(world: World) 
         world.set(last + NEXT, 0)
         world.set(interpreter, interpreter)
         sampler.turn()
-        figures = sampler.take(0, 0)["figures"]
+        told = figures(sampler)
         assert descriptors(os.getpid()) == before
-        assert (figures["unread_lists"], figures["samples"]) == (2, 0)
+        assert (told["unread_lists"], told["samples"]) == (2, 0)
         world.set(interpreter, 0)
         sampler.turn()
-        assert sampler.take(0, 0)["figures"]["verified"] == 1
+        assert figures(sampler)["verified"] == 1
 
 
 def test_what_there_is_no_place_for_is_counted(world: World) -> None:
@@ -160,11 +173,11 @@ def test_what_there_is_no_place_for_is_counted(world: World) -> None:
     with world.sampler(thread=1) as sampler:
         world.set(world.head, many)
         sampler.turn()
-        assert sampler.take(0, 0)["figures"]["threads_left_out"] == 500
+        assert figures(sampler)["threads_left_out"] == 500
         # The newest have their places; of what comes after them none has.
         world.set(world.head, interpreter)
         sampler.turn()
-        assert sampler.take(0, 0)["figures"]["threads_left_out"] == 3 + THREADS + 500
+        assert figures(sampler)["threads_left_out"] == 3 + THREADS + 500
 
 
 def test_the_last_of_a_thousand_threads_is_looked_at_each_turn(world: World) -> None:
@@ -176,11 +189,11 @@ def test_the_last_of_a_thousand_threads_is_looked_at_each_turn(world: World) -> 
     world.set(world.head, world.interpreter(first))
     with waiting_thread() as native_id, world.sampler(thread=native_id) as sampler:
         sampler.turn()
-        assert sampler.take(0, 0)["figures"]["samples"] == 0
+        assert figures(sampler)["samples"] == 0
         world.set(last + NEXT, world.thread(0, frame, native_id))
         sampler.turn()
-        figures = sampler.take(0, 0)["figures"]
-        assert (figures["samples"], figures["threads_left_out"]) == (1, 0)
+        told = figures(sampler)
+        assert (told["samples"], told["threads_left_out"]) == (1, 0)
 
 
 def test_frames_that_go_round_are_torn(world: World) -> None:
@@ -235,7 +248,7 @@ def test_a_full_table_of_code_objects_is_no_room(world: World) -> None:
     with world.sampler(nodes_limit=4 * FIRST_CODES) as sampler:
         sampler.turn()
         samples = taken(sampler)
-        assert len(sampler.take(0, 0)["codes"]) == FIRST_CODES * _sampler.CODE_BYTES
+        assert len(everything(sampler)["codes"]) == FIRST_CODES * _sampler.CODE_BYTES
     assert (samples.figures["no_room"], samples.figures["no_code"]) == (1, 0)
     assert_accounted(samples)
 
@@ -259,7 +272,7 @@ def test_another_code_object_at_the_same_address_is_another_one(world: World) ->
 
         def met() -> int:
             sampler.turn()
-            return len(sampler.take(0, 0)["codes"]) // _sampler.CODE_BYTES
+            return len(everything(sampler)["codes"]) // _sampler.CODE_BYTES
 
         assert met() == 1
         world.set(code + MARK, 1)
@@ -277,13 +290,13 @@ def test_a_turn_ends_whatever_it_is_told_and_the_next_one_goes_on(world: World) 
     world.set(world.head, world.interpreter(world.threads([addresses[-1]] * THREADS)))
     with world.sampler() as sampler:
         turns = 0
-        while sampler.take(0, 0)["figures"]["samples"] < THREADS:
+        while figures(sampler)["samples"] < THREADS:
             sampler.turn()
             turns += 1
-        figures = sampler.take(0, 0)["figures"]
+        told = figures(sampler)
     assert turns > 1
-    assert figures["put_off"] > 0
-    assert figures["samples"] + figures["put_off"] == turns * THREADS
+    assert told["put_off"] > 0
+    assert told["samples"] + told["put_off"] == turns * THREADS
 
 
 def test_counts_that_could_not_be_handed_on_are_there_the_next_time(world: World) -> None:

@@ -108,7 +108,7 @@ class _Look:
 
     def take(self, stopping: int) -> None:
         """Look. Raises as ProcessSampler does."""
-        sampler = ProcessSampler(self._interpreter.memory.pid, self._interpreter, 0, stopping)
+        sampler = ProcessSampler(self._interpreter.memory.pid, self._interpreter, stopping)
         self._samples = sampler.samples
         try:
             for _ in range(_TURNS):

@@ -22,6 +22,7 @@ from execd.sampling.window import Follower
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from execd._sampler import Crowd
     from execd.attach.interpreter import Interpreter
     from execd.model.profile import Header, Profile
     from execd.sampling.options import SamplingOptions
@@ -70,6 +71,7 @@ class StackRecording:
         interpreter: in it.
         options: how.
         clock: seconds since the epoch.
+        crowd: in which its samplers are.
 
     Raises:
         NotSupported, TargetGone, AttachBusy: see ProcessSampler.
@@ -77,9 +79,15 @@ class StackRecording:
     """
 
     def __init__(
-        self, pid: int, interpreter: Interpreter, options: SamplingOptions, clock: Callable[[], float]
+        self,
+        pid: int,
+        interpreter: Interpreter,
+        options: SamplingOptions,
+        clock: Callable[[], float],
+        crowd: Crowd,
     ) -> None:
         self._pid, self._interpreter, self._options, self._clock = pid, interpreter, options, clock
+        self._crowd = crowd
         self._names = thread_names(interpreter)
         self._thread = _thread(pid, self._names, options.thread) if options.thread else 0
         self._eras = [_Era(self._sampler())]
@@ -87,7 +95,7 @@ class StackRecording:
         self._followers: list[Follower] = []
         self.started_at = clock()
         self._looked_at = time.monotonic()
-        self._eras[0].sampler.start()
+        self._eras[0].sampler.start(crowd, options.interval_ns)
 
     @property
     def ended(self) -> bool:
@@ -167,9 +175,7 @@ class StackRecording:
         return lambda: stack_profile(told, parts, names, interval_ns)
 
     def _sampler(self) -> ProcessSampler:
-        options = self._options
-        stopping = _STOPPING[options.stopping]
-        return ProcessSampler(self._pid, self._interpreter, options.interval_ns, stopping, self._thread)
+        return ProcessSampler(self._pid, self._interpreter, _STOPPING[self._options.stopping], self._thread)
 
     def _left_out(self) -> dict[str, int]:
         count = self._eras[-1].sampler.samples.figures.get(_LEFT_OUT, 0)
@@ -207,7 +213,7 @@ class StackRecording:
             old.sampler.close()
             self._count(old)
             self._eras.append(_Era(fresh))
-            fresh.start()
+            fresh.start(self._crowd, self._options.interval_ns)
             # A program may start a thread for each thing that it does.
             kept = set[int]().union(*(era.sampler.samples.threads for era in self._eras))
             self._names = {native_id: known for native_id, known in self._names.items() if native_id in kept}

@@ -1,17 +1,16 @@
-"""A sampler of one process: the native one in a thread of its own, and what it has met, by name."""
+"""A sampler of one process: the native one, and what it has met, by name."""
 
 from __future__ import annotations
 
 import math
 import os
 import secrets
-import select
 import struct
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from execd import _sampler
+from execd._sampler import Crowd
 from execd.attach.layout import DEBUG_OFFSETS_SIZE
 from execd.attach.memory import Memory, Unmapped
 from execd.errors import AttachBusy, TargetGone
@@ -21,6 +20,8 @@ from execd.sampling.layout_check import check
 from execd.sampling.native_layout import native_layout
 from execd.sampling.samples import Samples
 from execd.sampling.walk import interpreters, threads, walk
+
+__all__ = ["Crowd", "ProcessSampler"]
 
 if TYPE_CHECKING:
     from execd.attach.interpreter import Interpreter
@@ -32,7 +33,6 @@ _ADDRESS = struct.Struct("<Q")
 # The type of an object comes after its reference count (Include/object.h).
 _TYPE = 8
 _LOOKS = 20
-_END_S = 1.0
 # What is new is read within this time, whatever a process says of it: thousands of code objects.
 _READING_S = 0.5
 
@@ -43,7 +43,6 @@ class ProcessSampler:
     Args:
         pid: of the process.
         interpreter: in it.
-        interval_ns: from one sample to the next on average.
         stopping: STOP_AS_NEEDED, STOP_ALWAYS or STOP_NEVER of `execd._sampler`: whether the running threads are stopped
             while they are read.
         thread: the only one that is sampled, by the kernel's number in the process's own PID namespace; 0 for all.
@@ -53,11 +52,10 @@ class ProcessSampler:
         TargetGone: it has ended.
     """
 
-    def __init__(self, pid: int, interpreter: Interpreter, interval_ns: int, stopping: int, thread: int = 0) -> None:
+    def __init__(self, pid: int, interpreter: Interpreter, stopping: int, thread: int = 0) -> None:
         memory = Memory(pid)
         layout = frame_layout_for(interpreter.version, memory.read(interpreter.runtime, DEBUG_OFFSETS_SIZE))
         self._reader, self._fingerprint = CodeReader(memory, layout), layout.code.fingerprint
-        self._interval_ns = interval_ns
         self.samples = Samples()
         try:
             # First: so it is of the process that is looked at.
@@ -72,28 +70,51 @@ class ProcessSampler:
         except BaseException:
             os.close(self._pidfd)
             raise
-        # Whether its process has ended, or executes another program now.
-        self.ended = self.replaced = self.closed = False
-        # When the last sample was taken, time.monotonic().
-        self.over_at = math.inf
-        self._thread = threading.Thread(target=self._run, name=f"execd-sampler-{pid}")
+        self.closed = False
+        self._crowd: Crowd | None = None
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    @property
+    def ended(self) -> bool:
+        """Whether its process has ended."""
+        end = self._native.end()
+        return end is not None and end[0] == "ended"
+
+    @property
+    def replaced(self) -> bool:
+        """Whether its process executes another program now."""
+        end = self._native.end()
+        return end is not None and end[0] == "replaced"
+
+    @property
+    def over_at(self) -> float:
+        """When one or the other was seen, time.monotonic(); inf before."""
+        end = self._native.end()
+        return end[1] if end else math.inf
+
+    def start(self, crowd: Crowd, interval_ns: int) -> None:
+        """Begin.
+
+        Args:
+            crowd: in which the turns are taken.
+            interval_ns: from one to the next on average.
+        """
+        crowd.add(self._native, interval_ns)
+        self._crowd = crowd
 
     def turn(self) -> None:
         """Take one sample of every thread now, in the thread that calls; of a sampler that was not started."""
         self._native.turn()
 
     def news(self) -> int:
-        """Return a descriptor that is readable while there are code objects that `drain` has not read yet."""
+        """Return a descriptor that is readable while `drain` has code objects to read, or the sampler has ended."""
         return self._native.news()
 
     def drain(self) -> None:
         """Take what is new; often enough that what code objects say is still there."""
         known = self.samples
         taken = self._native.take(len(known.nodes), len(known.codes))
+        if taken is None:
+            return  # it is for the next time
         known.add(taken)
         deadline = time.monotonic() + _READING_S
         for start in range(0, len(taken["codes"]), _sampler.CODE_BYTES):
@@ -103,9 +124,8 @@ class ProcessSampler:
     def close(self) -> None:
         """End, and take what is left."""
         self.closed = True
-        self._native.stop()
-        if self._thread.ident is not None:
-            self._thread.join()
+        if self._crowd is not None:
+            self._crowd.remove(self._native)
         try:
             self.drain()
         finally:
@@ -122,20 +142,6 @@ class ProcessSampler:
         if isinstance(found, CodeObject) and found.fingerprint != mark:
             return Unreadable(address, "another one lies there now")
         return found
-
-    def _run(self) -> None:
-        end = self._native.run(self._interval_ns)
-        self.over_at = time.monotonic()
-        # A process that ends lets go of its memory an instant before it has ended.
-        self.replaced = end == "replaced" and not self._ends_soon()
-        self.ended = end == "ended" or (end == "replaced" and not self.replaced)
-        # Who waits for news of it is told of its end too.
-        os.eventfd_write(self.news(), 1)
-
-    def _ends_soon(self) -> bool:
-        poller = select.poll()
-        poller.register(self._pidfd, select.POLLIN)
-        return bool(poller.poll(_END_S * 1000))
 
 
 def _unread(met: bytes) -> Unreadable:

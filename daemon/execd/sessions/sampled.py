@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from execd.model.profile import Profile
     from execd.model.session import Session, SessionSpec
     from execd.model.target import Target
+    from execd.sampling.sampler import Crowd
     from execd.store.store import Store
 
 _STOPPED = "the process was stopped by a signal for some of the time: its threads count as waiting where they stood"
@@ -41,18 +42,19 @@ class SampledTarget:
         target: the process.
         interpreter: in it.
         clock: seconds since the epoch.
+        crowd: of all samplers.
     """
 
     collectors: Sequence[str] = (SAMPLES.name,)
 
-    def __init__(self, target: Target, interpreter: Interpreter, clock: Callable[[], float]) -> None:
+    def __init__(self, target: Target, interpreter: Interpreter, clock: Callable[[], float], crowd: Crowd) -> None:
         self.target = target
         self.lock, self.looking = threading.RLock(), threading.RLock()
         self.running: dict[str, Running] = {}
         self.gone = False
         # What has become of the process, where nothing more can be recorded of it: its sessions are to be ended.
         self.over: ExecdError | None = None
-        self._interpreter, self._clock = interpreter, clock
+        self._interpreter, self._clock, self._crowd = interpreter, clock, crowd
         self._recordings: dict[str, StackRecording] = {}
         # When to look next, and when that was done last, time.monotonic().
         self.due = self.looked_at = time.monotonic()
@@ -60,7 +62,7 @@ class SampledTarget:
     def arm(self, spec: SessionSpec) -> Armed:
         """Begin to sample."""
         options = sampling_options(spec.options)
-        recording = StackRecording(self.target.key.pid, self._interpreter, options, self._clock)
+        recording = StackRecording(self.target.key.pid, self._interpreter, options, self._clock, self._crowd)
         self.due = time.monotonic()
         key = f"samples-{id(recording):x}"
         with self.looking:

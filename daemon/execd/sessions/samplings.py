@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from execd.attach.descendants import has_memory
 from execd.attach.scan import look_at
 from execd.errors import ExecdError, StoreFull, TargetGone
+from execd.sampling.sampler import Crowd
 from execd.sessions.everyone import Everyone
 from execd.sessions.sampled import SampledTarget
 from execd.sessions.sampled_tree import start_below
@@ -53,6 +54,7 @@ class Samplings:
     def __init__(self, recorder: Recorder, processes: Processes, clock: Callable[[], float]) -> None:
         self._recorder, self._processes, self._clock = recorder, processes, clock
         self._lock = threading.Lock()
+        self._crowd = Crowd()
         self._changed = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # Set when sessions are to be ended.
         self._told = threading.Event()
@@ -173,7 +175,7 @@ class Samplings:
             return known
         interpreter = self._processes.interpreter(target.key.pid)
         version = interpreter.version_text or ".".join(map(str, interpreter.version))
-        fresh = SampledTarget(replace(target, python_version=version), interpreter, self._clock)
+        fresh = SampledTarget(replace(target, python_version=version), interpreter, self._clock, self._crowd)
         with self._lock:
             if self._closing:
                 raise ExecdError("execd is about to end", remedy="try again: the next one starts by itself")
@@ -202,6 +204,7 @@ class Samplings:
     def _look(self, name: str) -> None:
         """Take over what is met, until nothing is sampled. Here nothing may wait for the disk."""
         while self._goes_on(name):
+            self._crowd.relieve()
             for target in self._due([target for target in self.all() if target.over is None]):
                 target.looked_at = time.monotonic()
                 # All at one instant: so there is one to wake up for.
