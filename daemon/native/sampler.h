@@ -59,8 +59,8 @@ struct sampler {
     /* Whether all threads waited at the last turn; and what they had computed before it, 0 where that is not known. */
     bool all_waited;
     uint64_t computed_ns;
-    /* In a row without a look. */
-    unsigned still_turns;
+    /* Turns in a row without a look; and after which they had computed, of those in which that was asked. */
+    unsigned still_turns, ran_turns;
     /* When it was first seen that the program has ended, 0 for not yet. */
     uint64_t gone_at_ns;
     /* When it ended by itself, and why, an enum end: this comes last. */

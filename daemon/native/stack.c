@@ -98,6 +98,17 @@ static bool has(const struct stack *stack, const struct frame *frame)
     return false;
 }
 
+/* Copies what there is of a stack: most of the room for frames is never touched. */
+static void copy(struct stack *into, const struct stack *from)
+{
+    memcpy(into->frames, from->frames, (size_t)from->depth * sizeof *from->frames);
+    into->depth = from->depth;
+    into->settled = from->settled;
+    into->cut = from->cut;
+    into->has_leaf = from->has_leaf;
+    into->is_rootless = from->is_rootless;
+}
+
 /* Puts the callers of the second read below a generator that was suspended between the look at the thread state, of which
  * it is the innermost frame, and that at itself, which says no more who called it. They are not sure to be its own. */
 static void find_callers(struct stack *stack, const struct stack *again, struct copies *copies,
@@ -107,7 +118,7 @@ static void find_callers(struct stack *stack, const struct stack *again, struct 
     stack->settled = 0;
     if (!again->depth || again->cut || again->is_rootless)
         return;
-    memcpy(stack, again, sizeof *stack);
+    copy(stack, again);
     stack->has_leaf = true;
     stack->settled = settled(stack, copies, layout, pid, FIRST);
     if (stack->settled == stack->depth)
@@ -130,7 +141,7 @@ bool stack_read(struct stack *stack, struct stack *again, struct copies *copies,
         /* What was the innermost frame has ended, and something else lies there; some callers are there still. */
         if (!leads_out || again->cut || again->is_rootless)
             return false;
-        memcpy(stack, again, sizeof *stack);
+        copy(stack, again);
         stack->has_leaf = false;
         stack->settled = settled(stack, copies, layout, pid, FIRST);
         return true;

@@ -19,7 +19,7 @@
 /* Of all lists together; what lies beyond is not even counted. */
 #define LINKS 10000
 
-_Static_assert(1 + 2 * INTERPRETERS + 3 * THREADS <= REMOTE_RANGES, "a look at the lists is one list");
+_Static_assert(1 + 2 * INTERPRETERS + 2 * THREADS <= REMOTE_RANGES, "a look at the lists is one list");
 
 /* Opens a file of a thread in /proc; -1 where there is none. */
 static int proc_open(pid_t pid, pid_t task, const char *name)
@@ -171,15 +171,32 @@ static bool walk_all(struct walk *walk)
     return true;
 }
 
-/* What of the lists is compared with what is known. */
-struct links {
-    uint64_t head, interpreters[INTERPRETERS][2], next[THREADS], ids[THREADS];
-    int32_t native_ids[THREADS];
+/* A part of a thread state. */
+struct span {
+    int64_t start, end;
 };
 
-/* Reads all of it. False where that failed. */
-static bool read_links(struct threads *threads, struct links *links, const struct layout *layout, pid_t pid)
+static void span_over(struct span *span, int64_t offset, int64_t size)
 {
+    span->start = offset < span->start ? offset : span->start;
+    span->end = offset + size > span->end ? offset + size : span->end;
+}
+
+/* Returns where the links and numbers of a thread state lie; they do so near each other. */
+static struct span links_span(const struct layout *layout)
+{
+    struct span span = {layout->thread_next, layout->thread_next + 8};
+    span_over(&span, layout->thread_id, 8);
+    if (layout->native_id != NONE)
+        span_over(&span, layout->native_id, 4);
+    return span;
+}
+
+/* Reads all of it. False where that failed. */
+static bool read_links(struct threads *threads, const struct layout *layout, pid_t pid)
+{
+    struct links *links = &threads->links;
+    struct span span = links_span(layout);
     struct remote_list *list = &threads->list;
     const struct thread_list *known = threads->known;
     list->count = 0;
@@ -191,29 +208,41 @@ static bool read_links(struct threads *threads, struct links *links, const struc
     }
     for (size_t index = 0; index < known->count; index++) {
         const struct thread *thread = &known->of[index];
-        remote_add(list, thread->address + (uint64_t)layout->thread_next, &links->next[index], 8);
-        /* A thread that has not begun goes by the number of the one that started it (pystate.c, to 3.11). */
-        remote_add(list, thread->address + (uint64_t)layout->thread_id, &links->ids[index], 8);
-        remote_add(list, thread->identity, &links->native_ids[index], 4);
+        remote_add(list, thread->address + (uint64_t)span.start, links->threads[index] + span.start,
+                   (size_t)(span.end - span.start));
+        if (layout->native_id == NONE)
+            remote_add(list, thread->identity, &links->native_ids[index], 4);
     }
     return remote_read_list(pid, list) == list->count;
+}
+
+/* Whether a thread of the lists is the one that is known, and has the same one after it. */
+static bool is_same_thread(const struct threads *threads, const struct layout *layout, size_t index)
+{
+    const struct thread *known = &threads->known->of[index];
+    const unsigned char *state = threads->links.threads[index];
+    int32_t native_id = threads->links.native_ids[index];
+    if (layout->native_id != NONE)
+        memcpy(&native_id, state + layout->native_id, sizeof native_id);
+    /* A thread that has not begun goes by the number of the one that started it (pystate.c, to 3.11). */
+    return word_at(state, layout->thread_next) == known->next && word_at(state, layout->thread_id) == known->thread_id &&
+           native_id == known->native_id;
 }
 
 /* Whether the lists are as they were at the last walk. */
 static bool are_known(struct threads *threads, const struct layout *layout, pid_t pid)
 {
     const struct thread_list *known = threads->known;
-    struct links links;
-    if (!known->interpreters_count || !read_links(threads, &links, layout, pid) ||
-        links.head != known->interpreters[0].address)
+    const struct links *links = &threads->links;
+    if (!known->interpreters_count || !read_links(threads, layout, pid) ||
+        links->head != known->interpreters[0].address)
         return false;
     for (size_t index = 0; index < known->interpreters_count; index++)
-        if (links.interpreters[index][0] != known->interpreters[index].next ||
-            links.interpreters[index][1] != known->interpreters[index].first)
+        if (links->interpreters[index][0] != known->interpreters[index].next ||
+            links->interpreters[index][1] != known->interpreters[index].first)
             return false;
     for (size_t index = 0; index < known->count; index++)
-        if (links.next[index] != known->of[index].next || links.ids[index] != known->of[index].thread_id ||
-            links.native_ids[index] != known->of[index].native_id)
+        if (!is_same_thread(threads, layout, index))
             return false;
     return true;
 }

@@ -51,6 +51,13 @@ struct thread_list {
     uint64_t left_out;
 };
 
+/* What of the lists is compared with what is known: of a thread state the part that its links and numbers lie in. */
+struct links {
+    uint64_t head, interpreters[INTERPRETERS][2];
+    unsigned char threads[THREADS][THREAD_BYTES];
+    int32_t native_ids[THREADS];
+};
+
 /* Begins with zeros and `known` at the first list; a walk fills the other one. `has_numbers`: those of its own PID
  * namespace. */
 struct threads {
@@ -58,6 +65,7 @@ struct threads {
     bool has_numbers;
     struct numbers numbers;
     struct remote_list list;
+    struct links links;
 };
 
 bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid);

@@ -40,6 +40,12 @@ def test_a_format_that_there_is_not_names_reports_and_exports(form: str, message
     )
 
 
+def test_an_option_that_chose_a_format_is_named_and_not_that() -> None:
+    with pytest.raises(UsageError, match=r"^file does not fit profiles of calls$") as caught:
+        render(CALLS, "source", ReportOptions(settings={"file": "app.py"}))
+    assert caught.value.remedy == "leave it out; what fits: bias"
+
+
 def test_of_what_has_no_exports_reports_alone_are_named() -> None:
     with pytest.raises(UsageError) as caught:
         render(replace(CALLS, header=replace(CALLS.header, collector="trace")), "pprof", ReportOptions())

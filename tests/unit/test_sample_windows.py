@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from execd.model.window import Counts, Rows, Window
 
 READ, FUTEX = 0, 202
+# As daemon/native/tree.h has them.
+NODE, NO_NODE = struct.Struct("<IIQ"), 0xFFFFFFFF
 VIEWS = {"wall": (0, 1, 2, 3, 4), "cpu": (0, 1), "gil": (0, 2)}
 Counted = Counter[tuple[int, int]]
 
@@ -49,7 +52,10 @@ def code(name: str) -> CodeObject:
 
 def tree(*nodes: Node, codes: Iterable[CodeObject | Unreadable] = ()) -> Samples:
     """What a sampler has met; codes are main, work and fib where none are given."""
-    return Samples(nodes=list(nodes), codes=list(codes) or [code(name) for name in ("main", "work", "fib")])
+    met = Samples(codes=list(codes) or [code(name) for name in ("main", "work", "fib")])
+    for one in nodes:
+        met.nodes.add(NODE.pack(NO_NODE if one.parent is None else one.parent, one.code, one.where))
+    return met
 
 
 # main:3 -> work:5 -> read, main:3 -> fib:9 -> fib:9 -> fib:8, and a thread without a frame.

@@ -99,6 +99,7 @@ def test_a_new_beginning_is_seen_at_once() -> None:
     [
         ({"last": ("s1", "process 4711 has ended")}, "process 4711 has ended"),
         ({"last": ("s1", "")}, "s1 was stopped"),
+        ({}, "s1 has ended; nothing is kept of it"),
         ({"error": NoDaemon("the daemon is gone")}, "the daemon is gone"),
     ],
 )
@@ -157,6 +158,7 @@ class FakeClient:
     def __init__(self, *streams: list[SampleWindow | Exception]) -> None:
         self._streams = list(streams)
         self.asked: list[tuple[str, bool]] = []
+        self.is_gone = False
 
     def sample_windows(self, session: str, *, interval_s: float, stop_at_end: bool) -> Iterator[SampleWindow]:
         assert interval_s == 1.0
@@ -167,6 +169,8 @@ class FakeClient:
             yield one
 
     def session(self, session: str) -> str:
+        if self.is_gone:
+            raise NotFound(f"there is no session {session}")
         return f"{session} as it ended"
 
 
@@ -197,6 +201,13 @@ def test_a_broken_connection_is_made_again() -> None:
 def test_a_daemon_that_does_not_come_back_is_an_error() -> None:
     feed = fed(FakeClient([first(), NoDaemon("it broke")], [NoDaemon("it is gone")]))
     assert (str(feed.error), feed.last, feed.failure) == ("it is gone", None, None)
+
+
+def test_a_session_that_went_with_its_end_is_no_error() -> None:
+    client = FakeClient([first(), window()])
+    client.is_gone = True
+    feed = fed(client)
+    assert (feed.session, feed.last, feed.error, feed.failure) == ("s1", None, None, None)
 
 
 def test_what_cannot_be_looked_at_is_an_error() -> None:

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from execctl.errors import ClientError, NoDaemon
+from execctl.errors import ClientError, NoDaemon, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,8 @@ class Feed:
 
     Attributes:
         session: "s12", once it has begun.
-        has_ended: nothing comes any more; then one of the following is known.
-        last: the session as it ended.
+        has_ended: nothing comes any more; then one of the following is known, at most.
+        last: the session as it ended; None where nothing is kept of it.
         error: why nothing comes from the daemon any more.
         failure: a bug.
 
@@ -67,13 +67,20 @@ class Feed:
             # The daemon lets go of a client that was stopped for long (Ctrl-Z).
             while not self._read():
                 continue
-            self.last = self._client.session(self.session)
+            self.last = self._ended()
         except ClientError as error:
             self.error = error
         except Exception as failure:  # noqa: BLE001 - raised where the terminal is looked after
             self.failure = failure
         self.has_ended = True
         self._ring()
+
+    def _ended(self) -> Session | None:
+        """Return the session as it ended; None of one that had nothing, and went with its end."""
+        try:
+            return self._client.session(self.session)
+        except NotFound:
+            return None
 
     def _read(self) -> bool:
         """Read what a connection brings, and return whether that was all."""

@@ -83,6 +83,8 @@ class Showing:
         if self._feed.last is not None:
             last = self._feed.last
             return last.reason or f"{last.id} was stopped"
+        if self._feed.has_ended:
+            return f"{self._subject.session} has ended; nothing is kept of it"
         silent_s = time.monotonic() - self._heard_at
         if silent_s > _MISSING * self._interval_s + _TICK_S:
             return f"nothing came from the daemon for {silent_s:.0f} s"

@@ -201,7 +201,7 @@ def render(
         UsageError: the format is unknown or not one of this collector, an option does not fit it or does not parse, or
             there is no such thread.
     """
-    renderer = _renderer(profile, format)
+    renderer = _renderer(profile, format, options.settings)
     check_settings(profile.header.collector, options.settings, renderer.settings)
     if not renderer.has_tables:
         _refuse_table_options(profile.header.collector, format, options)
@@ -242,7 +242,7 @@ def render_files(
         UsageError: the format is unknown, not one of this collector, or one file, an option does not fit it, or there
             is no such thread.
     """
-    renderer = _renderer(profile, format)
+    renderer = _renderer(profile, format, options.settings)
     check_settings(profile.header.collector, options.settings, renderer.settings)
     if renderer.files is None:
         raise UsageError(f"the format {format} is one file", remedy="write it with --output FILE", format=ascii(format))
@@ -283,11 +283,13 @@ def _option(key: str) -> str:
     return _OPTIONS.get(key, key.replace("_", "-"))
 
 
-def _renderer(profile: Profile, format_name: str) -> Renderer:
+def _renderer(profile: Profile, format_name: str, settings: Mapping[str, object]) -> Renderer:
     collector = profile.header.collector
     formats = FORMATS.get(collector, {})
     renderer = formats.get(format_name)
     if renderer is None:
+        # An option may have chosen the format, as --file does: it is what was asked.
+        check_settings(collector, settings)
         is_known = any(format_name in others for others in FORMATS.values())
         raise UsageError(
             f"profiles of {collector} have no format {format_name}" if is_known else f"no format {format_name!r}",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from execd.model.profile import Header
     from execd.sampling.code_reader import Unreadable
-    from execd.sampling.samples import Node
+    from execd.sampling.samples import Node, Nodes
     from execd.sampling.thread_names import ThreadName
 
 _NAMES: Final = {UNSETTLED: "(unsettled)", TOO_DEEP: LEFT_OUT}
@@ -40,9 +40,13 @@ class Part:
         slices: by when each began, seconds since the epoch, 0 where there are none: counts by node and state.
     """
 
-    nodes: Sequence[Node]
+    nodes: Sequence[Node] | Nodes
     codes: Sequence[CodeObject | Unreadable]
     slices: Mapping[int, Mapping[tuple[int, int], int]]
+
+    def listed(self) -> Part:
+        """Return it with nodes that are found fast."""
+        return replace(self, nodes=list(self.nodes))
 
 
 def special(name: str) -> Function:
@@ -193,7 +197,7 @@ def _roots(part: Part, nodes: set[int]) -> dict[int, tuple[int, str]]:
     return roots
 
 
-def _with_parents(nodes: Sequence[Node], wanted: set[int]) -> set[int]:
+def _with_parents(nodes: Sequence[Node] | Nodes, wanted: set[int]) -> set[int]:
     """Return nodes with all that they are below."""
     found: set[int] = set()
     for one in wanted:

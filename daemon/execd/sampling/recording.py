@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from execd import _sampler
@@ -16,23 +17,27 @@ from execd.model.slices import SLICE_S
 from execd.sampling.options import STOPPING
 from execd.sampling.profile import Part, stack_profile
 from execd.sampling.sampler import ProcessSampler
+from execd.sampling.slices import Slices
 from execd.sampling.thread_names import thread_names
 from execd.sampling.window import Follower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from execd._sampler import Crowd
     from execd.attach.interpreter import Interpreter
     from execd.model.profile import Header, Profile
     from execd.sampling.options import SamplingOptions
+    from execd.sampling.samples import Samples
+    from execd.sampling.slices import Slice
     from execd.sampling.thread_names import ThreadName
 
 _STOPPING: Final = dict(
     zip(STOPPING, (_sampler.STOP_AS_NEEDED, _sampler.STOP_ALWAYS, _sampler.STOP_NEVER), strict=True)
 )
-# Threads come, and are renamed; a look at all takes about a millisecond.
-_NAMES_S: Final = 10.0
+# A thread that is renamed is looked at again after so long, in an always-on recording later: a look at all takes some
+# millisecond. New ones are looked at at once.
+_NAMES_S, _KEPT_NAMES_S = 10.0, 60.0
 # An always-on recording begins with new tables here: what has aged out is let go of with the old ones.
 _NODES_KEPT: Final = 20_000
 _LOST: Final = ("unread", "torn", "no_code", "no_room")
@@ -44,23 +49,13 @@ _NS_A_S: Final = 1_000_000_000
 
 
 @dataclass(slots=True)
-class _Slice:
-    """What was met in a slice of time: counts by node and state, figures, times held by bucket, and how long it was."""
-
-    counts: Counter[tuple[int, int]] = field(default_factory=Counter)
-    figures: Counter[str] = field(default_factory=Counter)
-    held: Counter[int] = field(default_factory=Counter)
-    span_s: float = 0.0
-
-
-@dataclass(slots=True)
 class _Era:
     """What one sampler has met, by slice; and what it had told by the last look."""
 
     sampler: ProcessSampler
-    slices: dict[int, _Slice] = field(default_factory=dict)
-    figures: Counter[str] = field(default_factory=Counter)
-    held: Counter[int] = field(default_factory=Counter)
+    slices: Slices = field(default_factory=Slices)
+    figures: dict[str, int] = field(default_factory=dict)
+    held: bytes = b""
 
 
 class StackRecording:
@@ -91,7 +86,9 @@ class StackRecording:
         self._names = thread_names(interpreter)
         self._thread = _thread(pid, self._names, options.thread) if options.thread else 0
         self._eras = [_Era(self._sampler())]
-        self._names_due = time.monotonic() + _NAMES_S
+        self._names_s = _KEPT_NAMES_S if options.keep_s else _NAMES_S
+        self._names_due = time.monotonic() + self._names_s
+        self._moved = False
         self._followers: list[Follower] = []
         self.started_at = clock()
         self._looked_at = time.monotonic()
@@ -106,6 +103,11 @@ class StackRecording:
     def replaced(self) -> bool:
         """Whether the process executes another program now."""
         return self._eras[-1].sampler.replaced
+
+    @property
+    def moved(self) -> bool:
+        """Whether a thread had moved at a sample between the last look but one and the last one."""
+        return self._moved
 
     @property
     def news(self) -> int:
@@ -157,11 +159,15 @@ class StackRecording:
         Args:
             header: of the profile; its figures are added.
         """
-        parts = [_part(era) for era in self._eras]
-        slices = [one for era in self._eras for one in era.slices.values()]
+        by_era = [list(era.slices) for era in self._eras]
+        parts = [_part(era.sampler.samples, slices) for era, slices in zip(self._eras, by_era, strict=True)]
+        slices = list(chain.from_iterable(by_era))
         names = dict(self._names)
-        figures = sum((one.figures for one in slices), Counter[str]())
-        held = sum((one.held for one in slices), Counter[int]())
+        figures = Counter[str]()
+        held = Counter[int]()
+        for one in slices:
+            figures.update(one.figures)
+            held.update(one.held)
         turns, span_s = figures["turns"], sum(one.span_s for one in slices)
         interval_ns = span_s * _NS_A_S / turns if turns else self._options.interval_ns
         ended_at = self._clock() - (time.monotonic() - self._looked_at)
@@ -172,7 +178,7 @@ class StackRecording:
             extra=self._extra(figures, held, turns / span_s if span_s else 0.0),
             lost={name: lost for name in _LOST if (lost := figures[name])} | self._left_out(),
         )
-        return lambda: stack_profile(told, parts, names, interval_ns)
+        return lambda: stack_profile(told, [one.listed() for one in parts], names, interval_ns)
 
     def _sampler(self) -> ProcessSampler:
         return ProcessSampler(self._pid, self._interpreter, _STOPPING[self._options.stopping], self._thread)
@@ -187,21 +193,22 @@ class StackRecording:
         before, self._looked_at = self._looked_at, min(time.monotonic(), era.sampler.over_at)
         span_s, ended_at = self._looked_at - before, self._clock() - (time.monotonic() - self._looked_at)
         middle = ended_at - span_s / 2
-        slice_ = era.slices.setdefault(int(middle // SLICE_S) * SLICE_S if self._options.keep_s else 0, _Slice())
-        figures, held, counts = Counter(samples.figures), _buckets(samples.held), samples.take_counts()
+        slice_ = era.slices.at(int(middle // SLICE_S) * SLICE_S if self._options.keep_s else 0)
+        counts, figures = samples.take_counts(), _gained(samples.figures, era.figures)
+        self._moved = bool(figures["verified"] or figures["unsettled"])
         slice_.counts.update(counts)
-        slice_.figures.update(figures - era.figures)
-        slice_.held.update(held - era.held)
+        slice_.figures.update(figures)
+        if samples.held != era.held:
+            slice_.held.update(_buckets(samples.held) - _buckets(era.held))
         slice_.span_s += span_s
         for follower in self._followers:
-            follower.add(samples, counts, figures - era.figures, span_s, ended_at)
-        era.figures, era.held = figures, held
+            follower.add(samples, counts, figures, span_s, ended_at)
+        era.figures, era.held = samples.figures, samples.held
 
     def _forget(self, before_s: float) -> None:
         """Let go of slices that ended before a time, and of tables that none is left of."""
         for era in self._eras:
-            for at_s in [at_s for at_s in era.slices if at_s + SLICE_S <= before_s]:
-                del era.slices[at_s]
+            era.slices.forget(before_s)
         self._eras = [era for era in self._eras if era.slices or era is self._eras[-1]]
         if len(self._eras[-1].sampler.samples.nodes) > _NODES_KEPT:
             self._begin_anew()
@@ -222,7 +229,7 @@ class StackRecording:
         """Read the names of the threads, at times and where there are new ones."""
         now = time.monotonic()
         if now >= self._names_due:
-            self._names_due = now + _NAMES_S
+            self._names_due = now + self._names_s
             self._names.update(thread_names(self._interpreter))
         elif not self._eras[-1].sampler.samples.threads <= self._names.keys():
             self._names.update(thread_names(self._interpreter, self._names))
@@ -246,9 +253,16 @@ def _thread(pid: int, names: Mapping[int, ThreadName], wanted: str) -> int:
     )
 
 
-def _part(era: _Era) -> Part:
-    samples = era.sampler.samples
-    return Part(samples.nodes, samples.codes, {at_s: Counter(one.counts) for at_s, one in era.slices.items()})
+def _part(samples: Samples, slices: Sequence[Slice]) -> Part:
+    counts: dict[int, Counter[tuple[int, int]]] = {}
+    for one in slices:
+        counts.setdefault(one.at_s, Counter()).update(one.counts)
+    return Part(samples.nodes, samples.codes, counts)
+
+
+def _gained(figures: Mapping[str, int], before: Mapping[str, int]) -> Counter[str]:
+    """Return what figures have become more by."""
+    return Counter({name: now - then for name, now in figures.items() if now > (then := before.get(name, 0))})
 
 
 def _buckets(held: bytes) -> Counter[int]:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 STATES = ("running_with_gil", "running_without", "waiting_with_gil", "waiting_for_gil", "waiting")
 # What a node is of that has no code object (daemon/native/tree.h).
 THREAD, UNSETTLED, SYSTEM_CALL, TOO_DEEP = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFFC
+# As daemon/native/module.c names them.
+FIGURES = (
+    *("turns", "missed_turns", "samples", "unchanged", "verified", "unsettled"),
+    *("unread", "torn", "no_code", "no_room", "unread_lists", "put_off", "threads_left_out"),
+    *("stopped", "stop_refused"),
+)
 _NO_NODE = 0xFFFFFFFF
 _NODE = struct.Struct("<IIQ")
 _COUNTS = struct.Struct(f"<{1 + len(STATES)}I")
@@ -38,6 +44,33 @@ class Node:
     where: int
 
 
+class Nodes:
+    """Nodes in the order in which they came, packed: some thousand processes may be sampled. They only become more."""
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._rows) // _NODE.size
+
+    def __getitem__(self, index: int) -> Node:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return _node(*_NODE.unpack_from(self._rows, index * _NODE.size))
+
+    def __iter__(self) -> Iterator[Node]:
+        # Of what is there now: others may add to it meanwhile.
+        return iter([_node(*row) for row in _NODE.iter_unpack(bytes(self._rows))])
+
+    def add(self, rows: bytes) -> None:
+        """Append nodes, as the native sampler has them."""
+        self._rows += rows
+
+
+def _node(parent: int, code: int, where: int) -> Node:
+    return Node(None if parent == _NO_NODE else parent, code, where)
+
+
 @dataclass(slots=True)
 class Samples:
     """All that has been taken so far.
@@ -46,12 +79,12 @@ class Samples:
         nodes: in the order in which they came, parents before their children.
         codes: what was read of the code objects, by index.
         counts: by node and state's index.
-        figures: of the recording, as daemon/native/sampler.h names them.
+        figures: of the recording, those of FIGURES.
         held: the buckets of struct stops, how long threads were held.
         threads: those that were met, by the kernel's id.
     """
 
-    nodes: list[Node] = field(default_factory=list)
+    nodes: Nodes = field(default_factory=Nodes)
     codes: list[CodeObject | Unreadable] = field(default_factory=list)
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
     figures: dict[str, int] = field(default_factory=dict)
@@ -60,13 +93,11 @@ class Samples:
 
     def add(self, taken: Taken) -> None:
         """Add what is new; its code objects are the reader's affair."""
-        for parent, code, where in _NODE.iter_unpack(taken["nodes"]):
-            self.nodes.append(Node(None if parent == _NO_NODE else parent, code, where))
-            if code == THREAD:
-                self.threads.add(where)
+        self.nodes.add(taken["nodes"])
+        self.threads.update(where for _, code, where in _NODE.iter_unpack(taken["nodes"]) if code == THREAD)
         for node, *counts in _COUNTS.iter_unpack(taken["counts"]):
             self.counts.update({(node, state): count for state, count in enumerate(counts) if count})
-        self.figures = dict(taken["figures"])
+        self.figures = taken["figures"]
         self.held = taken["held"]
 
     def take_counts(self) -> Counter[tuple[int, int]]:

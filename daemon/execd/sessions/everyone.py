@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ _MOST_TRIES = 5
 
 
 class Everyone:
-    """One request to sample everyone, until it is ended. Calls must not overlap.
+    """One request to sample everyone, until it is ended. Looks must not overlap.
 
     Args:
         spec: of the sessions.
@@ -52,6 +53,9 @@ class Everyone:
         self._settled: set[tuple[int, int, int, int]] = set()
         self._tries: dict[tuple[int, int, int, int], int] = {}
         self._due = time.monotonic()
+        # Held while one begins.
+        self._beginning = threading.Lock()
+        self._has_ended = False
 
     def look(self) -> tuple[list[Session], list[str]]:
         """Begin with those that have come since the last look, where one is due.
@@ -69,11 +73,19 @@ class Everyone:
         self._tries = {program: tries for program, tries in self._tries.items() if program in present}
         for program in sorted(present - self._settled):
             try:
-                sessions += self._begun(program)
+                with self._beginning:
+                    if self._has_ended:
+                        break
+                    sessions += self._begun(program)
             except ExecdError as error:
                 notes.append(f"process {program[0]} is not sampled: {error.message}")
                 _LOG.info("a process is not sampled", extra={"facts": {"pid": program[0], "why": error.message}})
         return sessions, notes
+
+    def end(self) -> None:
+        """Let nobody come any more: when this returns, who came before has a session."""
+        with self._beginning:
+            self._has_ended = True
 
     def _begun(self, program: tuple[int, int, int, int]) -> list[Session]:
         """Return the session of a process that it is to be sampled in; none where it is none of Python's."""

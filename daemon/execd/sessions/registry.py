@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.errors import AgentSilent, ExecdError, NotFound, UsageError
 from execd.model.attachment import Detachment
 from execd.model.collector import SAMPLES
+from execd.model.session import State
 from execd.sampling.options import sampling_options
 from execd.sessions import archive, selection, sums
 from execd.sessions.attached import Attached
@@ -161,7 +163,7 @@ class Registry:
         for live, running in chosen:
             with live.lock:
                 ended.append(self.recorder.stop(live, running))
-        return ended
+        return ended + self.samplings.end_late({row.session.group for _, row in chosen if row.session.spec.children})
 
     def snapshot(self, selector: str, name: str, *, confirmed: bool = False) -> list[StoredProfile]:
         """Store a profile of each session that goes on. Raises UsageError for a long pause that is not `confirmed`."""
@@ -212,8 +214,17 @@ class Registry:
         yield session
         while not session.ended and not stopped():
             self.recorder.wait_for_change(_WATCH_S)
-            session = self.session(session.id)
+            session = self._as_it_is(session)
             yield session
+
+    def _as_it_is(self, session: Session) -> Session:
+        """Return a session as it is now; of one that went with its process, for it had nothing, that it ended."""
+        try:
+            return self.session(session.id)
+        except NotFound:
+            pid, now = session.target.key.pid, self._clock()
+            reason = f"process {pid} has ended; none of its code was met, and nothing is kept"
+            return replace(session, state=State.TARGET_GONE, ended_at=now, reason=reason)
 
     def meant(self, word: str) -> str:
         """Return the session or the PID that a name means while that is live; any other word as it is."""

@@ -168,7 +168,8 @@ class SampledTarget:
                 recording.close()
             else:
                 recording.drain()
-        if process.status(pid).state == "T":
+        # One that has moved goes on; where it was stopped after that, the next look says so.
+        if not any(recording.moved for recording in self._recordings.values()) and process.status(pid).state == "T":
             for running in list(self.running.values()):
                 running.notes = (_STOPPED,)
 

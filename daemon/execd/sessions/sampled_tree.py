@@ -49,6 +49,10 @@ def start_below(samplings: Samplings, root: SampledTarget, running: Running, tri
             # One that is stopped by itself does not come back.
             tried[key] = _MOST_TRIES
             _bound(samplings, started[0].id, running.ends_at)
+            if running.session.id not in root.running:
+                # It was stopped meanwhile, with those that were known.
+                samplings.end_late({group})
+                return
         except ExecdError as error:
             _LOG.info("a descendant is not sampled", extra={"facts": {"pid": pid, "why": error.message}})
 

@@ -21,6 +21,7 @@ from execd.sessions.sampled_tree import start_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from execd.model.session import Session, SessionSpec
     from execd.model.target import Target, TargetKey
@@ -132,7 +133,16 @@ class Samplings:
 
     def forget(self, group: str) -> bool:
         """Let no more processes come to a group; tell whether any could."""
-        return self._everyone.pop(group, None) is not None
+        everyone = self._everyone.pop(group, None)
+        if everyone is not None:
+            everyone.end()
+        return everyone is not None
+
+    def end_late(self, groups: AbstractSet[str]) -> list[Session]:
+        """End what came to groups while the processes that it came for were stopped, and return it as it ended."""
+        roots = {row.session.group for _, row in self.running() if row.session.spec.children}
+        late = groups - roots
+        return [self._stop(target, row) for target, row in self.running() if row.session.group in late]
 
     def end(self, pid: int) -> list[Session]:
         """End what is recorded of a process, and return it as it ended."""
