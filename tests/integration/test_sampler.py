@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,20 @@ TIMES = 20
 FEWER_TIMES = 8
 PATIENCE_S = 20.0
 LEAST_TURNS = 200
+# Long enough for the thread that takes the turns of many.
+SLOW_INTERVAL_NS = 20_000_000
+CROWD = 4
+FEW = 10
+WAITING_TWICE = """
+import sys, time
+def first():
+    print("ready", flush=True)
+    sys.stdin.readline()
+def second():
+    time.sleep(1000)
+first()
+second()
+"""
 LOST = ("torn", "no_code", "unread", "no_room")
 COUNTED = ("verified", "unsettled", "unchanged")
 WORDS = {THREAD: "(thread)", UNSETTLED: "(unsettled)", SYSTEM_CALL: "(system call)", TOO_DEEP: "(too deep)"}
@@ -56,11 +71,13 @@ def sampled(program: Program, stopping: int, interval_ns: int = INTERVAL_NS) -> 
 
 
 @contextmanager
-def sampled_pid(pid: int, stopping: int, interval_ns: int) -> Iterator[ProcessSampler]:
-    """The same of any process."""
+def sampled_pid(
+    pid: int, stopping: int, interval_ns: int, crowd: _sampler.Crowd | None = None
+) -> Iterator[ProcessSampler]:
+    """The same of any process, in a crowd of its own where none is given."""
     found = Finder().find(pid, process.mappings(pid))
     sampler = ProcessSampler(pid, found, stopping)
-    sampler.start(_sampler.Crowd(), interval_ns)
+    sampler.start(crowd or _sampler.Crowd(), interval_ns)
     try:
         yield sampler
     finally:
@@ -169,14 +186,65 @@ def test_threads_that_wait_are_told_with_their_system_calls(interpreter: Interpr
 
 
 @pytest.mark.parametrize("interpreter", ["3.9", "3.12", "3.15"], indirect=True)
+@pytest.mark.parametrize("interval_ns", [INTERVAL_NS, SLOW_INTERVAL_NS], ids=["alone", "in the crowd"])
 @pytest.mark.parametrize("stopping", [_sampler.STOP_ALWAYS, _sampler.STOP_NEVER], ids=["stopping", "never stopping"])
-def test_a_sampler_ends_with_its_process(interpreter: Interpreter, spawn: Spawn, stopping: int) -> None:
+def test_a_sampler_ends_with_its_process(
+    interpreter: Interpreter, spawn: Spawn, stopping: int, interval_ns: int
+) -> None:
     program = spawn(interpreter, "alternating", "recursive")
-    with sampled(program, stopping) as sampler:
+    with sampled(program, stopping, interval_ns) as sampler:
         assert becomes(lambda: drained(sampler).figures["turns"] > 0, SAMPLE_S * 10)
         os.kill(program.pid, signal.SIGKILL)
         assert becomes(lambda: sampler.ended, ENDED_S)
     program.wait()
+
+
+def test_one_that_is_killed_while_a_crowd_stops_it_leaves_the_others_as_they_are(
+    local_interpreter: Interpreter, spawn: Spawn
+) -> None:
+    crowd = _sampler.Crowd()
+    programs = [spawn(local_interpreter, "alternating", "recursive") for _ in range(CROWD)]
+    with ExitStack() as stack:
+        samplers = [
+            stack.enter_context(sampled_pid(one.pid, _sampler.STOP_ALWAYS, SLOW_INTERVAL_NS, crowd)) for one in programs
+        ]
+        for sampler, program in zip(samplers[1:], programs[1:], strict=True):
+            assert becomes(lambda one=sampler: drained(one).figures["stopped"] > 0, PATIENCE_S)
+            os.kill(program.pid, signal.SIGKILL)
+            assert program.wait() == -signal.SIGKILL
+            assert has_ended(sampler)
+        seen = drained(samplers[0]).figures["stopped"]
+        assert becomes(lambda: drained(samplers[0]).figures["stopped"] > seen, PATIENCE_S)
+        assert not samplers[0].ended
+    before_s = ran_s(programs[0])
+    assert becomes(lambda: ran_s(programs[0]) > before_s, PATIENCE_S)
+
+
+def test_a_process_that_stood_still_is_met_where_it_waits_next(local_interpreter: Interpreter) -> None:
+    command = [*local_interpreter.argv, "-c", WAITING_TWICE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            with sampled_pid(child.pid, _sampler.STOP_NEVER, SLOW_INTERVAL_NS) as sampler:
+
+                def is_in(name: str) -> bool:
+                    """Whether all samples since the last look are of a function, and some show no move."""
+                    met, before = stacks(drained(sampler)), len(seen)
+                    sampler.samples.take_counts()
+                    seen.add(sampler.samples.figures["unchanged"])
+                    return bool(met) and all(name in stack for stack in met) and len(seen) > before
+
+                seen = {0}
+                assert becomes(lambda: is_in("first") and max(seen) > FEW, PATIENCE_S)
+                child.stdin.write("\n")
+                child.stdin.flush()
+                assert becomes(lambda: is_in("second"), PATIENCE_S)
+                before = max(seen)
+                assert becomes(lambda: is_in("second") and max(seen) > before + FEW, PATIENCE_S)
+        finally:
+            child.kill()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")
