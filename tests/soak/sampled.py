@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 VERSIONS = ("3.9", "3.12", "3.15")
 RATE_HZ = 5000.0
+# Of samplers that share a thread.
+SLOW_HZ = 100.0
 STOPPING = ("always", "as needed")
 # How many threads of a target work: one, several that contend, none but a timer.
 WORKING = (1, 3, 0)
@@ -79,7 +81,7 @@ def sampled_targets(bench: Bench, random: Random) -> Iterator[list[Sampled]]:
 
 def samples(random: Random, *, children: bool = False) -> SessionSpec:
     """A session that stops what runs, always or where that is needed."""
-    options = {"rate_hz": RATE_HZ, "stopping": random.choice(STOPPING)}
+    options = {"rate_hz": random.choice((RATE_HZ, SLOW_HZ)), "stopping": random.choice(STOPPING)}
     return SessionSpec(collector="samples", options_json=json.dumps(options), children=children)
 
 
