@@ -63,6 +63,12 @@ class MonitoringHooks:
         elif _MONITORING.get_events(self._tool_id) != self._events:
             subscription.note("the target changed the monitoring events of execd; what they told of is missing since")
 
+    def starts(self, subscription: Subscription) -> None:
+        """Nothing to do for threads that come: the interpreter tells of all."""
+
+    def shortcut(self, subscription: Subscription) -> None:
+        """Nothing to do: there is no trampoline."""
+
     def rearm(self, subscription: Subscription) -> None:
         """Let a subscription, and so all, hear again of the places that it was done with."""
         if self._is_ours():
@@ -215,3 +221,4 @@ def _free_tool_id() -> int:
 
 _hooks = MonitoringHooks()
 join, poll, rearm, leave = _hooks.join, _hooks.poll, _hooks.rearm, _hooks.leave
+starts, shortcut = _hooks.starts, _hooks.shortcut

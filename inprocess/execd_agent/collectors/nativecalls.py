@@ -15,6 +15,7 @@ from execd_agent import compat, wire
 from execd_agent.collectors import Refused, cfunctions
 from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of, filters_of
 from execd_agent.collectors.calltree import code_bytes, greenlets, native_id_of, outermost, thread_name
+from execd_agent.collectors.fanout import STARTS
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.subscription import Subscription
 from execd_agent.core import Unfit
@@ -70,7 +71,7 @@ class NativeCalls:
             self.clock = self._clock.read
         told: Any = getattr(sys, "monitoring", None)
         kinds = cfunctions.FUNCTION, cfunctions.METHOD, getattr(told, "MISSING", None), getattr(told, "DISABLE", None)
-        questions = _code, _c_function, self._thread, self._stack, _is_own
+        questions = self._code, _c_function, self._thread, self._stack, _is_own
         max_bytes = int(options.get("max_memory_bytes") or DEFAULT_MAX_BYTES)
         self._filters = filters_of(options, max_bytes)
         if self._filters is not None:
@@ -220,6 +221,12 @@ class NativeCalls:
         except Exception:  # noqa: BLE001 - an audit hook of the target's forbids it: its times stay as they are recorded
             self._measures = False
 
+    def _code(self, code: CodeType) -> tuple[bytes, bytes, bytes, int, int]:
+        """Describe a code object that is called for the first time."""
+        if code.co_name == STARTS:
+            self._hooks.starts()
+        return _described_code(code)
+
     def _thread(self, skipped: int, entering: int) -> tuple[Any, ...]:
         """Describe the calling thread, which has its first event: `entering` a frame, which is none of its own yet."""
         frame = sys._getframe(1 + skipped)
@@ -227,6 +234,8 @@ class NativeCalls:
         found = self._described(ident, _thread.get_native_id(), frame)
         if entering:
             found = *found[:5], self._codes(frame.f_back)
+        if skipped:
+            self._hooks.shortcut()
         # Its number, and the place of its outermost frame, are given to others when it has ended.
         self._initial.pop(ident, None)
         return found
@@ -284,7 +293,7 @@ def _require_reach() -> None:
         raise Unfit(str(error)) from None
 
 
-def _code(code: CodeType) -> tuple[bytes, bytes, bytes, int, int]:
+def _described_code(code: CodeType) -> tuple[bytes, bytes, bytes, int, int]:
     qualname = code.co_qualname if compat.HAS_QUALNAME else code.co_name
     texts = _text(code.co_name), _text(qualname), _text(code.co_filename)
     # What of ours is called to measure is in no account.

@@ -77,7 +77,7 @@ class ProfileFunctions:
         names = ("enter", "leave", "enter_c", "leave_c")
         starting = {"starting": self.starting} if subscriptions else {}
         self.trampoline = 0
-        if len(subscriptions) == 1 and self.starting is None:
+        if len(subscriptions) == 1:
             self.trampoline = subscriptions[0].handlers(1, None).get("trampoline", 0)
         self._redirect({**to_all(subscriptions, names, 2, None), **starting})
         self._redirect_below({**to_all(subscriptions, names, 3, None), **starting})

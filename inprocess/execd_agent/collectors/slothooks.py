@@ -11,7 +11,7 @@ import sys
 from execd_agent import originals
 from execd_agent.collectors import Refused
 from execd_agent.collectors.fanout import DISABLE
-from execd_agent.collectors.threadstates import Slot, ThreadStates
+from execd_agent.collectors.threadstates import Slot, ThreadStates, is_audited
 from execd_agent.frames import innermost_frame
 
 TYPE_CHECKING = False
@@ -133,6 +133,21 @@ class SlotHooks:
             self._functions.starting = self._set_hook
             self._functions.redirect(self._subscriptions)
         self.poll()
+
+    def starts(self) -> None:
+        """Look for threading, where it was not there before; called in any thread."""
+        if self._functions.starting is not None:
+            self._functions.starting()
+
+    def shortcut(self) -> None:
+        """Give the calling thread the trampoline, where it has begun with the function by threading's own setter."""
+        is_direct = self._functions.trampoline and self._slot.get() is self._functions.direct
+        if not is_direct or not self._is_open or is_audited():
+            return
+        self._armed[originals.current_thread_id()] = setting = self._directly()
+        self._states.set_own(setting)
+        if not self._is_open:  # it was taken out meanwhile
+            self._slot.set(None)
 
     def _set_hook(self) -> None:
         """Set the function for threads to come in a module that was not there before; called in any thread."""
@@ -323,6 +338,20 @@ def rearm(subscription: Subscription) -> None:
     """Ask again whether lines of the running frames are wanted."""
     if subscription.slot in _hooks:
         _hooks[subscription.slot].rearm()
+
+
+def starts(subscription: Subscription) -> None:
+    """Be told by a trampoline's owner that a thread may be about to be started."""
+    hooks = _hooks.get(subscription.slot)
+    if hooks is not None:
+        hooks.starts()
+
+
+def shortcut(subscription: Subscription) -> None:
+    """Have the calling thread's events told by the trampoline alone, if there is one."""
+    hooks = _hooks.get(subscription.slot)
+    if hooks is not None:
+        hooks.shortcut()
 
 
 def leave(subscription: Subscription) -> None:

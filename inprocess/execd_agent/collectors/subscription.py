@@ -18,7 +18,8 @@ nothing and run none of its code. `sys._getframe(depth)`, in the handler itself,
     "line"    (code, line)       a line, exactly where sys.settrace tells of it: one that jumps onto itself, too
 
     "trampoline"                 not a handler: the address of a C function for the profile slot of 3.9 to 3.11, which
-                                 is called in place of all of these where nobody else hears
+                                 is called in place of all of these where nobody else hears; its owner says where a
+                                 thread may be about to be started (`starts`)
 
 A handler returns `disable` where it needs to hear no more of that event at that place (3.12+: it is switched off when
 all who hear it have said so), else None. It may be told again all the same. On 3.9 to 3.11 a line handler's `disable`
@@ -88,6 +89,14 @@ class Subscription:
     def rearm(self) -> None:
         """Hear again of every place where DISABLE was returned."""
         shared.rearm(self)
+
+    def starts(self) -> None:
+        """Be told, by whoever has a trampoline, of the first call of a function that is called like STARTS."""
+        shared.starts(self)
+
+    def shortcut(self) -> None:
+        """Have the calling thread, of which something else was told, tell the trampoline."""
+        shared.shortcut(self)
 
     def remove(self) -> None:
         """Hear no more; the others go on."""
