@@ -17,7 +17,7 @@ C_CHECK := $(CC) -std=gnu11 -Wall -Wextra -Werror -fsyntax-only
 
 export PATH := $(CURDIR)/$(RUN):$(PATH)
 
-.PHONY: demo test check bench soak proto wheel clean
+.PHONY: demo test sanitize check bench soak proto wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED) $(BYTECODE)
@@ -32,6 +32,10 @@ test: $(INSTALLED) $(BYTECODE)
 soak: $(INSTALLED) $(BYTECODE)
 	PYTHONPATH=tests $(RUN)/python -m soak
 	$(RUN)/python -m pytest -q -m soak
+
+# The unit tests of the native core, looked after by AddressSanitizer and UBSan: a minute, and gcc's libasan.
+sanitize: $(INSTALLED) $(BYTECODE)
+	$(RUN)/python tests/sanitizing.py -n $(WORKERS)
 
 check: $(INSTALLED)
 	$(RUN)/ruff check

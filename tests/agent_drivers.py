@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import sanitizing
 from call_trees import header
 from execd.attach.table import read_table
 from execd.model.profile import ROOT, Profile
@@ -55,17 +56,18 @@ class Drivers:
         path = interpreter.inside(self._folder(interpreter) / f"tests/drivers/{driver}.py")
         return [*interpreter.argv, "-E", "-s", "-B", path, *map(str, arguments)]
 
-    def run(self, interpreter: Interpreter, driver: str, *arguments: object) -> Any:
+    def run(self, interpreter: Interpreter, driver: str, *arguments: object, timeout_s: float = TIMEOUT_S) -> Any:
         """What a driver says, decoded; what it writes to stderr is a failure.
 
         Args:
             interpreter: what it runs under.
             driver: its name in tests/drivers.
             *arguments: its arguments.
+            timeout_s: how long it may take.
         """
         command = self.command(interpreter, driver, arguments)
-        environment = {**os.environ, "EXECD_TEST_FORM": self.form}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        environment = {**os.environ, **sanitizing.variables(os.environ), "EXECD_TEST_FORM": self.form}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout)
 
