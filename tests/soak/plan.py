@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from soak import cycles, forks, kills, modes, reused, sampled_ends, sampled_kills
+from soak import cycles, forks, kills, modes, reused, sampled_ends, sampled_kills, suites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,6 +77,7 @@ def plan(scale: float, versions: Iterable[str]) -> list[Step]:
         list(cycle_steps(math.ceil(CYCLES * scale / len(versions) / len(cycles.SERVERS)), versions)),
         list(long_steps(math.ceil(LONG_CYCLES * scale), versions)),
         list(mode_steps(math.ceil(MODE_CYCLES * scale), versions)),
+        share(list(suite_steps(versions)), scale),
         list(fork_steps(math.ceil(FORKS * scale / len(versions) / len(forks.MODES)), versions)),
         *(list(kill_steps(kind, math.ceil(KILLS * scale))) for kind in KILLERS),
     ]
@@ -114,6 +115,22 @@ def mode_steps(count: int, versions: list[str]) -> Iterator[Step]:
             return cycles.run_cycles(bench, random, count, version, cycles.SERVERS[0], cycles.SHORT_PAUSE_S, recording)
 
         yield Step(f"modes/{version}/{mode}/{count}", count, START_S + count * MODE_CYCLE_S, run)
+
+
+def suite_steps(versions: list[str]) -> Iterator[Step]:
+    """CPython's own tests on each version, with us and without."""
+    for suite, version in product(suites.SUITES, versions):
+
+        def run(bench: Bench, random: Random, version: str = version, suite: str = suite) -> Outcome:
+            return suites.run_suite(bench, random, version, suite)
+
+        limit_s = START_S + 2 * suites.ROUNDS * suites.SUITE_TIMEOUT_S
+        yield Step(f"suites/{version}/{suite}/1", 1, limit_s, run)
+
+
+def share(steps: list[Step], scale: float) -> list[Step]:
+    """The first of steps that are done once each, as many as a scale leaves."""
+    return steps[: math.ceil(len(steps) * min(scale, 1.0))]
 
 
 def fork_steps(count: int, versions: list[str]) -> Iterator[Step]:
