@@ -114,6 +114,15 @@ class Daemon:
         spec = sessions_pb2.SessionSpec(collector="calls", options_json=json.dumps(options))
         return self.attach(pid, spec).sessions[0]
 
+    def start_session(self, pid: int, spec: sessions_pb2.SessionSpec) -> Session:
+        """Starts a session on a process that is attached."""
+        request = sessions_pb2.StartRequest(target=str(pid), sessions=[spec])
+        return self._sessions.Start(request, timeout=CALL_TIMEOUT_S).sessions[0]
+
+    def stop(self, session: str) -> None:
+        """Ends a session, and stores its last profile."""
+        self._sessions.Stop(sessions_pb2.StopRequest(session=session), timeout=CALL_TIMEOUT_S)
+
     def record_all(self, spec: sessions_pb2.SessionSpec) -> sessions_pb2.RecordAllResponse:
         """Samples every process."""
         return self._sessions.RecordAll(sessions_pb2.RecordAllRequest(session=spec), timeout=CALL_TIMEOUT_S)

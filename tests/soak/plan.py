@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from soak import cycles, forks, kills, modes, reused, sampled_ends, sampled_kills, suites
+from soak import cycles, forks, kills, modes, reused, sampled_ends, sampled_kills, suites, walks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +45,8 @@ KILLERS = {
 CYCLE_S = 3.0
 MODE_CYCLE_S = 10.0
 FORK_S = 0.5
+# How long a walk is on each server of each version, seconds.
+WALK_S = 600
 START_S = 120.0
 
 
@@ -78,6 +80,7 @@ def plan(scale: float, versions: Iterable[str]) -> list[Step]:
         list(long_steps(math.ceil(LONG_CYCLES * scale), versions)),
         list(mode_steps(math.ceil(MODE_CYCLES * scale), versions)),
         share(list(suite_steps(versions)), scale),
+        list(walk_steps(math.ceil(WALK_S * scale), versions)),
         list(fork_steps(math.ceil(FORKS * scale / len(versions) / len(forks.MODES)), versions)),
         *(list(kill_steps(kind, math.ceil(KILLS * scale))) for kind in KILLERS),
     ]
@@ -126,6 +129,16 @@ def suite_steps(versions: list[str]) -> Iterator[Step]:
 
         limit_s = START_S + 2 * suites.ROUNDS * suites.SUITE_TIMEOUT_S
         yield Step(f"suites/{version}/{suite}/1", 1, limit_s, run)
+
+
+def walk_steps(seconds: int, versions: list[str]) -> Iterator[Step]:
+    """Native recordings of calls on the servers of other people, begun, looked at, ended and left in any order."""
+    for name, version in product(walks.SERVERS, versions):
+
+        def run(bench: Bench, random: Random, version: str = version, name: str = name) -> Outcome:
+            return walks.walk(bench, random, version, name, float(seconds))
+
+        yield Step(f"walks/{version}/{name}/{seconds}", seconds, START_S + 2 * seconds, run)
 
 
 def share(steps: list[Step], scale: float) -> list[Step]:

@@ -1,7 +1,8 @@
 """uvicorn on 127.0.0.1, on asyncio and h11; "ready PORT" names its port.
 
 The first argument is the folder in which uvicorn lies. Known: every GET of /N answers 200 with the N-th Fibonacci
-number, computed by recursion. A second thread answers "state" with what this process holds.
+number, computed by recursion. A second thread answers "state" with what this process holds, and "trimmed"
+with what it takes when malloc has given back the rest.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ def main():
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     settings = {"lifespan": "off", "log_level": "warning", "loop": "asyncio", "http": "h11"}
-    line_protocol.serve_beside({"state": line_protocol.state})
+    line_protocol.serve_beside({"state": line_protocol.state, "trimmed": line_protocol.trimmed_kib})
     asyncio.run(Server(uvicorn.Config(application, **settings)).serve([listener]))
 
 
