@@ -1,6 +1,6 @@
 """How far recorded times are from those that functions take: as recorded, corrected, and cProfile's.
 
-    python benchmarks/bench_times.py [--seconds 6] [--clock wall|cpu] [VERSION ...]
+    python benchmarks/bench_times.py [--seconds 6] [--clock wall|cpu] [--form python|native] [VERSION ...]
 
 The program is tests/targets/durations.py, whose functions do known multiples of one piece of work; what that takes is
 told by its function `reference`, in the same recording, so that the speed of the machine is not in the figures. On a
@@ -93,11 +93,12 @@ def rows_of(document: dict[str, Any]) -> Rows:
     return {one["name"]: tuple(one[field] for field in fields) for one in document["functions"]}  # type: ignore[misc]
 
 
-def by_execd(client: Client, python: Interpreter, seconds: float, clock: Any) -> dict[str, Rows]:
+def by_execd(client: Client, python: Interpreter, seconds: float, clock: Any, form: Any) -> dict[str, Rows]:
     """Return what execd tells, as it was recorded and corrected."""
-    with target(python) as pid, client.attach(pid, profile=True, clock=clock) as recording:
+    with target(python) as pid, client.attach(pid, profile=True, clock=clock, form=form) as recording:
         recording.wait(seconds)
-        recording.stop()
+        (session,) = recording.stop()
+        assert session.form == form
         profile = recording.profile()
         documents = {
             bias: json.loads(profile.render("json", {"bias": bias if bias == "auto" else 0})) for bias in ("0", "auto")
@@ -110,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="cpu")
+    parser.add_argument("--form", choices=("python", "native"), default="python")
     parser.add_argument("versions", nargs="*")
     asked = parser.parse_args()
     lines = [f"| Python | times | {' | '.join(KNOWN)} |", f"|---|---|{'---|' * len(KNOWN)}"]
@@ -118,7 +120,7 @@ def main() -> None:
             for version, python in find_interpreters(os.environ).items():
                 if asked.versions and version not in asked.versions:
                     continue
-                told = by_execd(client, python, asked.seconds, asked.clock)
+                told = by_execd(client, python, asked.seconds, asked.clock, asked.form)
                 told = {"recorded": told["0"], "corrected": told["auto"]}
                 told["cProfile's"] = by_cprofile(python, max(int(asked.seconds * 15), 1), asked.clock)
                 lines += [f"| {version} | {name} | {' | '.join(percentages(rows))} |" for name, rows in told.items()]

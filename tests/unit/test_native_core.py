@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from interpreters import Interpreter
 
 TRIES = 3_000
+# That of CentOS 7, and of manylinux2014.
+OLDEST_GLIBC = (2, 17)
 # Where the nodes begin, after JSON and head; most of a small table is before that.
 SEED = 20261122
 
@@ -41,6 +44,14 @@ def test_a_part_of_a_core_is_not_sent() -> None:
     assert whole is not None
     assert is_whole(whole)
     assert not any(map(is_whole, (b"", whole[:63], whole[:1000], whole[:-1], whole + b"\0", bytes(len(whole)))))
+
+
+def test_no_function_is_asked_of_a_glibc_newer_than_the_oldest_that_is_served() -> None:
+    whole = read_core()
+    assert whole is not None
+    needed = {(int(major), int(minor)) for major, minor in re.findall(rb"\0GLIBC_(\d+)\.(\d+)", whole)}
+    assert needed
+    assert max(needed) <= OLDEST_GLIBC
 
 
 def test_a_child_that_no_handler_knows_of_records_nothing_and_goes_on(
