@@ -120,6 +120,14 @@ static bool has_room(const struct recording *recording, const struct thread *thr
     return recording->used_bytes + bytes <= recording->max_bytes || thread->state == THREAD_REHEARSES;
 }
 
+/* Takes back an exception for want of stack or memory, of which there would have been enough without us: what was asked is
+ * not told then. Any other is of a signal handler of the program's. */
+void recording_forgive(void)
+{
+    if (PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_RecursionError) || PyErr_ExceptionMatches(PyExc_MemoryError)))
+        PyErr_Clear();
+}
+
 /* Returns the function of a key, made where there is none; NOTHING over the limit, where the recording has ended, or with
  * an exception. */
 static uint32_t function_of(struct recording *recording, const struct thread *thread, uint64_t key, PyObject *what)
@@ -135,6 +143,7 @@ static uint32_t function_of(struct recording *recording, const struct thread *th
     Py_IncRef(question);
     PyObject *said = PyObject_CallFunctionObjArgs(question, what, NULL);
     Py_DecRef(question);
+    recording_forgive();
     if (said && recording->generation == generation) {
         struct head *head = recording->tables.head;
         /* Another thread may have come first. */

@@ -65,6 +65,7 @@ struct recording {
     uint64_t left_out[LEFT_OUT_PLACES];
 };
 
+void recording_forgive(void);
 bool recording_open(struct recording *recording, const struct questions *questions, uint64_t max_bytes, uint32_t clock);
 void recording_close(struct recording *recording);
 uint32_t recording_child(struct recording *recording, struct thread *thread, uint32_t parent, uint64_t key,

@@ -24,6 +24,7 @@ static PyObject *ask(PyObject *question, long skipped, bool entering)
     Py_IncRef(question);
     PyObject *said = PyObject_CallFunction(question, "li", skipped, (int)entering);
     Py_DecRef(question);
+    recording_forgive();
     return said;
 }
 
@@ -207,7 +208,7 @@ struct thread *threads_begin(pthread_key_t key, struct recording *recording, lon
     if (said && recording->generation == generation)
         index = take_in(recording, said, now);
     Py_DecRef(said);
-    if (recording->generation != generation || PyErr_Occurred())
+    if (!said || recording->generation != generation || PyErr_Occurred())
         return NULL;
     pthread_setspecific(key, value_of(recording, index ? index : THREAD_NO_ROOM));
     return index ? &recording->tables.threads[index] : NULL;
