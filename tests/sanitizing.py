@@ -45,6 +45,7 @@ CHOSEN = "not -python and not [python and not memory"
 TESTS = (
     "test_native_core.py",
     "test_native_cycles.py",
+    "test_native_interrupts.py",
     "test_native_objects.py",
     "test_agent_calls.py",
     "test_agent_hooks.py",
