@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from execd.errors import NotFound, TargetGone
 from execd.model.attachment import Attachment, Detachment
+from execd.model.overhead import Overhead
 from execd.model.profile import Header, Profile
 from execd.model.retention import Retention
 from execd.model.session import Session, SessionSpec, State
@@ -24,6 +25,7 @@ Answer = TypeVar("Answer")
 WAIT_S = 10.0
 TARGET = Target(TargetKey("boot", 4711, 9), 1000, ("python", "\udcff"), "/python", "3.11.7")
 SESSION = Session("s1", "", "g1", TARGET, SessionSpec("calls"), "python", State.RUNNING, 1.0)
+COST = Overhead(span_s=1.0, events_per_s=310_000.0, event_ns=38.0, share=0.012, cpu_ns=10**9, added_ns=11.8e6)
 STORED = StoredProfile("p1", "", "s1", "calls", "final", 1.0, 2.0, nodes=0, stored_bytes=3, pid=4711)
 EARLIER = StoredProfile("p0", "", "s1", "calls", "snapshot", 1.0, 1.5, nodes=0, stored_bytes=3, pid=4711)
 ATTACHMENT = Attachment(
@@ -54,6 +56,12 @@ class FakeRegistry:
         if self.error:
             raise self.error
         return answer
+
+    def cost(self, session: Session) -> Overhead | None:
+        return COST if session.id == SESSION.id else None
+
+    def overhead(self, selector: str) -> Overhead | None:
+        return self._answer(("overhead", selector), COST)
 
     def candidates(self) -> list[Candidate]:
         return self._answer("candidates", [Candidate(TARGET, "ann", attached=True, reason="")])

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from execctl.api.recording import Recording
     from execctl.api.rendering import Rendering
     from execctl.api.samples import SampledFunction, SamplesProfile
-    from execctl.api.session import Attachment, Detachment, Session, TracedLines
+    from execctl.api.session import Attachment, Detachment, Overhead, Session, TracedLines
     from execctl.api.stored import Labelled, Merged, StoredProfile
     from execctl.api.windows import SampleWindow, ViewCounts, WindowPlace, WindowRow, WindowThread
     from execctl.calibration import EventCosts
@@ -87,7 +87,7 @@ _PLACES = {
     "api.recording": ("Recording",),
     "api.rendering": ("Rendering",),
     "api.samples": ("SampledFunction", "SamplesProfile"),
-    "api.session": ("Attachment", "Detachment", "Session", "TracedLines"),
+    "api.session": ("Attachment", "Detachment", "Overhead", "Session", "TracedLines"),
     "api.stored": ("Labelled", "Merged", "StoredProfile"),
     "api.windows": ("SampleWindow", "ViewCounts", "WindowPlace", "WindowRow", "WindowThread"),
     "calibration": ("EventCosts",),
@@ -137,6 +137,7 @@ __all__ = [
     "Merged",
     "Origin",
     "Outcome",
+    "Overhead",
     "PlaceChange",
     "Prepared",
     "Process",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from execctl.api.modes import Measuring
     from execctl.api.process import Process
     from execctl.api.program import Prepared, Program
-    from execctl.api.session import Detachment, Session, TracedLines
+    from execctl.api.session import Detachment, Overhead, Session, TracedLines
     from execctl.api.stored import StoredProfile
     from execctl.calibration import EventCosts
     from execctl.pythonline import Interpreter
@@ -261,6 +261,14 @@ class Client(Looking):
     def session(self, session: Subject = "") -> Session:
         """Return one session, as it stands."""
         return convert.session(self._rpc.session(name_of(session)))
+
+    def overhead(self, session: Subject = "") -> Overhead | None:
+        """Return what a session of calls costs its process of late; None where that is not known.
+
+        One that has just begun is waited for until its first 100 ms are over: they tell what is to be expected.
+        """
+        answer = self._rpc.overhead(name_of(session))
+        return convert.overhead(answer.overhead) if answer.HasField("overhead") else None
 
     def snapshot(self, session: Subject = "", name: str = "", *, confirmed: bool = False) -> list[StoredProfile]:
         """Store a profile of sessions that go on, and return these profiles; of a tree the root's stands for all.

@@ -10,7 +10,7 @@ from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
 from execctl.api.frame import Frame
 from execctl.api.live_memory import LiveMemory, LiveObject
 from execctl.api.process import Check, Process
-from execctl.api.session import Attachment, Detachment, Session, TracedLines
+from execctl.api.session import Attachment, Detachment, Overhead, Session, TracedLines
 from execctl.api.stored import Labelled, Merged, StoredProfile
 from execctl.api.windows import STATES as SAMPLED_STATES
 from execctl.api.windows import SampleWindow, ViewCounts, WindowPlace, WindowRow, WindowThread
@@ -55,6 +55,12 @@ def process(candidate: targets_pb2.Candidate) -> Process:
     return replace(found, user=candidate.user, reason=candidate.reason, checks=checks, place=candidate.place)
 
 
+def overhead(message: sessions_pb2.Overhead) -> Overhead:
+    """Return what recording costs."""
+    share = message.share if message.HasField("share") else None
+    return Overhead(message.events_per_s, message.event_ns, share, message.span_s)
+
+
 def session(message: sessions_pb2.Session) -> Session:
     """Return a session."""
     return Session(
@@ -76,6 +82,7 @@ def session(message: sessions_pb2.Session) -> Session:
         reason=message.reason,
         caveats=tuple(message.caveats),
         latest_profile=message.latest_profile,
+        overhead=overhead(message.overhead) if message.HasField("overhead") else None,
     )
 
 

@@ -13,6 +13,7 @@ from execctl.durations import parse_kept_s
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
 from execctl.rates import parse_rate_hz
+from execctl.shares import parse_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -96,6 +97,12 @@ FORM = ModeOption(
     "native: recorded by C code, which costs a tenth, on trial so far; python without it.",
     settings={"type": click.Choice(("python", "native"))},
 )
+MAX_OVERHEAD = ModeOption(
+    "--max-overhead",
+    "max_overhead",
+    "how much recording may add to the program's CPU time, 20%: above it short functions are no longer recorded.",
+    settings={"callback": quantity(parse_share), "metavar": "SHARE"},
+)
 
 
 _PATTERNS: Mapping[str, Any] = {"multiple": True, "metavar": "PATTERN"}
@@ -137,7 +144,7 @@ PROFILE = Mode(
     "--profile",
     "calls",
     "count and time every call, as cProfile does",
-    (BUILTINS, SUBCALLS, INCLUDE, EXCLUDE, CLOCK, TIMER, TIMEUNIT, BIAS, FORM),
+    (BUILTINS, SUBCALLS, INCLUDE, EXCLUDE, CLOCK, TIMER, TIMEUNIT, BIAS, FORM, MAX_OVERHEAD),
     (BUILTINS, SUBCALLS),
 )
 IGNORE_MODULE = ModeOption(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execctl import output
 from execctl.descendants import recorded
 from execctl.durations import format_duration
+from execctl.errors import ClientError
 from execctl.exits import ExitCode, code_of_ends
 from execctl.following import Following
+from execctl.shares import described
 from execctl.suggestions import after_profile, cut, summary
 from execctl.waiting import Ending
 
@@ -42,13 +44,24 @@ def record(client: Client, attached: Recording, duration_ms: int | None, *, timi
     if trace or duration_ms is None:
         interrupted = _follow(client, Following(trace, timing=timing), attached, duration_ms)
     else:
-        interrupted = _wait(client, attached.sessions[0].id, duration_ms)
+        interrupted = _wait(client, attached, duration_ms)
         attached.end(ending)
     for place, session in enumerate(attached.sessions):
         if place:
             output.write_lines([""])
         _show(client, session)
     return ExitCode.INTERRUPTED if interrupted else code_of_ends(session.state for session in attached.sessions)
+
+
+def tell_overhead(client: Client, attached: Recording) -> None:
+    """Say what recording calls is going to cost, by its first 100 ms; nothing where that is not known."""
+    for session in attached.sessions:
+        if session.collector == "calls":
+            # An older daemon knows nothing of it, and the session may have ended.
+            with suppress(ClientError):
+                cost = client.overhead(session.id)
+                if cost is not None and cost.share is not None:
+                    output.note(f"{session.id}: expected overhead: {described(cost)}")
 
 
 def traced(attached: Recording) -> str:
@@ -66,13 +79,15 @@ def _follow(client: Client, following: Following, attached: Recording, duration_
     return following.interrupted
 
 
-def _wait(client: Client, session: str, duration_ms: int) -> bool:
+def _wait(client: Client, attached: Recording, duration_ms: int) -> bool:
     started = time.monotonic()
-    whole = format_duration(duration_ms)
+    session, whole = attached.sessions[0].id, format_duration(duration_ms)
     try:
+        tell_overhead(client, attached)
         with output.Progress() as progress:
             progress.show(f"{session}: recording for {whole}; Ctrl-C ends it early and keeps the data")
-            with closing(client.watch(session, duration_ms / 1000)) as told:
+            left_s = max(duration_ms / 1000 - (time.monotonic() - started), 0.0)
+            with closing(client.watch(session, left_s)) as told:
                 for now in told:
                     past = format_duration(round((time.monotonic() - started) * 1000))
                     progress.show(f"{session}: {now.state} for {past} of {whole}; Ctrl-C keeps the data")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from execctl.api.process import Check, Process
-    from execctl.api.session import Session
+    from execctl.api.session import Overhead, Session
     from execctl.api.stored import StoredProfile
 
 
@@ -33,7 +33,9 @@ def session_record(session: Session) -> dict[str, object]:
         session, "python_version", "collector", "options", "form", "state", "started_at", "ended_at", "reason"
     )
     facts |= {"caveats": list(session.caveats), "latest_profile": session.latest_profile}
-    return {**facts, "labels": dict(sorted(session.labels.items())), "into": session.into, "children": session.children}
+    facts |= {"labels": dict(sorted(session.labels.items())), "into": session.into, "children": session.children}
+    cost = session.overhead
+    return {**facts, "overhead": None if cost is None else _picked(cost, "events_per_s", "event_ns", "share", "span_s")}
 
 
 def profile_record(profile: StoredProfile) -> dict[str, object]:
@@ -43,6 +45,6 @@ def profile_record(profile: StoredProfile) -> dict[str, object]:
     return {**facts, "labels": dict(sorted(profile.labels.items()))}
 
 
-def _picked(value: Process | Check | Session | StoredProfile, *names: str) -> dict[str, object]:
+def _picked(value: Process | Check | Session | Overhead | StoredProfile, *names: str) -> dict[str, object]:
     """Return fields of a value that stand in JSON as they are."""
     return {name: getattr(value, name) for name in names}

@@ -214,6 +214,10 @@ class Rpc:
         """Return one session; "" is the only running one."""
         return self._ask(self._sessions.Get, sessions_pb2.GetSessionRequest(session=session), LOOK_TIMEOUT_S)
 
+    def overhead(self, session: str) -> sessions_pb2.OverheadResponse:
+        """Return what a session costs its process; of one that has just begun some 100 ms later."""
+        return self._ask(self._sessions.Overhead, sessions_pb2.OverheadRequest(session=session), LOOK_TIMEOUT_S)
+
     def stop(self, session: str, on_wait: Callable[[], object] = lambda: None) -> Sequence[sessions_pb2.Session]:
         """End sessions and return them as they are now; "" is the only running one.
 

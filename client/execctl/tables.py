@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from execctl.durations import format_duration
 from execctl.labels import format_labels
+from execctl.shares import format_share
 
 if TYPE_CHECKING:
     from execctl.api.process import Check, Process
@@ -25,6 +26,8 @@ SESSION_HEAD = (
     "STATE",
     "STARTED",
     "LASTED",
+    "EVENTS/S",
+    "OVERHEAD",
     "PROFILE",
     "LABELS",
     "COMMAND",
@@ -66,6 +69,7 @@ def session_row(session: Session, called: str) -> tuple[str, ...]:
         _state(session),
         _time(session.started_at),
         _lasted(session),
+        *_cost(session),
         session.latest_profile,
         format_labels(session.labels),
         shlex.join(session.command_line),
@@ -120,6 +124,12 @@ def _time(seconds: float) -> str:
 
 def _lasted(session: Session) -> str:
     return _span(session.started_at, session.ended_at) if session.ended_at and session.form not in _UNRECORDED else ""
+
+
+def _cost(session: Session) -> tuple[str, str]:
+    if session.overhead is None:
+        return "", ""
+    return f"{session.overhead.events_per_s:,.0f}", format_share(session.overhead.share)
 
 
 def _span(started_at: float, ended_at: float) -> str:

@@ -182,8 +182,9 @@ class Agent:
             broken = {name: one.broken for name, one in collectors if getattr(one, "broken", "")}
             wanted = message.get("facts", ())
             facts = {name: one.facts() for name, one in collectors if name in wanted and hasattr(one, "facts")}
+            costs = {name: one.costs() for name, one in collectors if hasattr(one, "costs")}
             memory_bytes = {name: one.memory_bytes for name, one in collectors}
-            return {"memory_bytes": memory_bytes, "broken": broken, "facts": facts}
+            return {"memory_bytes": memory_bytes, "broken": broken, "facts": facts, "costs": costs}
         if operation == "start":
             return self._start(session, message["collector"], message["options"], message.get("core"))
         if operation in ("arrive", "open", "follow"):

@@ -6,6 +6,8 @@ import sys
 
 # PEP 669. Below it there are only profile functions, one a thread.
 HAS_MONITORING = sys.version_info >= (3, 12)
+# A thread with a profile function looks at it at each instruction; on 3.11 it leaves the specialised ones as well.
+SLOWS_BYTECODE = not HAS_MONITORING
 # co_qualname. Below it a method's name does not say its class.
 HAS_QUALNAME = sys.version_info >= (3, 11)
 # co_lines. Below it there is co_lnotab.

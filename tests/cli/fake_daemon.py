@@ -177,6 +177,9 @@ class Sessions(SessionsServicer):
         ended = make_session(state=STOPPED, ended_at=1_700_000_003.0, latest_profile="p7")
         return self._script.answer("Sessions.Stop", request, context, sessions_pb2.StopResponse(sessions=[ended]))
 
+    def Overhead(self, request: Any, context: Any) -> Any:
+        return self._script.answer("Sessions.Overhead", request, context, sessions_pb2.OverheadResponse())
+
     def Snapshot(self, request: Any, context: Any) -> Any:
         default = sessions_pb2.SnapshotResponse(profiles=[make_profile(name=request.name)])
         return self._script.answer("Sessions.Snapshot", request, context, default)

@@ -101,7 +101,7 @@ def test_duration_shows_the_top_then_nothing_is_left_in_the_target(run: Run, dae
     result = run("attach", "4711", "--profile", "--duration", "200ms")
     assert result.exit_code == 0
     assert result.stdout == REPORT.decode()
-    rest = ["Sessions.Watch", "Sessions.Stop", "Targets.Detach", "Reports.Render"]
+    rest = ["Sessions.Overhead", "Sessions.Watch", "Sessions.Stop", "Targets.Detach", "Reports.Render"]
     assert daemon.script.calls() == ["Targets.Attach", *rest]
     assert "left in the target: one inert at-fork stub" in result.stderr
 

@@ -10,6 +10,7 @@ from execctl.bias import MOST_UNIT_S, TIMER
 from execctl.errors import UsageError
 from execctl.modes import MODES
 from execctl.rates import LEAST_HZ, MOST_HZ
+from execctl.shares import MOST_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,6 +76,9 @@ ARGUMENTS: Mapping[str, Argument] = {
         lambda value: value == "auto" or _is_number(value, 0, _MOST_BIAS_S),
     ),
     "form": Argument("'python' or 'native'", lambda value: value in ("python", "native")),
+    "max_overhead": Argument(
+        f"a share above 0, {MOST_SHARE:g} at most", lambda value: value != 0 and _is_number(value, 0, MOST_SHARE)
+    ),
     "rate_hz": Argument(f"a number from {LEAST_HZ} to {MOST_HZ}", lambda value: _is_number(value, LEAST_HZ, MOST_HZ)),
     "stopping": Argument("'as needed', 'always' or 'never'", lambda value: value in ("as needed", "always", "never")),
     "keep_s": Argument("a number of seconds up to a day", lambda value: value != 0 and _is_number(value, 0, _DAY_S)),

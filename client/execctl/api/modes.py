@@ -36,6 +36,7 @@ class Measuring(TypedDict, total=False):
         timeunit: of timer: the seconds that one of its figure is; 1.
         bias: of profile: what one event costs, seconds, taken off the times of reports; "auto": measured there; 0.
         form: of profile: "native", recorded by C code at a tenth of the cost, on trial so far, or "python"; "python".
+        max_overhead: of profile: how much recording may add to the program's CPU time, 0.2 for 20%; without limit.
         count: mode: count how often each line runs, as trace does.
         cover: mode: note which lines run, at next to no cost on 3.12 and newer.
         listfuncs: mode: list the functions that are called; not with count or trace.
@@ -69,6 +70,7 @@ class Measuring(TypedDict, total=False):
     timeunit: float
     bias: float | Literal["auto"]
     form: Literal["python", "native"]
+    max_overhead: float
     count: bool
     cover: bool
     listfuncs: bool

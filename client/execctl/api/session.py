@@ -12,6 +12,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Overhead:
+    """What recording calls costs a process.
+
+    Attributes:
+        events_per_s: that it has, two of each call.
+        event_ns: what one costs on the mean, the interpreter's dispatch included; 0.0 where that is not known.
+        share: what is added, of the CPU time that the process would take without; None where that is not known.
+        span_s: over how many seconds, the last ones.
+    """
+
+    events_per_s: float
+    event_ns: float
+    share: float | None
+    span_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session as it stood when it was asked for.
 
@@ -35,6 +52,7 @@ class Session:
         reason: why it ended, where no stop ended it.
         caveats: what its numbers do not say, one sentence each.
         latest_profile: its newest stored profile, "p34", or "".
+        overhead: of one of calls that goes on, what it costs its process of late; None where that is not known.
     """
 
     id: str
@@ -55,6 +73,7 @@ class Session:
     reason: str
     caveats: tuple[str, ...]
     latest_profile: str
+    overhead: Overhead | None = None
 
 
 @dataclass(frozen=True, slots=True)

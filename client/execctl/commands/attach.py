@@ -13,7 +13,7 @@ from execctl.errors import UsageError
 from execctl.keeping import keeping_options, kept
 from execctl.modes import TIMING, asked_specs, mode_list, mode_options
 from execctl.quantities import quantity
-from execctl.recording import record, traced
+from execctl.recording import record, tell_overhead, traced
 from execctl.sizes import parse_size_bytes
 from execctl.suggestions import while_running
 from execctl.waiting import Waiting
@@ -129,6 +129,7 @@ def _tell_attached(attached: Attachment, name: str) -> None:
 
 def _tell_running(client: Client, attached: Recording) -> None:
     output.write_lines(session.id for session in attached.sessions)
+    tell_overhead(client, attached)
     for session in attached.sessions:
         for caveat in session.caveats:
             output.note(f"{session.id}: {caveat}")

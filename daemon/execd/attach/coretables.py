@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = 0x65726F6364637865
 _VERSION: Final = 1
-_NO_INDEX: Final = 0xFFFFFFFF
+NO_INDEX: Final = 0xFFFFFFFF
 # magic; version, head_bytes; size; nodes_at, threads_at, functions_at, text_at; 4 limits; clock, spare; the first and
 # the latest instant. On the third line of a cache: sequence; unused, nodes, threads, functions, text_bytes; lost_calls.
 _HEAD: Final = struct.Struct("<QIIQQQQQ6IQQQQ16xQ5I4xQ24x")
@@ -30,7 +30,7 @@ _FUNCTION: Final = struct.Struct("<8I")
 _C_FUNCTION, _RUNS, _ENDED, _CLOCK_TSC, _CLOCK_CPU = 1, 0, 1, 0, 2
 _ENDED_THREADS: Final = "(ended threads)"
 # Code of the agent's: a program's thread runs some where it forks, and where it ends.
-_OWN_CODE: Final = "<execd_agent"
+OWN_CODE: Final = "<execd_agent"
 # Of a node, a thread, a function, a byte of text.
 _SIZES: Final = (_NODE_BYTES, _THREAD.size, _FUNCTION.size, 1)
 _TEXT_LIMIT: Final = 1000
@@ -40,7 +40,7 @@ _LOST: Final = "calls over the memory limit"
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class Head:
     """What the head of tables says that is of use here; `regions` are where nodes, threads, functions, text begin."""
 
     regions: tuple[int, int, int, int]
@@ -85,11 +85,11 @@ def read_core(
     Raises:
         ProfileCorrupt: these are no such tables.
     """
-    head = _head(data)
+    head = read_head(data)
     _require_own_texts(data, head)
-    functions = _functions(data, head)
+    functions = read_functions(data, head)
     threads = _threads(data, head)
-    nodes = _Nodes(data, head)
+    nodes = Nodes(data, head)
     parents, order, node_threads = _ordered(nodes, threads, functions)
     # Threads that have ended, and others of which nothing is left, are none in a report.
     labels = {thread: label for label, thread in enumerate(dict.fromkeys(node_threads))}
@@ -108,10 +108,10 @@ def read_core(
     return check(found)
 
 
-class _Nodes:
+class Nodes:
     """The columns of the nodes, by index."""
 
-    def __init__(self, data: bytes | memoryview, head: _Head) -> None:
+    def __init__(self, data: bytes | memoryview, head: Head) -> None:
         start, count = head.regions[0], head.counts[0]
         raw = bytes(data[start : start + count * _NODE_BYTES])
         longs, ints = array("Q", raw), array("I", raw)
@@ -119,7 +119,8 @@ class _Nodes:
         self.parents, self.functions, self.opens, self.timed = (ints[at::_NODE_INTS] for at in (10, 12, 13, 15))
 
 
-def _head(data: bytes | memoryview) -> _Head:
+def read_head(data: bytes | memoryview) -> Head:
+    """Return what the head of tables says, checked against their size. Raises ProfileCorrupt."""
     if len(data) < _HEAD.size:
         raise ProfileCorrupt("tables of a core without their head")
     magic, version, head_bytes, _, *rest = _HEAD.unpack_from(data)
@@ -134,14 +135,19 @@ def _head(data: bytes | memoryview) -> _Head:
     # One after the other: what lies in several would be read more often than its bytes were counted.
     if any(end > start for end, start in zip(ends, (*regions[1:], len(data)), strict=True)) or nodes_at < _HEAD.size:
         raise ProfileCorrupt("tables of a core that overlap, or end too soon")
-    return _Head(regions, counts, rest[8], first, latest, min(lost_calls, _SUM_LIMIT))
+    return Head(regions, counts, rest[8], first, latest, min(lost_calls, _SUM_LIMIT))
+
+
+def function_rows(data: bytes | memoryview, head: Head) -> Iterable[tuple[int, ...]]:
+    """Return the rows of functions: kind and first line, then where name, qualified name and file are and how long."""
+    return _rows(data, head.regions[2], head.counts[2], _FUNCTION)
 
 
 def _rows(data: bytes | memoryview, start: int, count: int, shape: struct.Struct) -> Iterable[tuple[int, ...]]:
     return shape.iter_unpack(data[start : start + count * shape.size])
 
 
-def _require_own_texts(data: bytes | memoryview, head: _Head) -> None:
+def _require_own_texts(data: bytes | memoryview, head: Head) -> None:
     """Raise ProfileCorrupt where texts are used more than once: all of them would take any amount of memory."""
     used = sum(sum(row[3::2]) for row in _rows(data, head.regions[2], head.counts[2], _FUNCTION))
     used += sum(row[8] for row in _rows(data, head.regions[1], head.counts[1], _THREAD))
@@ -149,7 +155,7 @@ def _require_own_texts(data: bytes | memoryview, head: _Head) -> None:
         raise ProfileCorrupt("texts of a core that overlap")
 
 
-def _text(data: bytes | memoryview, head: _Head, at: int, size: int) -> str:
+def _text(data: bytes | memoryview, head: Head, at: int, size: int) -> str:
     if at + size > head.counts[3]:
         raise ProfileCorrupt("a text of a core that is outside of its texts")
     start = head.regions[3] + at
@@ -159,7 +165,8 @@ def _text(data: bytes | memoryview, head: _Head, at: int, size: int) -> str:
         raise ProfileCorrupt("a text that is not UTF-8") from None
 
 
-def _functions(data: bytes | memoryview, head: _Head) -> tuple[Function, ...]:
+def read_functions(data: bytes | memoryview, head: Head) -> tuple[Function, ...]:
+    """Return the functions, by their numbers. Raises ProfileCorrupt."""
     found = []
     for kind, first_line, *texts in _rows(data, head.regions[2], head.counts[2], _FUNCTION):
         name, qualname, file = (_text(data, head, at, size) for at, size in zip(texts[::2], texts[1::2], strict=True))
@@ -169,7 +176,7 @@ def _functions(data: bytes | memoryview, head: _Head) -> tuple[Function, ...]:
     return tuple(found)
 
 
-def _threads(data: bytes | memoryview, head: _Head) -> list[_Thread]:
+def _threads(data: bytes | memoryview, head: Head) -> list[_Thread]:
     found: list[_Thread] = []
     for row in _rows(data, head.regions[1], head.counts[1], _THREAD):
         ident, last_ticks, skipped, root, node, _, _, name_at, name_bytes, native_id, state, _, over = row
@@ -180,12 +187,12 @@ def _threads(data: bytes | memoryview, head: _Head) -> list[_Thread]:
 
 
 def _ordered(
-    nodes: _Nodes, threads: list[_Thread], functions: tuple[Function, ...]
+    nodes: Nodes, threads: list[_Thread], functions: tuple[Function, ...]
 ) -> tuple[array[int], list[int], array[int]]:
     """Return the nodes below the roots of threads, parents first: their parents, which they are, their threads."""
     children = defaultdict(list)
     for node, parent in enumerate(nodes.parents):
-        if parent != _NO_INDEX:
+        if parent != NO_INDEX:
             children[parent].append(node)
     parents, node_threads = array("i"), array("i")
     order: list[int] = []
@@ -198,7 +205,7 @@ def _ordered(
             node, parent = pending.pop()
             if nodes.functions[node] >= len(functions):
                 raise ProfileCorrupt("a node of a core without its function")
-            if functions[nodes.functions[node]].file.startswith(_OWN_CODE):
+            if functions[nodes.functions[node]].file.startswith(OWN_CODE):
                 continue
             pending += [(child, len(order)) for child in children.pop(node, ())]
             parents.append(parent)
@@ -207,7 +214,7 @@ def _ordered(
     return parents, order, node_threads
 
 
-def _pending(threads: list[_Thread], head: _Head, cpu_ns: Mapping[int, int]) -> dict[int, int]:
+def _pending(threads: list[_Thread], head: Head, cpu_ns: Mapping[int, int]) -> dict[int, int]:
     """Return the ticks that have gone since the last event of threads that run, by the node that they are at."""
     found = {}
     for thread in threads[1:]:
@@ -218,7 +225,7 @@ def _pending(threads: list[_Thread], head: _Head, cpu_ns: Mapping[int, int]) -> 
 
 
 def _figures(
-    nodes: _Nodes, order: list[int], head: _Head, pending: Mapping[int, int]
+    nodes: Nodes, order: list[int], head: Head, pending: Mapping[int, int]
 ) -> dict[tuple[str, str], array[int]]:
     rate = head.ns_a_tick
     figures = {

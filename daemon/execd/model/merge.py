@@ -11,6 +11,7 @@ from execd.model.bias import costs_of_sum, has_event_columns, with_event_columns
 from execd.model.collector import CALLS, MEMORY, SAMPLES, TRACE
 from execd.model.fold import is_summed
 from execd.model.origins import merged_header, name_of
+from execd.model.overhead import switched_off_in_sum
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile
 from execd.model.sampled import figures_of_sum
 from execd.model.summed import summed
@@ -82,7 +83,7 @@ def _own_extra(profiles: Sequence[Profile]) -> Mapping[str, object]:
     """Return what a collector's own figures add up to, in the header of a sum."""
     match profiles[0].header.collector:
         case CALLS.name:
-            return costs_of_sum(profiles)
+            return {**costs_of_sum(profiles), **switched_off_in_sum([one.header for one in profiles])}
         case SAMPLES.name:
             return figures_of_sum([profile.header for profile in profiles])
     return {}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.model import bias
+from execd.model.overhead import switched_off_in
 from execd.reports.escape import visible
 from execd.reports.figures import part, percent, time_text
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _SLOWER = "3.11."
 _SLOWER_BYTECODE = "Python 3.11 runs bytecode 2 to 3 times slower while calls are recorded: not corrected"
 
+# Of functions that were switched off; more are counted.
+_MOST_SWITCHED_OFF = 10
+
 # A time of which nothing is left: it was there, and too short to tell from what recording took.
 _ALL_TAKEN = "~0"
 
@@ -30,7 +34,7 @@ _TOLD_FROM = 1.05
 
 def time_facts(header: Header) -> list[Fact]:
     """Return the lines of a header that are about times, safe to show."""
-    return [*_clock(header), *_correction(header)]
+    return [*_clock(header), *_correction(header), *_switched_off(header)]
 
 
 def times_unit(unit: Unit, header: Header) -> Unit:
@@ -52,6 +56,21 @@ def _clock(header: Header) -> list[Fact]:
         of = f", {unit:g} s each" if isinstance(unit, int | float) else ""
         return [("Clock", f"the program's {visible(timer)}{of}, called at each event")]
     return [("Clock", "CPU time of each thread")] if header.options.get("clock") == "cpu" else []
+
+
+def _switched_off(header: Header) -> list[Fact]:
+    found = switched_off_in(header)
+    facts = [
+        (
+            "Switched off",
+            f"to keep the overhead below {one.limit * 100:g}%: "
+            f"{visible(one.name)} ({visible(one.file)}:{one.first_line}), "
+            f"{one.calls:,} calls, mean {time_text(one.mean_ns)}, after {one.after_s:.1f} s",
+        )
+        for one in found[:_MOST_SWITCHED_OFF]
+    ]
+    more = len(found) - len(facts)
+    return [*facts, *([("Switched off", f"{more:,} more functions, which JSON has")] if more else [])]
 
 
 def _correction(header: Header) -> list[Fact]:

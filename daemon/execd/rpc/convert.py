@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from execd.model.attachment import Attachment, Detachment
+    from execd.model.overhead import Overhead
     from execd.model.session import Session
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, Check, Target
@@ -158,8 +159,15 @@ def specs_from(messages: Iterable[sessions_pb2.SessionSpec]) -> list[SessionSpec
     return [spec_from(message) for message in messages]
 
 
-def session(value: Session) -> sessions_pb2.Session:
-    """Return the message of a session."""
+def overhead(value: Overhead) -> sessions_pb2.Overhead:
+    """Return the message of an overhead."""
+    return sessions_pb2.Overhead(
+        events_per_s=value.events_per_s, event_ns=value.event_ns, share=value.share, span_s=value.span_s
+    )
+
+
+def session(value: Session, cost: Overhead | None = None) -> sessions_pb2.Session:
+    """Return the message of a session, with what it costs its target where that is known."""
     return sessions_pb2.Session(
         id=value.id,
         name=text(value.name),
@@ -175,6 +183,7 @@ def session(value: Session) -> sessions_pb2.Session:
         reason=text(value.reason),
         caveats=texts(value.caveats),
         latest_profile=value.latest_profile,
+        overhead=None if cost is None else overhead(cost),
     )
 
 

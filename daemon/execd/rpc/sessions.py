@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from execd.model.session import Session
     from execd.sessions.registry import Registry
     from execd.store.store import Store
 
@@ -53,7 +54,13 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     def Get(self, request: pb.GetSessionRequest, context: grpc.ServicerContext) -> pb.Session:
         """Return one session."""
         del context
-        return convert.session(self._registry.session(request.session))
+        return self._shown(self._registry.session(request.session))
+
+    def Overhead(self, request: pb.OverheadRequest, context: grpc.ServicerContext) -> pb.OverheadResponse:
+        """Return what a session costs its process."""
+        del context
+        found = self._registry.overhead(request.session)
+        return pb.OverheadResponse(overhead=None if found is None else convert.overhead(found))
 
     def List(self, request: pb.ListSessionsRequest, context: grpc.ServicerContext) -> pb.ListSessionsResponse:
         """Return sessions, newest first."""
@@ -61,7 +68,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
         sessions = self._registry.sessions(
             running_only=request.running_only, limit=request.limit or DEFAULT_LIMIT, wanted=request.labels
         )
-        return pb.ListSessionsResponse(sessions=map(convert.session, sessions))
+        return pb.ListSessionsResponse(sessions=map(self._shown, sessions))
 
     def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:
         """Store a profile of sessions that go on."""
@@ -72,7 +79,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.Session]:
         """Yield a session each time it changes, until it ends or the client goes away."""
         changes = self._registry.watch(request.session, lambda: not context.is_active())
-        yield from map(convert.session, changes)
+        yield from map(self._shown, changes)
 
     def Follow(self, request: pb.FollowRequest, context: grpc.ServicerContext) -> Iterator[pb.FollowChunk]:
         """Yield what a trace records as text, until its session ends or the client goes away."""
@@ -81,3 +88,6 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
     def Samples(self, request: pb.SamplesRequest, context: grpc.ServicerContext) -> Iterator[pb.SampleWindow]:
         """Yield what a session of samples meets, window by window, until it ends or the client goes away."""
         yield from windows(self._registry, request, lambda: not context.is_active())
+
+    def _shown(self, session: Session) -> pb.Session:
+        return convert.session(session, self._registry.cost(session))

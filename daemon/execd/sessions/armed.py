@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from execd.attach.corecounts import read_counts
 from execd.model.collector import collector_of
+from execd.model.overhead import SWITCHED_OFF
 from execd.model.profile import Header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from execd.attach.corecounts import CoreCounts
+    from execd.model.overhead import SwitchedOff
     from execd.model.profile import Profile
     from execd.model.session import Session
     from execd.model.target import Target
     from execd.sessions.native import NativeTables
+    from execd.sessions.overhead import Gauge
     from execd.sessions.stream.feed import Feed
 
 # How often what is recorded is stored in case we end before it does.
@@ -42,6 +47,18 @@ class Armed:
     # Of one in its native form, where what it records can be read from here.
     native: NativeTables | None = None
     checkpoint_s: float = CHECKPOINT_S
+    # Of calls: what it costs, and what was switched off to keep that within a limit.
+    gauge: Gauge | None = None
+    switched_off: list[SwitchedOff] = field(default_factory=list)
+
+    def counted(self) -> CoreCounts | None:
+        """Return what a native core has counted until now, None of what is none. Raises ExecdError where it cannot."""
+        return None if self.native is None else read_counts(self.native.tables.copy())
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """What a header of its profiles has beside what the collector tells."""
+        return {SWITCHED_OFF: [asdict(one) for one in self.switched_off]} if self.switched_off else {}
 
 
 @dataclass(slots=True)
@@ -80,6 +97,7 @@ def header_of(target: Target, running: Running, now: float) -> Header:
         started_at=armed.since,
         ended_at=now,
         options=armed.options,
+        extra=armed.extra,
         caveats=(
             *([running.breach] if running.breach else []),
             *running.notes,

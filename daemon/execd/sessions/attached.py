@@ -54,6 +54,11 @@ class Attached:
         """Return what records in them."""
         return [(live, running) for live in self.all() for running in list(live.running.values())]
 
+    def of_session(self, session: str) -> tuple[LiveTarget, Running] | None:
+        """Return what records for a session, with its target; None of one that does not go on there."""
+        found = ((live, live.running.get(session)) for live in self.all())
+        return next(((live, running) for live, running in found if running is not None), None)
+
     def enter(self, live: LiveTarget) -> None:
         """Take in a target."""
         with self._lock:

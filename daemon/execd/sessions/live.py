@@ -26,6 +26,7 @@ from execd.sessions import native
 from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running, header_of
 from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
 from execd.sessions.compiling import Compiler
+from execd.sessions.overhead import gauge_of, hear, limit_of
 from execd.sessions.program_end import is_gone
 from execd.sessions.residue import residue
 from execd.sessions.sources import TargetSources
@@ -178,14 +179,14 @@ class LiveTarget:
         if not running.armed.users:
             self._let_go(running.armed)
 
-    def ping(self) -> None:
+    def ping(self, timeout_s: float = PING_TIMEOUT_S) -> None:
         """Tell the agent that we are there, let its collectors look around, and see what they take.
 
         A session that takes more than it may is marked with the breach; the caller ends it.
         """
         tables = {armed.key: armed.native for armed in self._armed.values() if armed.native is not None}
         wanted = [key for key, one in tables.items() if one.wants_facts]
-        facts = self.request("ping", timeout_s=PING_TIMEOUT_S, facts=wanted).facts
+        facts = self.request("ping", timeout_s=timeout_s, facts=wanted).facts
         parts = map(facts.get, ("memory_bytes", "broken", "facts"))
         used, broken, told = (said if isinstance(said, dict) else {} for said in parts)
         for key in filter(told.__contains__, wanted):
@@ -193,6 +194,7 @@ class LiveTarget:
         breach = self._cpu.breach(time.monotonic(), _count(facts.get("cpu_ns")))
         for armed in self._armed.values():
             armed.memory_bytes = _count(used.get(armed.key))
+            hear(armed, facts.get("costs"))
         for running in self.running.values():
             feed, said = running.armed.feed, str(broken.get(running.armed.key, ""))[:500]
             ended = said if feed is None else feed.end
@@ -304,6 +306,7 @@ class LiveTarget:
         return allowed, (f"records within {kib} instead of {asked >> 10}: a quarter of what the target's limits leave",)
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
+        limit_of(spec.options)
         max_memory_bytes, notes = self._memory_budget(spec)
         core, why = native.core_for(self.link, self.target.key.pid, spec)
         asked_at = self._clock()
@@ -328,9 +331,11 @@ class LiveTarget:
         tables = native.opened(self.target.key.pid, reply.facts, spec.options, _table_limit(spec.options))
         # A census is over when it has begun.
         since = asked_at if spec.collector == CENSUS.name else self._clock()
-        return Armed(
+        armed = Armed(
             spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed, native=tables
         )
+        armed.gauge = gauge_of(armed, self.target.key.pid)
+        return armed
 
     def _let_go(self, armed: Armed) -> None:
         self._armed.pop(armed.collector, None)

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from execd.errors import TargetGone
+from execd.sessions.governor import Governor
 from execd.sessions.stream.drain import Drain
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class Pulse:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._drain = Drain(registry)
+        self._governor = Governor(registry)
         self._thread = threading.Thread(target=self._run, name="execd-pulse", daemon=True)
         self._thread.start()
 
     def look_again(self) -> None:
         """Take notice of targets that came, went or began to record."""
         self._drain.look_again()
+        self._governor.look_again()
         try:
             os.write(self._wake_write, b"\0")
         except BlockingIOError:
@@ -53,6 +56,7 @@ class Pulse:
         """End the thread."""
         self._closing = True
         self._drain.close()
+        self._governor.close()
         self.look_again()
         self._thread.join(1.0)
 

@@ -21,6 +21,7 @@ from execd.sessions import archive, selection, sums
 from execd.sessions.attached import Attached
 from execd.sessions.attaching import Attaching, completed, inside
 from execd.sessions.memory import refuse_long_pauses
+from execd.sessions.overhead import expected, of_running
 from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
 from execd.sessions.recorder import Recorder
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from execd.attach.attacher import Attacher
     from execd.model.dump import Dump
+    from execd.model.overhead import Overhead
     from execd.model.session import Session, SessionSpec
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, TargetKey
@@ -207,6 +209,16 @@ class Registry:
         rows = self._store.sessions(running_only=running_only, limit=limit, wanted=wanted)
         found = [self.recorder.as_it_is(one) for one in rows]
         return [one for one in found if not (running_only and one.ended)]
+
+    def cost(self, session: Session) -> Overhead | None:
+        """Return what a session costs its target of late, None where that is not known."""
+        running = None if session.ended else self._table.of_session(session.id)
+        return None if running is None else of_running(running[1])
+
+    def overhead(self, selector: str) -> Overhead | None:
+        """Return what a session costs its target, once its first 100 ms are over; None where that is not known."""
+        running = self._table.of_session(self.session(self.meant(selector)).id)
+        return None if running is None else expected(*running)
 
     def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
         """Yield a session each time it changes, at least once a second while it runs; the last one has ended."""

@@ -107,6 +107,15 @@ class Calls:
         self._calls.follow_greenlets()
         self._measure()
 
+    def costs(self) -> dict[str, Any]:
+        """Return the prices of events, where they were measured, and how many there were."""
+        if self._event_costs is None:
+            return {}
+        from execd_agent.collectors.prices import counted  # noqa: PLC0415 - loaded with the costs
+
+        roots = [tree.root for tree in [*self._calls.trees, self._calls.ended]]
+        return {"prices": self._event_costs.prices.figures(), "counts": counted(roots)}
+
     def snapshot(self) -> bytes:
         """Return the table of everything recorded until now."""
         self._measure()

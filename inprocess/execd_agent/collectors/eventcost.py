@@ -18,6 +18,7 @@ from execd_agent import compat
 from execd_agent.collectors import cfunctions
 from execd_agent.collectors.calltree import Node, ThreadTree
 from execd_agent.collectors.fanout import DISABLE
+from execd_agent.collectors.prices import Prices, kinds
 from execd_agent.collectors.selection import OWN_CODE
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from execd_agent.collectors.calltree import CallTree
 
-CALLS = 20
+CALLS = range(20)
 _ROWS = 5
 # At the first beat, for there are recordings that have no second one; after some beats only now and then.
 _FIRST_TIMES = 2
@@ -44,7 +45,15 @@ class EventCosts:
         calls: the tree that is recorded into; its handlers hear the calling thread on 3.12 and newer.
         handlers: makes them, see subscription.py.
         builtins: whether C functions are recorded.
+
+    Attributes:
+        prices: what a call costs in all.
     """
+
+    # Some 0.1 ms each: so long nobody waits for the interpreter's lock.
+    price_calls = 50
+    # Measured: benchmarks/bench_overhead.py.
+    dearer = 1.1
 
     def __init__(self, calls: CallTree, handlers: Any, *, builtins: bool) -> None:
         self._calls = calls
@@ -58,6 +67,8 @@ class EventCosts:
             self._profile, redirect, _ = make_profile_function()
             redirect(handlers(2, DISABLE))
         self._beats = 0
+        loops = self._kinds(builtins=builtins)
+        self.prices = Prices(self.price_calls, self._plain_ns, self._recorded_whole, loops, self.dearer)
         # What was found, the latest last: of each row what a call cost in the called function and in its caller, ns,
         # and what of that is timed.
         self._found: list[list[tuple[float, float, float, float]]] = []
@@ -106,13 +117,16 @@ class EventCosts:
         }
 
     def _measured(self) -> list[Any]:
-        if self._profile is None:
-            return [self._cost(*row) for row in self._rows]
-        if sys.getprofile() is not None:
+        if self._profile is not None and sys.getprofile() is not None:
             raise ValueError("this thread has a profile function")
+        self.prices.measure_plain()
+        if self._profile is None:
+            self.prices.measure()
+            return [self._cost(*row) for row in self._rows]
         plain = [self._plain_ns(row[0]) for row in self._rows]
         self._hear(on=True)
         try:
+            self.prices.measure()
             return [self._cost(*row, plain_ns=known) for row, known in zip(self._rows, plain)]
         finally:
             self._hear(on=False)
@@ -134,23 +148,33 @@ class EventCosts:
         inside, outside = found[max(len(found) - 2, 0)]
         timed: list[float] = []
         self._recorded(row, key, timed)
-        return (inside / CALLS, max(outside - plain_ns, 0) / CALLS, *timed)
+        return (inside / len(CALLS), max(outside - plain_ns, 0) / len(CALLS), *timed)
 
-    def _plain_ns(self, row: Any) -> int:
+    def _plain_ns(self, row: Any, turns: range = CALLS) -> int:
         """Return what a row takes without events: those of this thread are switched off after they came once."""
-        clock, calls, found = self._calls.clock, range(CALLS), []
+        clock, found = self._calls.clock, []
         for _ in range(_ROWS):
             began = clock()
-            row(calls)
+            row(turns)
             found.append(int(clock() - began))
         return sorted(found)[_ROWS // 2]
 
-    def _recorded(self, row: Any, key: object, timed: list[float] | None = None) -> tuple[float, float] | None:
+    def _kinds(self, *, builtins: bool) -> tuple[str, ...]:
+        return kinds(builtins=builtins)
+
+    def _recorded_whole(self, row: Any, key: object, turns: range) -> float | None:
+        """Record a row as `_recorded` does: all of its time; of one with the key () no calls are looked for."""
+        found = self._recorded(row, key, turns=turns)
+        return None if found is None else sum(found)
+
+    def _recorded(
+        self, row: Any, key: object, timed: list[float] | None = None, turns: range = CALLS
+    ) -> tuple[float, float] | None:
         """Record a row of calls: the time of what it called, and its own; None where not all was told.
 
         Where `timed` is given, handlers are timed, and the means in both are added to it, 0 where none was.
         """
-        local, calls = self._calls.local, range(CALLS)
+        local = self._calls.local
         thread = ThreadTree(0, "", self._calls.clock())
         # Who calls the row is where it is: a stack that does not fit would be looked for.
         thread.root.key = id(sys._getframe().f_code)
@@ -163,7 +187,7 @@ class EventCosts:
         # Nothing may be called between these but the row.
         local.tree = thread
         try:
-            row(calls)
+            row(turns)
         finally:
             local.tree = None
             # Parents and children hold each other.
@@ -171,7 +195,7 @@ class EventCosts:
             own.children.clear()
         if timed is not None:
             timed += [node.timed_ns / (node.timed or 1) for node in (below, own)]
-        is_whole = own.calls == 1 and (below.calls or own.uncounted // 2) == CALLS
+        is_whole = own.calls == 1 and (key == () or (below.calls or own.uncounted // 2) == len(turns))
         return (below.self_ns, own.self_ns) if is_whole else None
 
 

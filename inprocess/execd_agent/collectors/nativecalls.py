@@ -199,6 +199,10 @@ class NativeCalls:
     def _disabled(self) -> list[CodeType]:
         return self._off + (self._filters.codes() if self._filters is not None else [])
 
+    def costs(self) -> dict[str, Any]:
+        """Return the prices of events, where they were measured; the daemon counts them."""
+        return {} if self._costs is None else {"prices": self._costs.prices.figures()}
+
     def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._core.callbacks(depth - 1, disable is not None)
         if not self._builtins:

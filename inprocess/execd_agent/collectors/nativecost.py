@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from execd_agent.collectors.eventcost import CALLS, TIMED, EventCosts
+from execd_agent.collectors.prices import kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ class NativeCosts(EventCosts):
         handlers, builtins: as for EventCosts.
     """
 
+    price_calls = 150
+    dearer = 1.2
+
     def __init__(self, calls: Any, core: Any, handlers: Any, *, builtins: bool) -> None:
         super().__init__(calls, handlers, builtins=builtins)
         self._core = core
@@ -26,12 +30,21 @@ class NativeCosts(EventCosts):
         """Have the calling thread told of its events as others are, or no more (3.9 to 3.11)."""
         self._core.hear(on)
 
-    def _recorded(self, row: Any, _key: object, timed: list[float] | None = None) -> tuple[float, float] | None:
+    def _kinds(self, *, builtins: bool) -> tuple[str, ...]:
+        """Return the loops that tell prices; here it matters what processor and core foresee."""
+        others = [kind for kind in kinds(builtins=builtins) if kind not in ("python", "c")]
+        return ("tree", *others, *(("two", "method") if builtins else ()))
+
+    def _recorded(
+        self, row: Any, key: object, timed: list[float] | None = None, turns: range = CALLS
+    ) -> tuple[float, float] | None:
         """Record a row of calls as EventCosts does."""
-        nodes = self._core.rehearse(row, range(CALLS), TIMED if timed is not None else 0)
+        nodes = self._core.rehearse(row, turns, TIMED if timed is not None else 0)
         own, below = [*nodes, (0, 0.0, 0, 0, 0.0), (0, 0.0, 0, 0, 0.0)][:2]
+        if key == ():
+            return sum([node[1] for node in nodes[1:]]), own[1]
         if timed is not None:
             timed += [figures[4] / (figures[3] or 1) for figures in (below, own)]
         calls, own_ns, uncounted, _, _ = own
-        is_whole = calls == 1 and (below[0] or uncounted // 2) == CALLS
+        is_whole = calls == 1 and (below[0] or uncounted // 2) == len(turns)
         return (below[1], own_ns) if is_whole else None

@@ -140,6 +140,7 @@ class Session(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     CAVEATS_FIELD_NUMBER: builtins.int
     LATEST_PROFILE_FIELD_NUMBER: builtins.int
+    OVERHEAD_FIELD_NUMBER: builtins.int
     id: builtins.str
     """"s12"."""
     name: builtins.str
@@ -174,6 +175,12 @@ class Session(google.protobuf.message.Message):
     def caveats(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What its numbers do not say, one sentence each."""
 
+    @property
+    def overhead(self) -> Global___Overhead:
+        """What it costs its process of late; missing of one that has ended, of another collector than calls, and where it is
+        not known.
+        """
+
     def __init__(
         self,
         *,
@@ -191,11 +198,44 @@ class Session(google.protobuf.message.Message):
         reason: builtins.str = ...,
         caveats: collections.abc.Iterable[builtins.str] | None = ...,
         latest_profile: builtins.str = ...,
+        overhead: Global___Overhead | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["caveats", b"caveats", "command_line", b"command_line", "ended_at", b"ended_at", "form", b"form", "group", b"group", "id", b"id", "latest_profile", b"latest_profile", "name", b"name", "pid", b"pid", "python_version", b"python_version", "reason", b"reason", "spec", b"spec", "started_at", b"started_at", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["overhead", b"overhead", "spec", b"spec"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["caveats", b"caveats", "command_line", b"command_line", "ended_at", b"ended_at", "form", b"form", "group", b"group", "id", b"id", "latest_profile", b"latest_profile", "name", b"name", "overhead", b"overhead", "pid", b"pid", "python_version", b"python_version", "reason", b"reason", "spec", b"spec", "started_at", b"started_at", "state", b"state"]) -> None: ...
 
 Global___Session: typing_extensions.TypeAlias = Session
+
+@typing.final
+class Overhead(google.protobuf.message.Message):
+    """What a recording of calls costs a process."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_PER_S_FIELD_NUMBER: builtins.int
+    EVENT_NS_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    SPAN_S_FIELD_NUMBER: builtins.int
+    events_per_s: builtins.float
+    """Events that it has, two of each call."""
+    event_ns: builtins.float
+    """What one costs on the mean, ns, the interpreter's dispatch included; 0 where it is not known."""
+    share: builtins.float
+    """What is added, of the CPU time that the process would take without; missing where it is not known."""
+    span_s: builtins.float
+    """Over how many seconds, the last ones."""
+    def __init__(
+        self,
+        *,
+        events_per_s: builtins.float = ...,
+        event_ns: builtins.float = ...,
+        share: builtins.float | None = ...,
+        span_s: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_share", b"_share", "share", b"share"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_share", b"_share", "event_ns", b"event_ns", "events_per_s", b"events_per_s", "share", b"share", "span_s", b"span_s"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_share", b"_share"]) -> typing.Literal["share"] | None: ...
+
+Global___Overhead: typing_extensions.TypeAlias = Overhead
 
 @typing.final
 class StartRequest(google.protobuf.message.Message):
@@ -351,6 +391,45 @@ class GetSessionRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["session", b"session"]) -> None: ...
 
 Global___GetSessionRequest: typing_extensions.TypeAlias = GetSessionRequest
+
+@typing.final
+class OverheadRequest(google.protobuf.message.Message):
+    """Whose overhead."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    session: builtins.str
+    """A session or a name; empty: the only running one."""
+    def __init__(
+        self,
+        *,
+        session: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["session", b"session"]) -> None: ...
+
+Global___OverheadRequest: typing_extensions.TypeAlias = OverheadRequest
+
+@typing.final
+class OverheadResponse(google.protobuf.message.Message):
+    """What it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OVERHEAD_FIELD_NUMBER: builtins.int
+    @property
+    def overhead(self) -> Global___Overhead:
+        """Missing where it is not known: of another collector than calls, or where the process does not answer."""
+
+    def __init__(
+        self,
+        *,
+        overhead: Global___Overhead | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["overhead", b"overhead"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["overhead", b"overhead"]) -> None: ...
+
+Global___OverheadResponse: typing_extensions.TypeAlias = OverheadResponse
 
 @typing.final
 class ListSessionsRequest(google.protobuf.message.Message):

@@ -55,6 +55,11 @@ class SessionsStub(object):
                 request_serializer=execd__api_dot_v1_dot_sessions__pb2.GetSessionRequest.SerializeToString,
                 response_deserializer=execd__api_dot_v1_dot_sessions__pb2.Session.FromString,
                 _registered_method=True)
+        self.Overhead = channel.unary_unary(
+                '/execd.v1.Sessions/Overhead',
+                request_serializer=execd__api_dot_v1_dot_sessions__pb2.OverheadRequest.SerializeToString,
+                response_deserializer=execd__api_dot_v1_dot_sessions__pb2.OverheadResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/execd.v1.Sessions/List',
                 request_serializer=execd__api_dot_v1_dot_sessions__pb2.ListSessionsRequest.SerializeToString,
@@ -110,6 +115,14 @@ class SessionsServicer(object):
 
     def Get(self, request, context):
         """One session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Overhead(self, request, context):
+        """What a session of calls costs its process. One that has just begun is waited for until its first 100 ms are over:
+        what was counted in these is what is to be expected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +187,11 @@ def add_SessionsServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=execd__api_dot_v1_dot_sessions__pb2.GetSessionRequest.FromString,
                     response_serializer=execd__api_dot_v1_dot_sessions__pb2.Session.SerializeToString,
+            ),
+            'Overhead': grpc.unary_unary_rpc_method_handler(
+                    servicer.Overhead,
+                    request_deserializer=execd__api_dot_v1_dot_sessions__pb2.OverheadRequest.FromString,
+                    response_serializer=execd__api_dot_v1_dot_sessions__pb2.OverheadResponse.SerializeToString,
             ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
@@ -310,6 +328,33 @@ class Sessions(object):
             '/execd.v1.Sessions/Get',
             execd__api_dot_v1_dot_sessions__pb2.GetSessionRequest.SerializeToString,
             execd__api_dot_v1_dot_sessions__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Overhead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/execd.v1.Sessions/Overhead',
+            execd__api_dot_v1_dot_sessions__pb2.OverheadRequest.SerializeToString,
+            execd__api_dot_v1_dot_sessions__pb2.OverheadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,22 @@ _SessionsGetType = typing_extensions.TypeVar(
     ],
 )
 
+_SessionsOverheadType = typing_extensions.TypeVar(
+    '_SessionsOverheadType',
+    grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.OverheadRequest,
+        execd_api.v1.sessions_pb2.OverheadResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.OverheadRequest,
+        execd_api.v1.sessions_pb2.OverheadResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.OverheadRequest,
+        execd_api.v1.sessions_pb2.OverheadResponse,
+    ],
+)
+
 _SessionsListType = typing_extensions.TypeVar(
     '_SessionsListType',
     grpc.UnaryUnaryMultiCallable[
@@ -169,7 +185,7 @@ _SessionsSamplesType = typing_extensions.TypeVar(
     ],
 )
 
-class SessionsStub(typing.Generic[_SessionsStartType, _SessionsRecordAllType, _SessionsStopType, _SessionsGetType, _SessionsListType, _SessionsSnapshotType, _SessionsWatchType, _SessionsFollowType, _SessionsSamplesType]):
+class SessionsStub(typing.Generic[_SessionsStartType, _SessionsRecordAllType, _SessionsStopType, _SessionsGetType, _SessionsOverheadType, _SessionsListType, _SessionsSnapshotType, _SessionsWatchType, _SessionsFollowType, _SessionsSamplesType]):
     """Starts, looks at and ends sessions."""
 
     @typing.overload
@@ -189,6 +205,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsRecordAllType, _S
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.sessions_pb2.GetSessionRequest,
             execd_api.v1.sessions_pb2.Session,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            execd_api.v1.sessions_pb2.OverheadRequest,
+            execd_api.v1.sessions_pb2.OverheadResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             execd_api.v1.sessions_pb2.ListSessionsRequest,
@@ -231,6 +251,10 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsRecordAllType, _S
             execd_api.v1.sessions_pb2.Session,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            execd_api.v1.sessions_pb2.OverheadRequest,
+            execd_api.v1.sessions_pb2.OverheadResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             execd_api.v1.sessions_pb2.ListSessionsRequest,
             execd_api.v1.sessions_pb2.ListSessionsResponse,
         ],
@@ -265,6 +289,11 @@ class SessionsStub(typing.Generic[_SessionsStartType, _SessionsRecordAllType, _S
 
     Get: _SessionsGetType
     """One session."""
+
+    Overhead: _SessionsOverheadType
+    """What a session of calls costs its process. One that has just begun is waited for until its first 100 ms are over:
+    what was counted in these is what is to be expected.
+    """
 
     List: _SessionsListType
     """Sessions, newest first."""
@@ -301,6 +330,10 @@ SessionsAsyncStub: typing_extensions.TypeAlias = SessionsStub[
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.sessions_pb2.GetSessionRequest,
         execd_api.v1.sessions_pb2.Session,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        execd_api.v1.sessions_pb2.OverheadRequest,
+        execd_api.v1.sessions_pb2.OverheadResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         execd_api.v1.sessions_pb2.ListSessionsRequest,
@@ -360,6 +393,16 @@ class SessionsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[execd_api.v1.sessions_pb2.Session, collections.abc.Awaitable[execd_api.v1.sessions_pb2.Session]]:
         """One session."""
+
+    @abc.abstractmethod
+    def Overhead(
+        self,
+        request: execd_api.v1.sessions_pb2.OverheadRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[execd_api.v1.sessions_pb2.OverheadResponse, collections.abc.Awaitable[execd_api.v1.sessions_pb2.OverheadResponse]]:
+        """What a session of calls costs its process. One that has just begun is waited for until its first 100 ms are over:
+        what was counted in these is what is to be expected.
+        """
 
     @abc.abstractmethod
     def List(

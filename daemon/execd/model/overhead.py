@@ -1,0 +1,265 @@
+"""What recording calls costs a program: events times their prices, of the CPU time that it uses; and whom to leave out.
+
+A price is how much longer a program runs for a call of its kind, the interpreter's dispatch included; the agent
+measures it in the process (execd_agent/collectors/prices.py). The overhead is what is added, of what the program would
+take without.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, astuple, dataclass, fields
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from execd.model.profile import Header
+
+# In Header.extra: what was switched off, an object each.
+SWITCHED_OFF: Final = "switched_off"
+_MOST_PRICE_NS: Final = 1e9
+_MOST_SLOWER: Final = 100.0
+_MOST_COUNT: Final = 1 << 63
+# Prices are estimates: what is added never comes to all that a program uses.
+_MOST_ADDED: Final = 0.99
+# Beside the program's other work a function may be above the limit by itself: by so much it is short all the same.
+_SHORT: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """How much longer a program runs for each, ns.
+
+    Attributes:
+        python: a call of a Python function; resumed: one of a generator.
+        c: a call of a C function; method: of a method of a type written in C.
+        uncounted: an event of no counted call.
+        slower: how many times as long instructions take that are no calls.
+    """
+
+    python: float
+    resumed: float
+    c: float = 0.0
+    method: float = 0.0
+    uncounted: float = 0.0
+    slower: float = 1.0
+
+    @classmethod
+    def read(cls, said: object) -> Self | None:
+        """Return the prices that an agent tells, None where these are none."""
+        if not isinstance(said, dict) or not {"python", "resumed"} <= said.keys():
+            return None
+        known = {"method": said.get("c", 0.0), **{one.name: said[one.name] for one in fields(cls) if one.name in said}}
+        if any(type(value) not in (int, float) or not 0 <= value <= _MOST_PRICE_NS for value in known.values()):
+            return None
+        known["slower"] = min(max(known.get("slower", 1.0), 1.0), _MOST_SLOWER)
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was recorded until an instant, or between two.
+
+    Attributes:
+        python, resumed, c, method: calls by the kinds of Prices; what is not known to be resumed is a call, until
+            `told_apart`.
+        uncounted: events of no counted call.
+        python_ns: the time of Python functions by themselves, 0 where that is not told.
+    """
+
+    python: int = 0
+    resumed: int = 0
+    c: int = 0
+    method: int = 0
+    uncounted: int = 0
+    python_ns: int = 0
+
+    @classmethod
+    def read(cls, said: object) -> Self | None:
+        """Return the counts that an agent tells, None where these are none."""
+        if not isinstance(said, dict):
+            return None
+        values = [said.get(one.name, 0) for one in fields(cls)]
+        return cls(*values) if all(type(one) is int and 0 <= one < _MOST_COUNT for one in values) else None
+
+    @property
+    def events(self) -> int:
+        """How many events there were."""
+        return 2 * (self.python + self.resumed + self.c + self.method) + self.uncounted
+
+    def since(self, earlier: Counts) -> Counts:
+        """Return what came after others."""
+        return Counts(*(max(now - then, 0) for now, then in zip(astuple(self), astuple(earlier), strict=True)))
+
+    def told_apart(self) -> Counts:
+        """Return the counts where each call of a Python function was told before its begin, as an uncounted event.
+
+        Begins without are those of generators, or C code made these calls.
+        """
+        if self.resumed or not self.uncounted:
+            return self
+        called = min(self.python, self.uncounted)
+        return Counts(called, self.python - called, self.c, self.method, self.uncounted, self.python_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a recording had come to at an instant.
+
+    Attributes:
+        at_s: on time.monotonic().
+        cpu_ns: of the process.
+        counts: of the recording.
+    """
+
+    at_s: float
+    cpu_ns: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What recording cost between two looks.
+
+    Attributes:
+        span_s: between them.
+        events_per_s: that there were.
+        event_ns: what one cost on the mean, 0.0 where that is not known.
+        share: what is added, of the CPU time that the process would take without; None where that is not known.
+        cpu_ns: what the process has taken.
+        added_ns: what is added of it.
+    """
+
+    span_s: float
+    events_per_s: float
+    event_ns: float = 0.0
+    share: float | None = None
+    cpu_ns: int = 0
+    added_ns: float = 0.0
+
+
+def overhead_between(earlier: Look, later: Look, prices: Prices | None) -> Overhead | None:
+    """Return what recording cost between two looks, None where no time has gone."""
+    span_s, cpu_ns = later.at_s - earlier.at_s, max(later.cpu_ns - earlier.cpu_ns, 0)
+    if span_s <= 0:
+        return None
+    counts = later.counts.since(earlier.counts)
+    if prices is None:
+        return Overhead(span_s, counts.events / span_s)
+    added_ns = min(added(counts, prices, cpu_ns), cpu_ns * _MOST_ADDED)
+    event_ns = added_ns / counts.events if counts.events else 0.0
+    return Overhead(span_s, counts.events / span_s, event_ns, share_of(added_ns, cpu_ns), cpu_ns, added_ns)
+
+
+def added(counts: Counts, prices: Prices, cpu_ns: int) -> float:
+    """Return how much longer a program ran, ns, that took so much CPU time in all."""
+    told = counts.told_apart()
+    # Each call that was told before its begin has one of these, in its price.
+    others = max(told.uncounted - told.python, 0)
+    of_events = (
+        told.python * prices.python
+        + told.resumed * prices.resumed
+        + told.c * prices.c
+        + told.method * prices.method
+        + others * prices.uncounted
+    )
+    in_python = min(max(told.python_ns, 0), cpu_ns) - of_events
+    return of_events + max(in_python, 0.0) * (1 - 1 / prices.slower)
+
+
+def share_of(added_ns: float, cpu_ns: float) -> float:
+    """Return what is added, of what there would be without it."""
+    without_ns = cpu_ns - added_ns
+    return added_ns / without_ns if without_ns > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCounts:
+    """What a function cost between two looks.
+
+    Attributes:
+        index: its number in the tables.
+        counts: of its own calls, and of the C functions that it calls: both end where it is switched off.
+        ns: its time, and that of these C functions.
+    """
+
+    index: int
+    counts: Counts
+    ns: int
+
+
+def to_switch_off(
+    functions: Sequence[FunctionCounts], prices: Prices, spent: Overhead, limit: float
+) -> list[FunctionCounts]:
+    """Return the short functions to switch off, those with most events first, until the rest is within a limit.
+
+    Args:
+        functions: what each has cost in a span.
+        prices: of events.
+        spent: what all of them have cost in it.
+        limit: of the share.
+    """
+    found: list[FunctionCounts] = []
+    left_ns = spent.added_ns
+    for one in sorted(functions, key=lambda one: one.counts.events, reverse=True):
+        if share_of(left_ns, spent.cpu_ns - (spent.added_ns - left_ns)) <= limit:
+            break
+        price_ns = _price(one.counts, prices)
+        if price_ns and one.ns < price_ns * (1 + 1 / limit) * _SHORT:
+            found.append(one)
+            left_ns -= price_ns
+    return found
+
+
+def _price(counts: Counts, prices: Prices) -> float:
+    return added(counts, prices, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """A function that was switched off to keep within a limit.
+
+    Attributes:
+        name: its qualified name.
+        file, first_line: where it is.
+        calls: until then.
+        mean_ns: its own time by then, a call.
+        after_s: since the start of the recording.
+        limit: of the overhead.
+    """
+
+    name: str
+    file: str
+    first_line: int
+    calls: int
+    mean_ns: int
+    after_s: float
+    limit: float
+
+
+def switched_off_in(header: Header) -> list[SwitchedOff]:
+    """Return what was switched off in a recording; what is none is left out."""
+    rows = header.extra.get(SWITCHED_OFF)
+    return [one for row in rows if (one := _switched_off(row)) is not None] if isinstance(rows, list) else []
+
+
+def switched_off_in_sum(headers: Sequence[Header]) -> dict[str, object]:
+    """Return what was switched off in any of several recordings, as a field of a header; nothing where nothing was."""
+    rows = [asdict(one) for header in headers for one in switched_off_in(header)]
+    return {SWITCHED_OFF: rows} if rows else {}
+
+
+def _switched_off(row: object) -> SwitchedOff | None:
+    match row:
+        case {
+            "name": str(name),
+            "file": str(file),
+            "first_line": int(line),
+            "calls": int(calls),
+            "mean_ns": int(mean_ns),
+            "after_s": int() | float() as after_s,
+            "limit": int() | float() as limit,
+        } if math.isfinite(after_s) and math.isfinite(limit):
+            return SwitchedOff(name, file, line, calls, mean_ns, after_s, limit)
+    return None

@@ -1,0 +1,47 @@
+"""What the collector tells of prices and counts, while known calls are recorded."""
+
+import measuring
+
+
+def step(number):
+    """Calls a C function, and a method of a type written in C."""
+    return len("ab") + number.bit_length()
+
+
+def numbers(count):
+    """A generator."""
+    yield from range(count)
+
+
+def work(count):
+    """So many calls, and as many resumptions and one more."""
+    for number in numbers(count):
+        step(number)
+
+
+def costs(count, builtins):
+    """What is told of costs after so much work, and the table."""
+    agent = measuring.Agent(builtins=bool(builtins))
+    agent.start()
+    work(count)
+    agent.do(agent.collector.poll)
+    told = []
+    agent.do(lambda: told.append(agent.collector.costs()))
+    agent.stop()
+    return agent.result(costs=told[0])
+
+
+def unmeasured(count):
+    """The same where nothing is to be measured."""
+    agent = measuring.Agent(bias=0.0)
+    agent.start()
+    work(count)
+    agent.do(agent.collector.poll)
+    told = []
+    agent.do(lambda: told.append(agent.collector.costs()))
+    agent.stop()
+    return agent.result(costs=told[0])
+
+
+if __name__ == "__main__":
+    measuring.serve({"costs": costs, "unmeasured": unmeasured})

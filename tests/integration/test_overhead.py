@@ -1,0 +1,123 @@
+"""The overhead of recordings: expected at their start, told while they go on, kept within a limit or ended for it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from footprint import becomes
+
+if TYPE_CHECKING:
+    from conftest import Spawn
+    from daemons import Daemon
+    from execctl.api.recording import Recording
+    from execctl.api.session import Session
+    from execctl.client import Client
+    from interpreters import Interpreter
+
+# A program that does little but call costs several times as much, on any machine.
+LIMIT = 0.01
+# A second above the limit, a second after each step; the rest is for a machine that has other things to do.
+PATIENCE_S = 40.0
+SWITCHES_OFF = (3, 12)
+
+
+def session_of(client: Client, session: str) -> Session:
+    return client.session(session)
+
+
+def is_told(daemon: Daemon) -> bool:
+    """Whether the only session is listed with what it costs; a process that did not run for a second costs nothing."""
+    (row,) = json.loads(daemon.execctl("sessions", "--json"))["sessions"]
+    return row["overhead"] is not None and all(row["overhead"][name] for name in ("events_per_s", "event_ns", "share"))
+
+
+def switched_off(recording: Recording) -> dict[str, Any]:
+    """What was switched off until now, by name."""
+    return {one["name"]: one for one in recording.profile().origin.extra.get("switched_off", [])}
+
+
+@pytest.mark.parametrize("form", ["python", "native"])
+def test_the_overhead_is_expected_at_the_start_and_told_while_it_records(
+    daemon: Daemon, local_interpreter: Interpreter, spawn: Spawn, form: str
+) -> None:
+    program = spawn(local_interpreter, "costed", "calls")
+    with daemon.client() as client, client.attach(program.pid, profile=True, form=form) as recording:
+        (session,) = recording.sessions
+        # None where the process did not answer soon enough.
+        assert becomes(lambda: client.overhead(session.id) is not None, PATIENCE_S)
+        assert becomes(lambda: getattr(session_of(client, session.id).overhead, "share", None), PATIENCE_S)
+        assert becomes(lambda: is_told(daemon), PATIENCE_S)
+        head, line = daemon.execctl("sessions").splitlines()
+        assert "EVENTS/S" in head
+        assert "%" in line
+        ended = recording.stop()
+    assert [one.overhead for one in ended] == [None]
+
+
+def test_the_command_line_tells_what_is_to_be_expected(
+    daemon: Daemon, local_interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(local_interpreter, "costed", "calls")
+    told = daemon.run_execctl("attach", str(program.pid), "--profile", "--form", "native")
+    assert told.returncode == 0
+    # Where the process answered in time, which on a machine with much to do it may not.
+    lines = [line for line in told.stderr.splitlines() if "expected overhead:" in line]
+    assert all("events/s at" in line for line in lines)
+    daemon.detach(program.pid)
+
+
+def test_where_it_is_above_its_limit_short_functions_are_switched_off_or_it_ends(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(interpreter, "costed", "calls")
+    with daemon.client() as client:
+        recording = client.attach(program.pid, profile=True, form="native", max_overhead=LIMIT)
+        (session,) = recording.sessions
+        if interpreter.version_info < SWITCHES_OFF:
+            assert becomes(lambda: session_of(client, session.id).ended_at is not None, PATIENCE_S)
+            ended = session_of(client, session.id)
+            assert ended.state == "stopped"
+            assert "ended by its overhead limit: recording calls added" in ended.reason
+            assert f"Python {interpreter.full_version} tells of all functions or of none" in ended.reason
+            assert ended.latest_profile
+        else:
+
+            def is_kept() -> bool:
+                cost = session_of(client, session.id).overhead
+                return cost is not None and cost.share is not None and cost.share < LIMIT
+
+            assert becomes(lambda: {"leaf", "tree"} <= switched_off(recording).keys(), PATIENCE_S)
+            assert becomes(is_kept, PATIENCE_S)
+            off = switched_off(recording)
+            assert all(one["calls"] > 0 and one["limit"] == LIMIT for one in off.values())
+            report = daemon.execctl("report", session.id)
+            assert "Switched off: to keep the overhead below 1%: " in report
+            assert session_of(client, session.id).state == "running"
+        recording.end()
+    assert program.alive()
+
+
+def test_the_python_form_ends_above_its_limit(daemon: Daemon, local_interpreter: Interpreter, spawn: Spawn) -> None:
+    program = spawn(local_interpreter, "costed", "calls")
+    with daemon.client() as client, client.attach(program.pid, profile=True, max_overhead=LIMIT) as recording:
+        (session,) = recording.sessions
+        assert becomes(lambda: session_of(client, session.id).ended_at is not None, PATIENCE_S)
+        reason = session_of(client, session.id).reason
+    assert "the python form switches no functions off" in reason
+
+
+def test_a_recording_within_its_limit_goes_on_whole(
+    daemon: Daemon, local_interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(local_interpreter, "costed", "calls")
+    with (
+        daemon.client() as client,
+        client.attach(program.pid, profile=True, form="native", max_overhead=10.0) as recording,
+    ):
+        (session,) = recording.sessions
+        assert becomes(lambda: getattr(session_of(client, session.id).overhead, "share", None), PATIENCE_S)
+        (ended,) = recording.stop()
+        assert (ended.state, ended.reason) == ("stopped", "")
+        assert "switched_off" not in recording.profile().origin.extra

@@ -1,0 +1,112 @@
+"""What the agent tells of the prices of events, and how many there were; and the daemon's own count of a core's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from agent_drivers import profile_of
+from execd.attach.corecounts import NOBODY, read_counts
+from execd.errors import ProfileCorrupt
+from execd.model.overhead import Counts, Prices
+from execd.model.profile import BUILTIN_FILE, Profile
+
+if TYPE_CHECKING:
+    from agent_drivers import Drivers
+    from interpreters import Interpreter
+
+COUNT = 500
+SIZE_BYTES = 4
+
+
+def core_of(table: str) -> bytes:
+    """The tables of a core in the bulk that an agent sends."""
+    raw = base64.b64decode(table)
+    start = SIZE_BYTES + int.from_bytes(raw[:SIZE_BYTES], "little")
+    ((name, _, size),) = json.loads(raw[SIZE_BYTES:start])["arrays"]
+    assert name == "core"
+    return raw[start : start + size]
+
+
+def calls_of(profile: Profile, start: str, *, is_c: bool) -> int:
+    """How often what begins so was called."""
+    rows = zip(map(profile.function_of, range(len(profile.parents))), profile.column("calls"), strict=True)
+    found = [(profile.functions[function], calls) for function, calls in rows]
+    return sum(
+        calls
+        for function, calls in found
+        if (function.file == BUILTIN_FILE) is is_c and function.name.startswith(start)
+    )
+
+
+@pytest.mark.parametrize("form", ["python", "native"])
+def test_each_kind_of_call_has_a_price(drivers: Drivers, interpreter: Interpreter, form: str) -> None:
+    told = drivers.in_form(form).run(interpreter, "pricing", "costs", COUNT, 1)["costs"]
+    prices = Prices.read(told["prices"])
+    assert prices is not None
+    assert {"python", "resumed", "c", "slower"} <= told["prices"].keys()
+    assert ("uncounted" in told["prices"]) is (interpreter.version_info >= (3, 12))
+    # A call costs something; how much more than nothing in the native form is a machine's.
+    assert form == "native" or min(prices.python, prices.resumed, prices.c) > 0
+
+
+@pytest.mark.parametrize("form", ["python", "native"])
+def test_without_c_functions_there_are_no_prices_of_these(
+    drivers: Drivers, local_interpreter: Interpreter, form: str
+) -> None:
+    told = drivers.in_form(form).run(local_interpreter, "pricing", "costs", COUNT, 0)["costs"]
+    assert not {"c", "method", "uncounted"} & told["prices"].keys()
+    assert {"python", "resumed"} <= told["prices"].keys()
+
+
+@pytest.mark.parametrize("form", ["python", "native"])
+def test_where_nothing_is_to_be_measured_there_are_no_prices(
+    drivers: Drivers, local_interpreter: Interpreter, form: str
+) -> None:
+    assert drivers.in_form(form).run(local_interpreter, "pricing", "unmeasured", COUNT)["costs"] == {}
+
+
+def test_the_python_form_counts_its_events_by_kind(drivers: Drivers, interpreter: Interpreter) -> None:
+    result = drivers.run(interpreter, "pricing", "costs", COUNT, 1)
+    counts = Counts.read(result["costs"]["counts"])
+    assert counts is not None
+    assert counts.resumed == COUNT + 1
+    # `work` and what waits for the agent beside them.
+    assert COUNT < counts.python < COUNT + 20
+    assert 2 * COUNT <= counts.c < 2 * COUNT + 30
+
+
+def test_a_cores_events_are_counted_as_its_profile_has_them(drivers: Drivers, interpreter: Interpreter) -> None:
+    result = drivers.in_form("native").run(interpreter, "pricing", "costs", COUNT, 1)
+    profile = profile_of(result["table"])
+    found = read_counts(core_of(result["table"]))
+    assert found.total.python == calls_of(profile, "", is_c=False)
+    assert found.total.method == calls_of(profile, "<method ", is_c=True)
+    assert found.total.c == calls_of(profile, "", is_c=True) - found.total.method
+    assert found.total.uncounted == sum(profile.column("uncounted"))
+    step = next(index for index in found.functions if index > 0 and found.function(index).name == "step")
+    had = found.functions[step].counts
+    # What it calls goes with it.
+    assert (had.python, had.c, had.method) == (COUNT, COUNT, COUNT)
+
+
+def test_what_came_since_an_earlier_copy_is_told_by_function(drivers: Drivers, local_interpreter: Interpreter) -> None:
+    result = drivers.in_form("native").run(local_interpreter, "pricing", "costs", COUNT, 1)
+    found = read_counts(core_of(result["table"]))
+    assert all(one.counts.events == 0 and one.ns == 0 for one in found.since(found))
+    assert {one.index for one in found.since(found)} == set(found.functions) - {NOBODY}
+
+
+def test_garbage_is_no_tables(drivers: Drivers, local_interpreter: Interpreter) -> None:
+    core = core_of(drivers.in_form("native").run(local_interpreter, "pricing", "costs", COUNT, 1)["table"])
+    with pytest.raises(ProfileCorrupt):
+        read_counts(core[:100])
+    for place in range(192, len(core), 4):
+        changed = core[:place] + b"\xf7\xff\xff\x7f" + core[place + 4 :]
+        try:
+            found = read_counts(changed)
+        except ProfileCorrupt:
+            continue
+        assert found.total.events >= 0

@@ -1,0 +1,311 @@
+"""What recording calls costs: events times their prices, of the CPU time; and which functions are switched off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from call_trees import Node, header, tree
+from execd.attach.corecounts import CoreCounts
+from execd.errors import ProfileCorrupt, UsageError
+from execd.model.merge import merge
+from execd.model.overhead import (
+    SWITCHED_OFF,
+    Counts,
+    FunctionCounts,
+    Look,
+    Prices,
+    overhead_between,
+    switched_off_in,
+    to_switch_off,
+)
+from execd.model.profile import ROOT
+from execd.reports.times import time_facts
+from execd.sessions.governor import Watch
+from execd.sessions.overhead import Gauge, limit_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from execd.model.profile import Profile
+
+MS, S = 10**6, 10**9
+PRICES = Prices(python=100.0, resumed=60.0, c=50.0, method=70.0, uncounted=20.0)
+OFF = {
+    "name": "step",
+    "file": "app.py",
+    "first_line": 3,
+    "calls": 100,
+    "mean_ns": 700,
+    "after_s": 1.5,
+    "limit": 0.2,
+}
+
+
+def look(at_s: float, cpu_ms: float, counts: Counts) -> Look:
+    return Look(at_s, round(cpu_ms * MS), counts)
+
+
+def test_an_overhead_is_what_is_added_of_what_there_would_be_without() -> None:
+    # 1,000,000 calls are 100 ms of the 600 ms that were used.
+    found = overhead_between(look(5.0, 100, Counts()), look(7.0, 700, Counts(python=1_000_000)), PRICES)
+    assert found is not None
+    assert (found.events_per_s, found.event_ns, found.share) == (1_000_000, 50.0, pytest.approx(0.2))
+
+
+def test_each_kind_of_event_has_its_price() -> None:
+    counts = Counts(python=0, resumed=1000, c=2000, method=3000, uncounted=4000)
+    found = overhead_between(look(0.0, 0, Counts()), look(1.0, 10, counts), PRICES)
+    assert found is not None
+    assert found.added_ns == 1000 * 60 + 2000 * 50 + 3000 * 70 + 4000 * 20
+
+
+@pytest.mark.parametrize(
+    ("counts", "added_ns"),
+    [
+        # All were told before they began.
+        (Counts(python=1000, uncounted=1000), 1000 * 100),
+        # 400 begins without: they are a generator's.
+        (Counts(python=1000, uncounted=600), 600 * 100 + 400 * 60),
+        # 300 events more: of calls of types.
+        (Counts(python=1000, uncounted=1300), 1000 * 100 + 300 * 20),
+        # An agent that tells resumptions apart has the events before calls as well.
+        (Counts(python=1000, resumed=500, uncounted=1300), 1000 * 100 + 500 * 60 + 300 * 20),
+        # Before 3.12 nobody is told before.
+        (Counts(python=1000), 1000 * 100),
+    ],
+)
+def test_calls_that_were_told_before_their_begin_are_none_of_generators(counts: Counts, added_ns: int) -> None:
+    found = overhead_between(look(0.0, 0, Counts()), look(1.0, 900, counts), PRICES)
+    assert found is not None
+    assert found.added_ns == added_ns
+
+
+def test_where_all_instructions_are_slower_that_is_added_too() -> None:
+    slow = replace(PRICES, slower=2.0)
+    counts = Counts(python=1000, python_ns=500 * MS)
+    found = overhead_between(look(0.0, 0, Counts()), look(1.0, 800, counts), slow)
+    assert found is not None
+    assert found.added_ns == 100_000 + (500 * MS - 100_000) / 2
+
+
+def test_what_is_added_never_comes_to_all_that_was_used() -> None:
+    found = overhead_between(look(0.0, 0, Counts()), look(1.0, 1, Counts(python=10**9)), PRICES)
+    assert found is not None
+    assert found.share == pytest.approx(99.0)
+
+
+def test_without_prices_events_are_counted_alone() -> None:
+    found = overhead_between(look(0.0, 0, Counts()), look(2.0, 5, Counts(c=1000)), None)
+    assert found is not None
+    assert (found.events_per_s, found.share) == (1000, None)
+    assert overhead_between(look(1.0, 0, Counts()), look(1.0, 0, Counts()), PRICES) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        [],
+        {},
+        {"python": 1.0},
+        {"python": "1", "resumed": 2.0},
+        {"python": -1.0, "resumed": 2.0},
+        {"python": float("nan"), "resumed": 2.0},
+        {"python": True, "resumed": 2.0},
+        {"python": 1e30, "resumed": 2.0},
+    ],
+)
+def test_prices_that_no_agent_of_ours_tells_are_none(said: object) -> None:
+    assert Prices.read(said) is None
+
+
+def test_prices_are_read_as_they_are_told() -> None:
+    assert Prices.read({"python": 3, "resumed": 2.0, "c": 5.0, "other": "x"}) == Prices(3, 2.0, 5.0, 5.0)
+    assert Prices.read({"python": 3, "resumed": 2.0, "slower": 0.5}) == Prices(3, 2.0)
+
+
+@pytest.mark.parametrize("said", [None, [], {"python": -1}, {"python": 1 << 63}, {"c": 1.5}, {"c": True}])
+def test_counts_that_no_agent_of_ours_tells_are_none(said: object) -> None:
+    assert Counts.read(said) is None
+
+
+def functions() -> list[FunctionCounts]:
+    """Of 1 s of CPU time 200 ms are added: by a long function, a tiny one, and one that calls C functions."""
+    return [
+        FunctionCounts(1, Counts(python=50_000), 500 * MS),
+        FunctionCounts(2, Counts(python=1_000_000), 150 * MS),
+        FunctionCounts(3, Counts(python=10, c=1_900_000), 140 * MS),
+    ]
+
+
+def test_the_hottest_short_functions_are_switched_off_until_the_rest_is_within_the_limit() -> None:
+    spent = overhead_between(look(0, 0, Counts()), look(1, 1000, Counts(python=1_050_010, c=1_900_000)), PRICES)
+    assert spent is not None
+    assert spent.added_ns == pytest.approx(200 * MS, rel=0.01)
+    assert [one.index for one in to_switch_off(functions(), PRICES, spent, 0.2)] == [3]
+    assert [one.index for one in to_switch_off(functions(), PRICES, spent, 0.05)] == [3, 2]
+    # The other one takes 10 us a call: it is no short one.
+    assert [one.index for one in to_switch_off(functions(), PRICES, spent, 0.03)] == [3, 2]
+    assert to_switch_off(functions(), PRICES, spent, 0.5) == []
+
+
+@pytest.mark.parametrize("options", [{"max_overhead": 0}, {"max_overhead": "20%"}, {"max_overhead": True}])
+def test_a_limit_that_is_no_share_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="share above 0"):
+        limit_of(options)
+
+
+@pytest.mark.parametrize("other", [{"bias": 0.0}, {"bias": 1e-6}, {"timer": "time:time"}])
+def test_a_limit_needs_prices_that_are_measured(other: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="nobody measures what an event costs"):
+        limit_of({"max_overhead": 0.2, **other})
+    assert limit_of({"max_overhead": 0.2, "bias": "auto"}) == 0.2
+    assert limit_of(other) is None
+
+
+class World:
+    """A clock, and what a process has used and recorded by then."""
+
+    def __init__(self) -> None:
+        self.now_s, self.cpu_ns, self.calls = 100.0, 0, 0
+        self.has_ended = False
+
+    def passes(self, seconds: float, calls: int) -> None:
+        """Time goes, all of it on a processor."""
+        self.now_s += seconds
+        self.cpu_ns += round(seconds * S)
+        self.calls += calls
+
+    def used_ns(self, _pid: int) -> int:
+        """Its CPU time."""
+        if self.has_ended:
+            raise OSError("no such process")
+        return self.cpu_ns
+
+    def counted(self) -> CoreCounts:
+        """What its tables say."""
+        return CoreCounts({1: FunctionCounts(1, Counts(python=self.calls), self.calls * 1000)}, frozenset())
+
+    def gauge(self) -> Gauge:
+        """What looks at it."""
+        found = Gauge(1, self.counted, lambda: self.now_s, self.used_ns)
+        found.hear({"prices": {"python": 100.0, "resumed": 50.0}})
+        return found
+
+
+def test_a_gauge_tells_of_the_last_second_and_first_of_the_time_since_the_start() -> None:
+    world = World()
+    gauge = world.gauge()
+    assert gauge.now() is None
+    world.passes(0.1, 200_000)
+    gauge.look()
+    first = gauge.now()
+    assert first is not None
+    assert (round(first.events_per_s), first.span_s, first.share) == (
+        4_000_000,
+        pytest.approx(0.1),
+        pytest.approx(0.25),
+    )
+    for _ in range(12):
+        world.passes(0.25, 0)
+        gauge.look()
+    later = gauge.now()
+    assert later is not None
+    assert (later.events_per_s, later.share, later.span_s) == (0, 0, pytest.approx(1.0))
+
+
+def test_a_gauge_says_nothing_new_of_what_cannot_be_read_or_has_ended() -> None:
+    world = World()
+
+    def broken() -> CoreCounts:
+        raise ProfileCorrupt("garbage")
+
+    gauge = Gauge(1, broken, lambda: world.now_s, world.used_ns)
+    world.passes(1.0, 5)
+    gauge.look()
+    assert gauge.now() is None
+    gauge.hear({"counts": {"python": 7}})
+    found = gauge.now()
+    assert found is not None
+    assert found.events_per_s == 14
+    world.has_ended = True
+    world.passes(1.0, 5)
+    gauge.hear({"counts": {"python": 100}})
+    assert gauge.now() == found
+
+
+def looks(world: World, gauge: Gauge, seconds: float, calls_per_s: int) -> Iterator[tuple[Look, CoreCounts | None]]:
+    for _ in range(round(seconds / 0.25)):
+        world.passes(0.25, calls_per_s // 4)
+        gauge.look()
+        assert gauge.latest is not None
+        yield gauge.latest
+
+
+def test_a_limit_is_overstepped_by_a_second_above_it_and_then_by_another_one() -> None:
+    world, watch = World(), Watch(0.2)
+    gauge = world.gauge()
+    judged = []
+    for one in looks(world, gauge, 1.5, 3_000_000):
+        watch.add(*one)
+        judged.append(watch.above(gauge.prices) is not None)
+    # The first look is a quarter of a second old: from there a second has gone at the fifth.
+    assert judged == [False] * 4 + [True] * 2
+    spent = watch.above(gauge.prices)
+    assert spent is not None
+    assert [one.index for one in watch.hottest(PRICES, spent)] == [1]
+    watch.looks.clear()
+    assert watch.above(gauge.prices) is None
+    for one in looks(world, gauge, 1.5, 1_000_000):
+        watch.add(*one)
+    assert watch.above(gauge.prices) is None
+
+
+def test_a_short_burst_is_not_above_a_limit() -> None:
+    world, watch = World(), Watch(0.2)
+    gauge = world.gauge()
+    for one in [
+        *looks(world, gauge, 1.0, 0),
+        *looks(world, gauge, 0.25, 4_000_000),
+        *looks(world, gauge, 1.0, 0),
+    ]:
+        watch.add(*one)
+        assert watch.above(gauge.prices) is None
+
+
+def test_of_a_process_that_waits_nothing_is_said() -> None:
+    world, watch = World(), Watch(0.01)
+    gauge = world.gauge()
+    for _ in range(8):
+        world.now_s += 0.25
+        world.cpu_ns += 10_000
+        world.calls += 90
+        gauge.look()
+        assert gauge.latest is not None
+        watch.add(*gauge.latest)
+    assert watch.above(gauge.prices) is None
+
+
+def test_what_was_switched_off_is_read_from_a_header_and_garbage_is_left_out() -> None:
+    told = replace(header(), extra={SWITCHED_OFF: [OFF, {**OFF, "calls": "many"}, None, {}]})
+    (found,) = switched_off_in(told)
+    assert (found.name, found.calls, found.limit) == ("step", 100, 0.2)
+    assert switched_off_in(replace(header(), extra={SWITCHED_OFF: "x"})) == []
+
+
+def with_switched_off(*rows: dict[str, object]) -> Profile:
+    return tree([Node(ROOT, "main", self_ns=10)], extra={SWITCHED_OFF: list(rows)})
+
+
+def test_of_a_sum_what_was_switched_off_in_any_part_is_told() -> None:
+    found = merge([with_switched_off(OFF), with_switched_off(OFF, {**OFF, "name": "part"})])
+    assert [one.name for one in switched_off_in(found.header)] == ["step", "step", "part"]
+
+
+def test_a_report_lists_what_was_switched_off_and_counts_what_is_too_much() -> None:
+    rows = [{**OFF, "name": f"step{number}", "limit": 0.005} for number in range(12)]
+    lines = [text for key, text in time_facts(with_switched_off(*rows).header) if key == "Switched off"]
+    assert lines[0] == "to keep the overhead below 0.5%: step0 (app.py:3), 100 calls, mean 700 ns, after 1.5 s"
+    assert lines[10:] == ["2 more functions, which JSON has"]
