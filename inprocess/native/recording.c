@@ -290,6 +290,7 @@ static enum choice asked_choice(struct recording *recording, PyObject *code)
     Py_IncRef(question);
     PyObject *said = PyObject_CallFunctionObjArgs(question, code, NULL);
     Py_DecRef(question);
+    recording_forgive();
     long choice = said ? PyLong_AsLong(said) : CHOICE_FAILED;
     Py_DecRef(said);
     if (!said || recording->generation != generation)

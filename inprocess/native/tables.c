@@ -12,6 +12,10 @@
 /* The least that one takes of the budget: see recording.c for what is counted. */
 #define FUNCTION_BYTES 256
 #define THREAD_SHARE 4096
+/* What is rehearsed has its room beside that of the program. */
+#define REHEARSED_NODES 512
+#define REHEARSED_FUNCTIONS 64
+#define REHEARSED_TEXT 4096
 /* How long a reader is waited for, and as much more for each node: it needs a fifth of that. */
 #define READER_NS 2000000
 #define READER_NODE_NS 64
@@ -31,10 +35,10 @@ static void lay_out(struct head *head, uint64_t max_bytes, uint32_t clock)
     head->magic = TABLES_MAGIC;
     head->version = TABLES_VERSION;
     head->head_bytes = sizeof *head;
-    head->nodes_limit = (uint32_t)(max_bytes / sizeof(struct node)) + 2;
+    head->nodes_limit = (uint32_t)(max_bytes / sizeof(struct node)) + REHEARSED_NODES;
     head->threads_limit = (uint32_t)(max_bytes / THREAD_SHARE) + 64;
-    head->functions_limit = (uint32_t)(max_bytes / FUNCTION_BYTES) + 2;
-    head->text_limit = (uint32_t)(max_bytes / 4);
+    head->functions_limit = (uint32_t)(max_bytes / FUNCTION_BYTES) + REHEARSED_FUNCTIONS;
+    head->text_limit = (uint32_t)(max_bytes / 4) + REHEARSED_TEXT;
     head->nodes_at = aligned(sizeof *head);
     head->threads_at = aligned(head->nodes_at + head->nodes_limit * sizeof(struct node));
     head->functions_at = aligned(head->threads_at + head->threads_limit * sizeof(struct thread));

@@ -91,7 +91,7 @@ PROGRAMS = {one.__name__: one for one in (calls, c_functions, methods, generator
 
 def main():
     """Runs until it is ended."""
-    program = PROGRAMS[sys.argv[1]]
+    program = PROGRAMS[sys.argv[1] if len(sys.argv) > 1 else "calls"]
     print("ready", threading.active_count(), flush=True)
     while True:
         began, runs = time.thread_time(), 0

@@ -68,7 +68,7 @@ class EventCosts:
             redirect(handlers(2, DISABLE))
         self._beats = 0
         loops = self._kinds(builtins=builtins)
-        self.prices = Prices(self.price_calls, self._plain_ns, self._recorded_whole, loops, self.dearer)
+        self.prices = Prices(self.price_calls, loops, self.dearer)
         # What was found, the latest last: of each row what a call cost in the called function and in its caller, ns,
         # and what of that is timed.
         self._found: list[list[tuple[float, float, float, float]]] = []
@@ -119,14 +119,14 @@ class EventCosts:
     def _measured(self) -> list[Any]:
         if self._profile is not None and sys.getprofile() is not None:
             raise ValueError("this thread has a profile function")
-        self.prices.measure_plain()
+        self.prices.measure_plain(self._plain_ns)
         if self._profile is None:
-            self.prices.measure()
+            self.prices.measure(self._recorded_whole)
             return [self._cost(*row) for row in self._rows]
         plain = [self._plain_ns(row[0]) for row in self._rows]
         self._hear(on=True)
         try:
-            self.prices.measure()
+            self.prices.measure(self._recorded_whole)
             return [self._cost(*row, plain_ns=known) for row, known in zip(self._rows, plain)]
         finally:
             self._hear(on=False)

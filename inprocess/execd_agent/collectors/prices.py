@@ -33,34 +33,39 @@ class Prices:
 
     Args:
         calls: how many a loop makes.
-        plain_ns: runs a loop so often, and returns what it took, in a thread in which events are off, or may be
-            switched off.
-        recorded_ns: records a loop and what it calls, of which the key in a tree is told; returns what it took, None
-            where not all was told.
         kinds: of loops that there are to measure.
         dearer: how many times as much it costs in a program, whose caches and branches are others'.
     """
 
-    def __init__(self, calls: int, plain_ns: Any, recorded_ns: Any, kinds: tuple[str, ...], dearer: float) -> None:
+    def __init__(self, calls: int, kinds: tuple[str, ...], dearer: float) -> None:
         self._dearer = dearer
         # Events are switched off in one of two.
         self._loops = [(_loop(kind), _loop(kind)) for kind in kinds]
         self._calls = range(calls)
-        self._plain_ns, self._recorded_ns = plain_ns, recorded_ns
         self._plain: dict[str, float] = {}
         self._found: list[dict[str, float]] = []
 
-    def measure_plain(self) -> None:
-        """Measure what the loops take without events."""
+    def measure_plain(self, plain_ns: Any) -> None:
+        """Measure what the loops take without events.
+
+        Args:
+            plain_ns: runs a loop so often, and returns what it took, in a thread in which events are off, or may be
+                switched off.
+        """
         for (kind, loop, _), _ in self._loops:
-            took = [self._plain_ns(loop, self._calls) for _ in range(_TIMES)]
+            took = [plain_ns(loop, self._calls) for _ in range(_TIMES)]
             self._plain[kind] = sorted(took)[_TIMES // 2] / self._count(kind)
 
-    def measure(self) -> None:
-        """Measure what they take with events, which must be on."""
+    def measure(self, recorded_ns: Any) -> None:
+        """Measure what they take with events, which must be on.
+
+        Args:
+            recorded_ns: records a loop and what it calls, of which the key in a tree is told; returns what it took,
+                None where not all was told.
+        """
         recorded = {}
         for _, (kind, loop, key) in self._loops:
-            took = [self._recorded_ns(loop, key, self._calls) for _ in range(_TIMES)]
+            took = [recorded_ns(loop, key, self._calls) for _ in range(_TIMES)]
             if None not in took:
                 recorded[kind] = sorted(took)[_TIMES // 2] / self._count(kind)
         self._found.append(self._priced(recorded))
