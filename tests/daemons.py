@@ -40,8 +40,8 @@ FOLLOW_TIMEOUT_S = 60.0
 POLL_S = 0.02
 # 5 s, a second until the next beat, and some slack; two intervals would not fit.
 CHECKPOINT_TIMEOUT_S = 9.0
-# All tests that record calls may be run in the native form: EXECD_TEST_FORM=native.
-FORM = os.environ.get("EXECD_TEST_FORM", "python")
+# All tests that record calls may be run in the other form: EXECD_TEST_FORM=python.
+FORM = os.environ.get("EXECD_TEST_FORM", "native")
 CALLS = sessions_pb2.SessionSpec(
     collector="calls", options_json=json.dumps({"builtins": True, "subcalls": True, "form": FORM})
 )

@@ -94,8 +94,8 @@ BIAS = ModeOption(
 FORM = ModeOption(
     "--form",
     "form",
-    "native: recorded by C code, which costs a tenth, on trial so far; python without it.",
-    settings={"type": click.Choice(("python", "native"))},
+    "native: recorded by C code, as without it where that can be; python: by code in Python, at ten times the cost.",
+    settings={"type": click.Choice(("native", "python"))},
 )
 MAX_OVERHEAD = ModeOption(
     "--max-overhead",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attachments import await_tidying
 from daemons import CALLS
-from footprint import footprint
+from footprint import becomes, footprint
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -24,7 +24,8 @@ def test_a_second_attach_joins_the_agent_that_is_there(
     second = daemon.attach(program.pid, CALLS)
     assert (first.joined, second.joined) == (False, True)
     assert second.stopped_us == 0
-    assert footprint(program.pid) == with_one_agent
+    # It has the descriptor of what it records until the daemon is known to have it.
+    assert becomes(lambda: footprint(program.pid) == with_one_agent, 5.0)
 
 
 def test_a_detach_where_nothing_is_attached_is_no_error(

@@ -101,7 +101,8 @@ def test_where_it_is_above_its_limit_short_functions_are_switched_off_or_it_ends
 
 def test_the_python_form_ends_above_its_limit(daemon: Daemon, local_interpreter: Interpreter, spawn: Spawn) -> None:
     program = spawn(local_interpreter, "costed", "calls")
-    with daemon.client() as client, client.attach(program.pid, profile=True, max_overhead=LIMIT) as recording:
+    options = {"profile": True, "form": "python", "max_overhead": LIMIT}
+    with daemon.client() as client, client.attach(program.pid, **options) as recording:
         (session,) = recording.sessions
         assert becomes(lambda: session_of(client, session.id).ended_at is not None, PATIENCE_S)
         reason = session_of(client, session.id).reason

@@ -35,7 +35,7 @@ class Measuring(TypedDict, total=False):
         timer: of profile: a function of the program's as the clock, "module:function"; not with clock.
         timeunit: of timer: the seconds that one of its figure is; 1.
         bias: of profile: what one event costs, seconds, taken off the times of reports; "auto": measured there; 0.
-        form: of profile: "native", recorded by C code at a tenth of the cost, on trial so far, or "python"; "python".
+        form: of profile: "native", recorded by C code where that can be, or "python", at ten times the cost; "native".
         max_overhead: of profile: how much recording may add to the program's CPU time, 0.2 for 20%; without limit.
         count: mode: count how often each line runs, as trace does.
         cover: mode: note which lines run, at next to no cost on 3.12 and newer.

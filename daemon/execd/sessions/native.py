@@ -86,8 +86,8 @@ class NativeTables:
 
 
 def core_for(link: AgentLink, pid: int, spec: SessionSpec) -> tuple[bytes | None, tuple[str, ...]]:
-    """Return the native core where it is asked for and may be sent, and what to say where it may not."""
-    if spec.collector != CALLS.name or spec.options.get("form") != "native":
+    """Return the native core where it is of use and may be sent, and what to say where it may not."""
+    if spec.collector != CALLS.name or spec.options.get("form") == "python":
         return None, ()
     core = read_core()
     if core is None:
