@@ -105,7 +105,14 @@ MAX_OVERHEAD = ModeOption(
 )
 
 
-_PATTERNS: Mapping[str, Any] = {"multiple": True, "metavar": "PATTERN"}
+def _patterns(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values of an option; a click callback."""
+    if not all(map(str.strip, values)):
+        raise click.BadParameter("a pattern is empty, and no code is like that: name a module or a path", ctx, param)
+    return values
+
+
+_PATTERNS: Mapping[str, Any] = {"multiple": True, "metavar": "PATTERN", "callback": _patterns}
 INCLUDE = ModeOption(
     "--include",
     "include",

@@ -189,3 +189,10 @@ def test_ctrl_c_while_the_attach_waits_gives_it_up(start: Start, daemon: FakeDae
     daemon.script.attachable.set()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.endswith("execctl: interrupted\n")
+
+
+@pytest.mark.parametrize("option", ["--include", "--exclude"])
+def test_an_empty_pattern_is_refused(run: Run, option: str) -> None:
+    result = run("attach", "4711", "--profile", option, " ")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': a pattern is empty" in result.stderr

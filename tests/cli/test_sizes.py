@@ -9,7 +9,7 @@ from execctl.sizes import parse_size_bytes
 @pytest.mark.parametrize(
     ("text", "size_bytes"),
     [
-        ("64KB", 65536),
+        ("256KB", 1 << 18),
         ("32MB", 32 << 20),
         ("1.5gb", 3 << 29),
         (" 500KB ", 500 << 10),
@@ -30,5 +30,5 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["63KB", "0MB", "1025GB", "99TB"])
 def test_a_size_that_makes_no_sense_is_refused_with_the_range(text: str) -> None:
-    with pytest.raises(ValueError, match="not between 64KB and 1TB"):
+    with pytest.raises(ValueError, match="not between 256KB and 1TB"):
         parse_size_bytes(text)

@@ -90,7 +90,9 @@ def assert_forks_are_whole(daemon: Daemon, spawn: Spawn, interpreter: Interprete
     session = recorded_at(daemon, program)
     told = sum(program.ask_json(one, TIMEOUT_S) for one in FORKS)
     daemon.detach(program.pid)
-    assert counted(daemon, of_group(daemon, session)) == told > 0
+    # That of the child which was killed is there where the daemon had opened its tables by then.
+    assert counted(daemon, of_group(daemon, session)) - told in (0, 1)
+    assert told > 0
     assert settled(program.pid, before) == before
     after = program.ask_json("state")
     kept = ("fds", "threads", "profile", "trace", "tools", "filters", "switch_interval_s")

@@ -52,6 +52,12 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(map(_is_text, value))
 
 
+def _are_patterns(value: object) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(one, str) and one.strip() for one in value
+    )
+
+
 def _are_labels(value: object) -> bool:
     return isinstance(value, Mapping) and all(map(_is_text, [*value.keys(), *value.values()]))
 
@@ -59,12 +65,13 @@ def _are_labels(value: object) -> bool:
 _FLAG = Argument("True or False", lambda value: isinstance(value, bool))
 _TEXT = Argument("a text", _is_text)
 _TEXTS = Argument("a list of texts", _are_texts)
+_PATTERNS = Argument("a list of texts, none of them empty", _are_patterns)
 ARGUMENTS: Mapping[str, Argument] = {
     **{mode.parameter: _FLAG for mode in MODES},
     "builtins": _FLAG,
     "subcalls": _FLAG,
-    "include": _TEXTS,
-    "exclude": _TEXTS,
+    "include": _PATTERNS,
+    "exclude": _PATTERNS,
     "clock": Argument("'wall' or 'cpu'", lambda value: value in ("wall", "cpu")),
     "timer": Argument("a text 'module:function'", lambda value: _is_text(value) and bool(TIMER.fullmatch(str(value)))),
     "timeunit": Argument(

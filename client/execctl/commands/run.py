@@ -146,7 +146,8 @@ def _early_end(session: Session) -> str:
     """Return how a session ended that did not last until the program's end, or lacks something, "" of any other."""
     if session.state == "stopped":
         return f", but {session.reason}" if session.reason else ""
-    return f", {session.state}: {session.reason}" if session.reason else f", {session.state}"
+    state = session.state.replace("_", " ")
+    return f", {state}: {session.reason}" if session.reason else f", {state}"
 
 
 def _refuse_without_mode() -> None:

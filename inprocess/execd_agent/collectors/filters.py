@@ -42,9 +42,11 @@ class Filters:
     def __init__(self, include: list[str], exclude: list[str], max_bytes: int) -> None:
         self._include, self._exclude = list(map(_Pattern, include)), list(map(_Pattern, exclude))
         self.max_bytes = max_bytes
-        self.caveat = "only code of %s is recorded; the time of the rest is its callers'" % (
-            (", ".join(include) or "all modules") + (", without " + ", ".join(exclude) if exclude else "")
+        without = ", without " + ", ".join(exclude) if include and exclude else ""
+        only = (
+            "only code of " + ", ".join(include) + without if include else "all code but that of " + ", ".join(exclude)
         )
+        self.caveat = only + " is recorded; the time of the rest is its callers'"
         self.used_bytes = 0
         self._choices: dict[int, int] = {}
         self._kept: list[CodeType] = []
