@@ -7,6 +7,9 @@
 /* More than that a handler takes only where its thread is held up; of a counter that counts some GHz. */
 #define HELD_UP_NS 50000
 #define HELD_UP_TICKS (3 * HELD_UP_NS)
+#define VERSION_3_11 0x030B0000
+
+struct calls calls;
 
 /* Takes down what a handler took since it read its clock; it ends here. */
 static void take_time(struct recording *recording, struct thread *thread, uint32_t index, uint64_t began)
@@ -20,14 +23,22 @@ static void take_time(struct recording *recording, struct thread *thread, uint32
     }
 }
 
-/* Returns the calling thread, begun where this is its first event; NULL where nothing is recorded of it. */
-static inline struct thread *thread_of(struct calls *calls, long skipped, bool entering, uint64_t now)
+/* Returns the calling thread where another one had the last event. */
+static __attribute__((noinline)) struct thread *other_thread(struct calls *calls, long skipped, bool entering,
+                                                             uint64_t now)
 {
     struct recording *recording = calls->recording;
     uint32_t number = threads_number(calls->key, recording);
     if (UNLIKELY(number == 0))
         return recording->generation ? threads_begin(calls->key, recording, skipped, entering, now) : NULL;
-    return UNLIKELY(number >= THREAD_NO_ROOM) ? NULL : &recording->tables.threads[number];
+    return number >= THREAD_NO_ROOM ? NULL : threads_run(recording, number);
+}
+
+/* Returns the calling thread, begun where this is its first event; NULL where nothing is recorded of it. */
+static inline struct thread *thread_of(struct calls *calls, long skipped, bool entering, uint64_t now)
+{
+    struct recording *recording = calls->recording;
+    return UNLIKELY(!threads_runs(recording)) ? other_thread(calls, skipped, entering, now) : recording->running;
 }
 
 /* Returns what a callback returns in a thread of which nothing is recorded: of the agent's code nothing more is told. */
@@ -217,7 +228,7 @@ static uint64_t key_of(PyObject *function)
     PyObject *owner = PyCFunction_GetSelf(function);
     if (!owner || Py_TYPE(owner) == &PyModule_Type)
         return (uint64_t)function | KEY_KEPT;
-    uint64_t definition = (uint64_t)((const struct builtin_head *)function)->definition;
+    uint64_t definition = (uint64_t)((const struct builtin *)function)->definition;
     return (((uint64_t)Py_TYPE(owner) * 0x9E3779B97F4A7C15ull) ^ definition << 2) << 2 | KEY_BOUND;
 }
 
@@ -305,4 +316,95 @@ PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function,
     credit(recording, thread, now);
     tables_end(&recording->tables);
     return Py_None;
+}
+
+/* From 3.12 on None is immortal. */
+static inline PyObject *answered(PyObject *answer)
+{
+    if (UNLIKELY(answer != Py_None))
+        Py_IncRef(answer);
+    return answer;
+}
+
+/* `count` is of a vectorcall. */
+static inline bool has(size_t count, size_t least)
+{
+    return (count & ~VECTORCALL_MARK) >= least;
+}
+
+static PyObject *enter_directly(PyObject *callback, PyObject *const *arguments, size_t count, PyObject *names)
+{
+    (void)callback, (void)names;
+    return answered(has(count, 1) ? calls_enter(&calls, arguments[0], 0) : Py_None);
+}
+
+static PyObject *leave_directly(PyObject *callback, PyObject *const *arguments, size_t count, PyObject *names)
+{
+    (void)callback, (void)names;
+    return answered(has(count, 1) ? calls_leave(&calls, arguments[0], 0) : Py_None);
+}
+
+static PyObject *enter_c_directly(PyObject *callback, PyObject *const *arguments, size_t count, PyObject *names)
+{
+    (void)callback, (void)names;
+    return answered(has(count, 4) ? calls_enter_c(&calls, arguments[0], arguments[2], arguments[3], 0) : Py_None);
+}
+
+static PyObject *leave_c_directly(PyObject *callback, PyObject *const *arguments, size_t count, PyObject *names)
+{
+    (void)callback, (void)names;
+    return answered(has(count, 4) ? calls_leave_c(&calls, arguments[0], arguments[2], arguments[3], 0) : Py_None);
+}
+
+const vectorcall calls_direct[CALLBACKS] = {
+    [CALLBACK_ENTER] = enter_directly,
+    [CALLBACK_LEAVE] = leave_directly,
+    [CALLBACK_ENTER_C] = enter_c_directly,
+    [CALLBACK_LEAVE_C] = leave_c_directly,
+};
+
+/* Returns the code object of a frame: a new reference where that is asked for, else the frame's own. */
+static inline PyObject *code_of(PyFrameObject *frame, enum frames frames)
+{
+    if (frames == FRAMES_FLAT)
+        return ((const struct flat_frame *)frame)->code;
+    if (frames == FRAMES_OUTER)
+        return ((const struct outer_frame *)frame)->inner->code;
+    return (PyObject *)PyFrame_GetCode(frame);
+}
+
+/* By the version, and by whether it is true of the frame that calls. */
+void calls_know_frames(void)
+{
+    PyFrameObject *frame = PyEval_GetFrame();
+    PyObject *version = PySys_GetObject("hexversion");
+    calls.frames = FRAMES_ASKED;
+    if (!frame || !version)
+        return;
+    enum frames frames = PyLong_AsLong(version) < VERSION_3_11 ? FRAMES_FLAT : FRAMES_OUTER;
+    PyObject *code = code_of(frame, FRAMES_ASKED);
+    if (code_of(frame, frames) == code)
+        calls.frames = frames;
+    Py_DecRef(code);
+}
+
+int calls_on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argument)
+{
+    (void)self;
+    bool is_c = what == PyTrace_C_CALL || what == PyTrace_C_RETURN || what == PyTrace_C_EXCEPTION;
+    if (is_c && !calls.counts_c)
+        return 0;
+    enum frames frames = calls.frames;
+    PyObject *code = code_of(frame, frames), *answer = Py_None;
+    if (what == PyTrace_CALL)
+        answer = calls_enter(&calls, code, 0);
+    else if (what == PyTrace_RETURN)
+        answer = calls_leave(&calls, code, 0);
+    else if (what == PyTrace_C_CALL)
+        answer = calls_enter_c(&calls, code, argument, argument, 0);
+    else if (is_c)
+        answer = calls_leave_c(&calls, code, argument, argument, 0);
+    if (UNLIKELY(frames == FRAMES_ASKED))
+        Py_DecRef(code);
+    return answer ? 0 : -1;
 }

@@ -16,6 +16,9 @@ struct kinds {
     PyObject *missing, *disable;
 };
 
+/* How a frame holds its code object: unknown, so that the interpreter is asked; as a flat or as an outer frame. */
+enum frames { FRAMES_ASKED, FRAMES_FLAT, FRAMES_OUTER };
+
 struct calls {
     /* In a page of its own, of zeros in every child: no event of a child finds the tables of its parent. */
     struct recording *recording;
@@ -25,9 +28,13 @@ struct calls {
     pthread_key_t key;
     /* Whether C functions are recorded, where one function is told of all. */
     bool counts_c;
+    enum frames frames;
     /* How many recordings there have been. */
     uint32_t generations;
 };
+
+/* Callbacks find it here, for the interpreter hands them nothing of ours that is fast to look at. */
+extern struct calls calls;
 
 /* `skipped` is how many frames of Python lie between the event's and us. They return what a callback returns, a reference
  * that is not the caller's own; NULL with an exception that is the program's: a signal handler of its may run while the
@@ -36,5 +43,15 @@ PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped);
 PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped);
 PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped);
 PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped);
+
+/* The same for the interpreter, 3.12 and newer, with no frame between. They return what a callback does. */
+enum { CALLBACK_ENTER, CALLBACK_LEAVE, CALLBACK_ENTER_C, CALLBACK_LEAVE_C, CALLBACKS };
+extern const vectorcall calls_direct[CALLBACKS];
+
+/* Finds out how frames hold their code, up to 3.11. */
+void calls_know_frames(void);
+
+/* In the profile slot of a thread, 3.9 to 3.11, in place of what would call a Python function (Py_tracefunc). */
+int calls_on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argument);
 
 #endif

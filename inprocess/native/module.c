@@ -5,12 +5,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "callbacks.h"
 #include "calls.h"
 #include "threads.h"
 #include "ticks.h"
 
-/* Callbacks find it here, for the interpreter hands them nothing of ours that is fast to look at. */
-static struct calls calls;
 /* Held where a recording ends, and where a thread tells that it does, which has no GIL then. */
 static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
 
@@ -19,6 +18,7 @@ static void thread_ends(void *value)
 {
     uint32_t generation = (uint32_t)((uint64_t)value >> 32), number = (uint32_t)(uint64_t)value;
     pthread_mutex_lock(&ending);
+    threads_stop_running(calls.recording);
     if (generation && generation == calls.recording->generation && number < THREAD_NO_ROOM)
         atomic_store(&calls.recording->tables.threads[number].state, THREAD_ENDED);
     pthread_mutex_unlock(&ending);
@@ -42,51 +42,11 @@ static bool make_place(void)
     return true;
 }
 
-/* Returns how many frames of Python lie between an event's and a callback: `self` is that number, and none for none. */
-static long skipped_by(PyObject *self)
-{
-    return self ? labs(PyLong_AsLong(self)) : 0;
-}
-
 static PyObject *answered(PyObject *answer)
 {
     Py_IncRef(answer);
     return answer;
 }
-
-/* The same, of a callback that must hear of its event again: then `self` is not above 0. */
-static PyObject *allowed(PyObject *self, PyObject *answer)
-{
-    return answered(answer && self && PyLong_AsLong(self) <= 0 ? Py_None : answer);
-}
-
-static PyObject *on_enter(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
-{
-    return allowed(self, count > 0 ? calls_enter(&calls, arguments[0], skipped_by(self)) : Py_None);
-}
-
-static PyObject *on_leave(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
-{
-    return allowed(self, count > 0 ? calls_leave(&calls, arguments[0], skipped_by(self)) : Py_None);
-}
-
-static PyObject *on_enter_c(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
-{
-    return allowed(
-        self, count > 3 ? calls_enter_c(&calls, arguments[0], arguments[2], arguments[3], skipped_by(self)) : Py_None);
-}
-
-static PyObject *on_leave_c(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
-{
-    return answered(count > 3 ? calls_leave_c(&calls, arguments[0], arguments[2], arguments[3], skipped_by(self)) : Py_None);
-}
-
-static PyMethodDef callbacks[] = {
-    {"enter", (PyCFunction)(void (*)(void))(fastcall)on_enter, METH_FASTCALL, NULL},
-    {"leave", (PyCFunction)(void (*)(void))(fastcall)on_leave, METH_FASTCALL, NULL},
-    {"enter_c", (PyCFunction)(void (*)(void))(fastcall)on_enter_c, METH_FASTCALL, NULL},
-    {"leave_c", (PyCFunction)(void (*)(void))(fastcall)on_leave_c, METH_FASTCALL, NULL},
-};
 
 /* callbacks(skipped, may_disable): what is told of events, by name; `skipped` frames of Python lie between an event's and
  * it; `may_disable`: whether it may return DISABLE. */
@@ -97,38 +57,7 @@ static PyObject *make_callbacks(PyObject *module, PyObject *arguments)
     int may_disable;
     if (!PyArg_ParseTuple(arguments, "lp", &skipped, &may_disable))
         return NULL;
-    PyObject *self = skipped || !may_disable ? PyLong_FromLong(may_disable ? skipped : -skipped) : NULL;
-    PyObject *found = PyDict_New();
-    for (size_t index = 0; found && index < sizeof callbacks / sizeof *callbacks; index++) {
-        PyObject *callback = PyCFunction_NewEx(&callbacks[index], self, NULL);
-        if (!callback || PyDict_SetItemString(found, callbacks[index].ml_name, callback) < 0) {
-            Py_DecRef(found);
-            found = NULL;
-        }
-        Py_DecRef(callback);
-    }
-    Py_DecRef(self);
-    return found;
-}
-
-/* In the profile slot of a thread, 3.9 to 3.11, in place of what would call a Python function (Py_tracefunc). */
-static int on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argument)
-{
-    (void)self;
-    bool is_c = what == PyTrace_C_CALL || what == PyTrace_C_RETURN || what == PyTrace_C_EXCEPTION;
-    if (is_c && !calls.counts_c)
-        return 0;
-    PyObject *code = (PyObject *)PyFrame_GetCode(frame), *answer = Py_None;
-    if (what == PyTrace_CALL)
-        answer = calls_enter(&calls, code, 0);
-    else if (what == PyTrace_RETURN)
-        answer = calls_leave(&calls, code, 0);
-    else if (what == PyTrace_C_CALL)
-        answer = calls_enter_c(&calls, code, argument, argument, 0);
-    else if (is_c)
-        answer = calls_leave_c(&calls, code, argument, argument, 0);
-    Py_DecRef(code);
-    return answer ? 0 : -1;
+    return callbacks_make(skipped, may_disable);
 }
 
 /* trampoline(counts_c): the address of what is told of events in a thread's profile slot. */
@@ -139,14 +68,15 @@ static PyObject *trampoline(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "p", &counts_c))
         return NULL;
     calls.counts_c = counts_c;
-    return PyLong_FromVoidPtr((void *)(uintptr_t)on_event);
+    calls_know_frames();
+    return PyLong_FromVoidPtr((void *)(uintptr_t)calls_on_event);
 }
 
 /* hear(on): have the calling thread's profile slot call us, or nobody. An audit hook may forbid it, and write of that. */
 static PyObject *hear(PyObject *module, PyObject *on)
 {
     (void)module;
-    PyEval_SetProfile(PyObject_IsTrue(on) == 1 ? on_event : NULL, NULL);
+    PyEval_SetProfile(PyObject_IsTrue(on) == 1 ? calls_on_event : NULL, NULL);
     return answered(Py_None);
 }
 
@@ -230,6 +160,7 @@ static PyObject *end(PyObject *module, PyObject *unused)
     }
     pthread_mutex_lock(&ending);
     calls.recording->generation = 0;
+    threads_forget_running(calls.recording);
     pthread_mutex_unlock(&ending);
     return answered(Py_None);
 }

@@ -28,11 +28,36 @@ PyAPI_FUNC(void) PyEval_SetProfile(int (*function)(PyObject *, PyFrameObject *, 
 
 typedef PyObject *(*fastcall)(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
-/* The beginning of a builtin function (Include/cpython/methodobject.h; Include/methodobject.h in 3.9 and 3.10). */
-struct builtin_head {
+/* What calls an object (Include/cpython/object.h); `count` may have a mark (Include/cpython/abstract.h). */
+typedef PyObject *(*vectorcall)(PyObject *object, PyObject *const *arguments, size_t count, PyObject *names);
+#define VECTORCALL_MARK ((size_t)1 << (8 * sizeof(size_t) - 1))
+
+/* A builtin function, 3.8 to 3.15 (Include/cpython/methodobject.h; Include/methodobject.h up to 3.10). */
+struct builtin {
     Py_ssize_t references;
     PyTypeObject *type;
     PyMethodDef *definition;
+    PyObject *self, *module, *weak_references;
+    vectorcall call;
+};
+
+/* The beginning of a frame in 3.9 and 3.10 (Include/cpython/frameobject.h). */
+struct flat_frame {
+    Py_ssize_t references;
+    PyTypeObject *type;
+    Py_ssize_t size;
+    void *back;
+    PyObject *code;
+};
+
+/* The same in 3.11 (Include/internal/pycore_frame.h). */
+struct outer_frame {
+    Py_ssize_t references;
+    PyTypeObject *type;
+    void *back;
+    struct {
+        PyObject *function, *globals, *builtins, *locals, *code;
+    } *inner;
 };
 
 #endif

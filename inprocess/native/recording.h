@@ -6,6 +6,8 @@
 #ifndef EXECD_RECORDING_H
 #define EXECD_RECORDING_H
 
+#include <stdatomic.h>
+
 #include "keys.h"
 #include "python.h"
 #include "tables.h"
@@ -45,6 +47,9 @@ enum choice { CHOICE_IN, CHOICE_OUT, CHOICE_OUT_NOW, CHOICE_FAILED };
 #define LEFT_OUT_PLACES 512
 
 struct recording {
+    /* What is recorded of the thread that had the last event, and which that is: see threads_run. */
+    struct thread *running;
+    _Atomic uintptr_t runs;
     struct tables tables;
     struct keys node_keys, function_keys;
     /* Of each function the object that its key is the address of. */

@@ -13,9 +13,11 @@ static uint64_t unsigned_of(PyObject *tuple, Py_ssize_t index)
     return PyLong_AsUnsignedLongLong(PyTuple_GetItem(tuple, index));
 }
 
-static void *value_of(const struct recording *recording, uint32_t number)
+/* Gives the calling thread a number. */
+static void set_number(pthread_key_t key, struct recording *recording, uint32_t number)
 {
-    return (void *)((uint64_t)recording->generation << 32 | number);
+    pthread_setspecific(key, (void *)((uint64_t)recording->generation << 32 | number));
+    threads_forget_running(recording);
 }
 
 /* Asks the agent's code where the calling thread is. The question may be let go of meanwhile. */
@@ -210,7 +212,7 @@ struct thread *threads_begin(pthread_key_t key, struct recording *recording, lon
     Py_DecRef(said);
     if (!said || recording->generation != generation || PyErr_Occurred())
         return NULL;
-    pthread_setspecific(key, value_of(recording, index ? index : THREAD_NO_ROOM));
+    set_number(key, recording, index ? index : THREAD_NO_ROOM);
     return index ? &recording->tables.threads[index] : NULL;
 }
 
@@ -324,12 +326,12 @@ PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyOb
     tables_end(tables);
     if (!is_in)
         return PyList_New(0);
-    pthread_setspecific(key, value_of(recording, place));
+    set_number(key, recording, place);
     /* Once to make the nodes. */
     PyObject *said = called(recording, &tables->threads[place], function, argument, 0);
     Py_DecRef(said);
     said = said ? called(recording, &tables->threads[place], function, argument, timed) : NULL;
-    pthread_setspecific(key, value_of(recording, THREAD_IGNORED));
+    set_number(key, recording, THREAD_IGNORED);
     PyObject *found = harvest(recording, place);
     if (!said) {
         Py_DecRef(found);
@@ -420,7 +422,7 @@ bool threads_switch_off(struct recording *recording, uint32_t index)
 }
 
 /* Records nothing of the calling thread. */
-void threads_ignore(pthread_key_t key, const struct recording *recording)
+void threads_ignore(pthread_key_t key, struct recording *recording)
 {
-    pthread_setspecific(key, value_of(recording, THREAD_IGNORED));
+    set_number(key, recording, THREAD_IGNORED);
 }

@@ -37,6 +37,20 @@ def loaded_again():
     }
 
 
+def callbacks_of_too_little():
+    """What callbacks say that are called by whoever got hold of them, with less than the interpreter has for them."""
+    agent = measuring.Agent()
+    agent.start()
+    recurse(3)
+    said = []
+    for may_disable in (True, False):
+        found = agent.collector._core.callbacks(0, may_disable)
+        for name, least in (("enter", 1), ("leave", 1), ("enter_c", 4), ("leave_c", 4)):
+            said += [found[name](*[recurse.__code__] * count) for count in range(least)]
+    agent.stop()
+    return agent.result(said=said)
+
+
 def recurse(depth):
     """A function that calls itself."""
     return depth and recurse(depth - 1)
@@ -59,4 +73,10 @@ def child_without_handlers():
 
 
 if __name__ == "__main__":
-    measuring.serve({"loaded_again": loaded_again, "child_without_handlers": child_without_handlers})
+    measuring.serve(
+        {
+            "loaded_again": loaded_again,
+            "callbacks_of_too_little": callbacks_of_too_little,
+            "child_without_handlers": child_without_handlers,
+        }
+    )

@@ -1,6 +1,7 @@
 """What the calls collector records of several threads, old, new, ended, and not of the threading module."""
 
 import _thread
+import os
 import sys
 import threading
 import time
@@ -154,6 +155,23 @@ def snapshots_of_busy_threads(count, snapshots):
     return agent.result(tables=tables)
 
 
+def started_unheard(count, calls):
+    """Threads in turn, started by one that is not recorded: between them nothing is heard of any other."""
+    agent = measuring.Agent()
+    agent.start()
+
+    def in_turn():
+        before = len(os.listdir("/proc/self/task"))
+        for _ in range(count):
+            _thread.start_new_thread(work, (calls,))
+            while len(os.listdir("/proc/self/task")) > before:
+                time.sleep(0.001)
+
+    agent.do(in_turn)
+    agent.stop()
+    return agent.result()
+
+
 def silent(calls):
     """A thread that has no event while it is recorded."""
     workers = Workers(1)
@@ -169,6 +187,7 @@ if __name__ == "__main__":
             "one_after_another": one_after_another,
             "late_threads": late_threads,
             "bare_threads": bare_threads,
+            "started_unheard": started_unheard,
             "silent": silent,
             "snapshots_of_busy_threads": snapshots_of_busy_threads,
         }

@@ -74,6 +74,20 @@ def test_threads_that_the_threading_module_does_not_know_are_found_one_after_the
     assert by_name(profile)["part"] == Counts(threads * 2 * CALLS, threads * 2 * CALLS)
 
 
+def test_threads_that_come_where_the_one_before_was_are_each_for_itself(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    if tuple(map(int, interpreter.version.split("."))) < (3, 12):
+        pytest.skip("threads that nobody heard of are found later there")
+    threads = 5
+    profile = profile_of(drivers.run(interpreter, "threading_on", "started_unheard", threads, CALLS)["table"])
+    steps = [0] * len(profile.labels)
+    for node, label in enumerate(profile.node_labels):
+        if profile.functions[profile.function_of(node)].name == "step":
+            steps[label] += profile.column("calls")[node]
+    assert [calls for calls in steps if calls] == [CALLS] * threads
+
+
 def test_a_thread_without_an_event_is_there_with_its_open_frames(drivers: Drivers, interpreter: Interpreter) -> None:
     profile = profile_of(drivers.run(interpreter, "threading_on", "silent", CALLS)["table"])
     opened = {path for path in paths(profile, "open") if "_bootstrap" in path}

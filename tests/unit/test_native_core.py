@@ -54,6 +54,12 @@ def test_no_function_is_asked_of_a_glibc_newer_than_the_oldest_that_is_served() 
     assert max(needed) <= OLDEST_GLIBC
 
 
+def test_callbacks_that_are_told_too_little_do_nothing(native: Drivers, interpreter: Interpreter) -> None:
+    result = native.run(interpreter, "loading_core", "callbacks_of_too_little")
+    assert result["said"] == [None] * (2 * (1 + 1 + 4 + 4))
+    assert by_name(profile_of(result["table"]))["recurse"].calls == 4
+
+
 def test_a_child_that_no_handler_knows_of_records_nothing_and_goes_on(
     native: Drivers, interpreter: Interpreter
 ) -> None:
