@@ -42,13 +42,13 @@ static inline struct thread *thread_of(struct calls *calls, long skipped, bool e
 }
 
 /* Returns what a callback returns in a thread of which nothing is recorded: of the agent's code nothing more is told. */
-static PyObject *ignored(const struct calls *calls, PyObject *code)
+static PyObject *ignored(const struct calls *calls, PyObject *code, bool is_call)
 {
     PyObject *none = Py_None;
     if (PyErr_Occurred())
         return NULL;
     if (threads_number(calls->key, calls->recording) == THREAD_NO_ROOM) {
-        calls->recording->tables.head->lost_calls++;
+        calls->recording->tables.head->lost_calls += is_call;
         return none;
     }
     if (!calls->recording->generation || calls->kinds.disable == Py_None)
@@ -56,8 +56,8 @@ static PyObject *ignored(const struct calls *calls, PyObject *code)
     PyObject *said = PyObject_CallFunctionObjArgs(calls->recording->questions.is_own, code, NULL);
     PyObject *answer = said && PyObject_IsTrue(said) == 1 ? calls->kinds.disable : none;
     Py_DecRef(said);
-    PyErr_Clear();
-    return answer;
+    recording_forgive();
+    return PyErr_Occurred() ? NULL : answer;
 }
 
 /* Credits the time since a thread's last event to where it was. */
@@ -190,7 +190,7 @@ PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped)
     uint64_t now = ticks_now(recording->clock);
     struct thread *thread = thread_of(calls, skipped, true, now);
     if (UNLIKELY(!thread))
-        return ignored(calls, code);
+        return ignored(calls, code, true);
     if (UNLIKELY(!follow(calls, thread, skipped, true, now)))
         return PyErr_Occurred() ? NULL : Py_None;
     if (UNLIKELY(thread->skipped))
@@ -204,7 +204,7 @@ PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
     uint64_t now = ticks_now(recording->clock);
     struct thread *thread = thread_of(calls, skipped, false, now);
     if (UNLIKELY(!thread))
-        return ignored(calls, code);
+        return ignored(calls, code, false);
     PyObject *answer;
     if (UNLIKELY(!follow(calls, thread, skipped, false, now)))
         return PyErr_Occurred() ? NULL : Py_None;
@@ -237,13 +237,20 @@ static bool is_builtin(PyTypeObject *type)
     return type == &PyCFunction_Type || PyType_IsSubtype(type, &PyCFunction_Type);
 }
 
+/* Whether a call is one of a C function. */
+static bool is_counted(const struct calls *calls, PyObject *function, PyObject *first)
+{
+    PyTypeObject *type = Py_TYPE(function);
+    return type == &PyMethodDescr_Type ? first != calls->kinds.missing : is_builtin(type);
+}
+
 PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped)
 {
     struct recording *recording = calls->recording;
     uint64_t now = ticks_now(recording->clock);
     struct thread *thread = thread_of(calls, skipped, false, now);
     if (UNLIKELY(!thread))
-        return ignored(calls, code);
+        return ignored(calls, code, is_counted(calls, function, first));
     const struct node *nodes = recording->tables.nodes;
     PyObject *answer;
     if (UNLIKELY(!follow(calls, thread, skipped, false, now)))
@@ -286,9 +293,7 @@ static inline bool is_called_by(const struct recording *recording, const struct 
 PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped)
 {
     struct recording *recording = calls->recording;
-    PyTypeObject *type = Py_TYPE(function);
-    bool counts = type == &PyMethodDescr_Type ? first != calls->kinds.missing : is_builtin(type);
-    if (!counts)
+    if (!is_counted(calls, function, first))
         return Py_None;
     uint64_t now = ticks_now(recording->clock);
     struct thread *thread = thread_of(calls, skipped, false, now);

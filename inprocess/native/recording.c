@@ -120,12 +120,51 @@ static bool has_room(const struct recording *recording, const struct thread *thr
     return recording->used_bytes + bytes <= recording->max_bytes || thread->state == THREAD_REHEARSES;
 }
 
+/* Takes an attribute in place of its object; takes that over. */
+static PyObject *attribute(PyObject *object, const char *name)
+{
+    PyObject *found = object ? PyObject_GetAttrString(object, name) : NULL;
+    Py_DecRef(object);
+    return found;
+}
+
+/* Whether what was raised came from code of the agent's, or from before any ran; takes a traceback over. */
+static bool is_of_agent(PyObject *traceback)
+{
+    PyObject *next;
+    if (!traceback)
+        return true;
+    while ((next = PyObject_GetAttrString(traceback, "tb_next")) && next != Py_None) {
+        Py_DecRef(traceback);
+        traceback = next;
+    }
+    Py_DecRef(next);
+    PyObject *file = attribute(attribute(attribute(traceback, "tb_frame"), "f_code"), "co_filename");
+    PyObject *ours = PyUnicode_FromString("execd_agent");
+    bool is_ours = file && ours && PyUnicode_Find(file, ours, 0, PY_SSIZE_T_MAX, 1) >= 0;
+    Py_DecRef(file);
+    Py_DecRef(ours);
+    PyErr_Clear();
+    return is_ours;
+}
+
 /* Takes back an exception for want of stack or memory, of which there would have been enough without us: what was asked is
- * not told then. Any other is of a signal handler of the program's. */
+ * not told then. Any other is of a signal handler of the program's, and so is one of these that its code has raised. */
 void recording_forgive(void)
 {
-    if (PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_RecursionError) || PyErr_ExceptionMatches(PyExc_MemoryError)))
-        PyErr_Clear();
+    PyObject *type, *value, *traceback;
+    if (!PyErr_Occurred() ||
+        !(PyErr_ExceptionMatches(PyExc_RecursionError) || PyErr_ExceptionMatches(PyExc_MemoryError)))
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_IncRef(traceback);
+    if (!is_of_agent(traceback)) {
+        PyErr_Restore(type, value, traceback);
+        return;
+    }
+    Py_DecRef(type);
+    Py_DecRef(value);
+    Py_DecRef(traceback);
 }
 
 /* Returns the function of a key, made where there is none; NOTHING over the limit, where the recording has ended, or with

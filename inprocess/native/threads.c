@@ -294,15 +294,20 @@ static PyObject *harvest(struct recording *recording, uint32_t place)
 {
     struct tables *tables = &recording->tables;
     const struct thread *thread = &tables->threads[place];
+    uint32_t generation = recording->generation;
     PyObject *found = PyList_New(0);
-    tables_begin(tables);
-    for (uint32_t node = tables->nodes[thread->root].next; node; node = tables->nodes[node].next) {
-        PyObject *one = found ? figures(recording, &tables->nodes[node]) : NULL;
+    /* Objects that are made may have others collected, whose code gives the GIL away: not within a change. */
+    for (uint32_t node = tables->nodes[thread->root].next; found && node; node = tables->nodes[node].next) {
+        PyObject *one = figures(recording, &tables->nodes[node]);
         if (one)
             PyList_Append(found, one);
         Py_DecRef(one);
-        keys_remove(&recording->node_keys, tables->nodes[node].parent, tables->nodes[node].key);
+        if (recording->generation != generation)
+            return found;
     }
+    tables_begin(tables);
+    for (uint32_t node = tables->nodes[thread->root].next; node; node = tables->nodes[node].next)
+        keys_remove(&recording->node_keys, tables->nodes[node].parent, tables->nodes[node].key);
     recording_give_back(recording, thread->root, thread->youngest);
     give_place(recording, place);
     tables_end(tables);
@@ -316,6 +321,7 @@ PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyOb
 {
     struct tables *tables = &recording->tables;
     struct thread fresh = {.state = THREAD_REHEARSES};
+    uint32_t generation = recording->generation;
     tables_begin(tables);
     uint32_t place = take_place(recording);
     bool is_in = place && recording_root(recording, &fresh, place);
@@ -330,7 +336,15 @@ PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyOb
     /* Once to make the nodes. */
     PyObject *said = called(recording, &tables->threads[place], function, argument, 0);
     Py_DecRef(said);
-    said = said ? called(recording, &tables->threads[place], function, argument, timed) : NULL;
+    if (said && recording->generation == generation)
+        said = called(recording, &tables->threads[place], function, argument, timed);
+    else
+        said = NULL;
+    /* A child that was forked meanwhile has no tables. */
+    if (recording->generation != generation) {
+        Py_DecRef(said);
+        return PyErr_Occurred() ? NULL : PyList_New(0);
+    }
     set_number(key, recording, THREAD_IGNORED);
     PyObject *found = harvest(recording, place);
     if (!said) {

@@ -17,8 +17,8 @@ LITTLE_BYTES = 20_000
 SEED = 20261122
 
 
-class Interrupt(Exception):
-    """What the handler raises."""
+class Interrupt(MemoryError):
+    """What the handler raises: of a kind that our own code may raise too."""
 
 
 class Program:
@@ -26,12 +26,13 @@ class Program:
 
     def __init__(self):
         self.is_armed = False
-        self.worked = self.interrupted = self.rounds = 0
+        self.worked = self.interrupted = self.raised = self.rounds = 0
 
     def handle(self, _number, _frame):
         """Raises where that is awaited."""
         if self.is_armed:
             self.is_armed = False
+            self.raised += 1
             raise Interrupt
 
     def numbers(self, count):
@@ -70,7 +71,7 @@ class Program:
 
 def recording(agent, module, program, choose, *, max_memory_bytes):
     """One recording; its result, with what the program has counted meanwhile."""
-    program.worked = program.interrupted = 0
+    program.worked = program.interrupted = program.raised = 0
 
     def make():
         agent.collector = NativeCalls(module, {"max_memory_bytes": max_memory_bytes})
@@ -86,7 +87,7 @@ def recording(agent, module, program, choose, *, max_memory_bytes):
             thread.join()
     agent.do(agent.collector.poll)
     agent.stop()
-    found = agent.result(worked=program.worked, interrupted=program.interrupted)
+    found = agent.result(worked=program.worked, interrupted=program.interrupted, raised=program.raised)
     agent.do(agent.collector.free)
     return found
 

@@ -18,6 +18,7 @@ def test_what_is_interrupted_at_any_instant_is_counted_all_the_same(drivers: Dri
     assert result["why"] == ""
     assert sum(one["interrupted"] for one in result["recordings"]) > 0
     for one in result["recordings"]:
+        assert one["raised"] == one["interrupted"]
         profile = profile_of(one["table"])
         if not profile.header.lost:
             # A call may be interrupted before its first line.
