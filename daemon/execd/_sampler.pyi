@@ -32,7 +32,8 @@ class Sampler:
 class Crowd:
     # ValueError where it is in one; RuntimeError where there can be no thread.
     def add(self, sampler: Sampler, interval_ns: int, /) -> None: ...
-    # When this returns nobody is at its process any more.
+    # When this returns nobody is at its process any more, but for a thread whose read of it does not come back: it is
+    # waited for a second or two, and ends when the read does.
     def remove(self, sampler: Sampler, /) -> None: ...
     # To be called now and then: a process whose memory does not come keeps no other one waiting then.
     def relieve(self) -> None: ...

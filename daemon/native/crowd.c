@@ -20,7 +20,8 @@
 /* One that looks at more threads has, too: a turn of theirs takes a millisecond. */
 #define FEW_THREADS 100
 #define SETTLE_NS 50000
-/* How long the others wait for a thread that was to stop, and comes to it late; and for a read that does not come back. */
+/* How long the others wait for a thread that was to stop, and comes to it late; and for a read that does not come back,
+ * as who removes its sampler does once more. */
 #define SETTLE_PATIENCE_NS 20000000
 #define TURN_PATIENCE_NS SECOND_NS
 #define ENDS 16
@@ -29,7 +30,11 @@ bool crowd_open(struct crowd *crowd)
 {
     *crowd = (struct crowd){.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = epoll_create1(EPOLL_CLOEXEC)};
     pthread_mutex_init(&crowd->lock, NULL);
-    pthread_cond_init(&crowd->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&crowd->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     struct epoll_event woken = {.events = EPOLLIN, .data.ptr = NULL};
     return crowd->wake >= 0 && crowd->ready >= 0 && epoll_ctl(crowd->ready, EPOLL_CTL_ADD, crowd->wake, &woken) == 0;
 }
@@ -83,10 +88,15 @@ static bool settles(struct sampler *sampler, uint64_t patience_ns)
     return is_settled;
 }
 
+static struct timespec timespec_of(uint64_t span_ns)
+{
+    return (struct timespec){(time_t)(span_ns / SECOND_NS), (long)(span_ns % SECOND_NS)};
+}
+
 static struct timespec until(uint64_t instant_ns)
 {
-    uint64_t now = clock_now_ns(), left = instant_ns > now ? instant_ns - now : 0;
-    return (struct timespec){(time_t)(left / SECOND_NS), (long)(left % SECOND_NS)};
+    uint64_t now = clock_now_ns();
+    return timespec_of(instant_ns > now ? instant_ns - now : 0);
 }
 
 /* Waits for a turn of one that is alone, or less. Returns whether it goes on, else why it ends. A thread that was to
@@ -106,8 +116,8 @@ static bool wait_for_turn(struct sampler *sampler, uint64_t next, enum end *why)
     return true;
 }
 
-/* Samples in this thread, which does nothing else from now on, until the sampler is stopped or the target has ended. The
- * thread's end lets go of what may be held still. */
+/* Samples in this thread, which does nothing else from now on, until the sampler is stopped or the target has ended, and
+ * drops it. The thread's end lets go of what may be held still. */
 static void run_alone(struct sampler *sampler, uint64_t next)
 {
     enum end why;
@@ -121,6 +131,7 @@ static void run_alone(struct sampler *sampler, uint64_t next)
     settles(sampler, SECOND_NS);
     if (why != END_STOPPED)
         sampler_end(sampler, why);
+    sampler_drop(sampler);
 }
 
 static void *begin_alone(void *sampler)
@@ -155,11 +166,13 @@ static void end_member(struct crowd *crowd, struct member *member, enum end why)
     sampler_end(member->sampler, why);
 }
 
-/* Takes a member's turn, with the lock let go of meanwhile. Returns the sampler where this thread is to stay with it. */
+/* Takes a member's turn, with the lock let go of meanwhile. Returns the sampler where this thread is to stay with it and
+ * drop it. */
 static struct sampler *take_turn(struct crowd *crowd, struct member *member)
 {
     struct sampler *sampler = member->sampler;
     uint64_t last = member->next;
+    sampler_hold(sampler);
     member->place = IN_TURN;
     crowd->turn_began_ns = clock_now_ns();
     pthread_mutex_unlock(&crowd->lock);
@@ -168,23 +181,26 @@ static struct sampler *take_turn(struct crowd *crowd, struct member *member)
     bool is_large = sampler->threads.known->count > FEW_THREADS;
     uint64_t next = sampler_next(sampler, last);
     pthread_mutex_lock(&crowd->lock);
-    /* Others may have come and gone. */
+    /* Others may have come and gone; and this thread may have been left behind with its own. */
     member = find(crowd, sampler);
-    member->next = next;
+    if (member)
+        member->next = next;
     /* Without a new thread the others have to wait. */
-    while (member->place == IN_TURN && (!is_settled || is_large) && !hand_over(crowd, member) && !is_settled) {
+    while (member && member->place == IN_TURN && (!is_settled || is_large) && !hand_over(crowd, member) &&
+           !is_settled) {
         pthread_mutex_unlock(&crowd->lock);
         is_settled = settles(sampler, SETTLE_PATIENCE_NS);
         pthread_mutex_lock(&crowd->lock);
         member = find(crowd, sampler);
     }
-    if (member->place == ALONE)
+    if (!member || member->place == ALONE)
         return sampler;
     crowd->turn_began_ns = 0;
     member->place = WAITS;
     if (why != END_NONE)
         end_member(crowd, member, why);
     pthread_cond_broadcast(&crowd->changed);
+    sampler_drop(sampler);
     return NULL;
 }
 
@@ -226,8 +242,8 @@ static void *take_turns(void *given)
     for (struct member *member; !alone && (member = next_member(crowd));) {
         if (member->next > clock_now_ns())
             await(crowd, member->next);
-        else if ((alone = take_turn(crowd, member)))
-            next = find(crowd, alone)->next;
+        else if ((alone = take_turn(crowd, member)) && (member = find(crowd, alone)))
+            next = member->next;
     }
     if (!alone)
         crowd->is_worker_there = false;
@@ -262,11 +278,20 @@ static bool ensure_worker(struct crowd *crowd)
     return crowd->is_worker_there;
 }
 
+static bool begin_own(struct member *member)
+{
+    sampler_hold(member->sampler);
+    if (worker_begin(&member->own, begin_alone, member->sampler))
+        return true;
+    sampler_drop(member->sampler);
+    return false;
+}
+
 /* Begins a member's turns, in the crowd's thread or one of its own. */
 static bool begin(struct crowd *crowd, struct member *member)
 {
     if (member->place == ALONE)
-        return worker_begin(&member->own, begin_alone, member->sampler);
+        return begin_own(member);
     struct epoll_event end = {.events = EPOLLIN, .data.ptr = member->sampler};
     if (epoll_ctl(crowd->ready, EPOLL_CTL_ADD, member->sampler->pidfd, &end) < 0)
         return false;
@@ -293,19 +318,52 @@ bool crowd_add(struct crowd *crowd, struct sampler *sampler, uint64_t interval_n
     return has_begun;
 }
 
-/* Ends a sampler's turns: when this returns nobody of ours is at its process. One that was not there is no error. */
-void crowd_remove(struct crowd *crowd, struct sampler *sampler)
+/* Waits until a sampler's turn is over, with the lock let go of meanwhile; one that lasts is handed over, to keep nobody
+ * else. Returns its member, NULL where there is none. */
+static struct member *await_turn(struct crowd *crowd, const struct sampler *sampler)
 {
     struct member *member;
+    while ((member = find(crowd, sampler)) && member->place == IN_TURN) {
+        uint64_t now = clock_now_ns(), patient_until = crowd->turn_began_ns + TURN_PATIENCE_NS;
+        if (now >= patient_until && hand_over(crowd, member))
+            continue;
+        /* Without a new thread this one has to wait like the others. */
+        struct timespec instant = timespec_of(now < patient_until ? patient_until : now + SETTLE_PATIENCE_NS);
+        pthread_cond_timedwait(&crowd->changed, &crowd->lock, &instant);
+    }
+    return member;
+}
+
+/* Joins a thread that was told to stop, or leaves it behind where it does not come: it ends by itself then. Returns
+ * whether it was joined. */
+static bool join_or_leave(pthread_t thread)
+{
+    const struct timespec rest = {.tv_nsec = SETTLE_NS};
+    uint64_t began = clock_now_ns();
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        if (clock_now_ns() - began > TURN_PATIENCE_NS) {
+            pthread_detach(thread);
+            return false;
+        }
+        nanosleep(&rest, NULL);
+    }
+    return true;
+}
+
+/* Ends a sampler's turns. Returns whether nobody of ours is at its process any more; else a thread that was left behind
+ * is, and holds the sampler until its read comes back. One that was not there is no error. */
+bool crowd_remove(struct crowd *crowd, struct sampler *sampler)
+{
+    bool is_over = true;
     pthread_mutex_lock(&crowd->lock);
-    while ((member = find(crowd, sampler)) && member->place == IN_TURN)
-        pthread_cond_wait(&crowd->changed, &crowd->lock);
+    struct member *member = await_turn(crowd, sampler);
     if (member && member->place == ALONE) {
         pthread_t own = member->own;
         pthread_mutex_unlock(&crowd->lock);
         sampler_stop(sampler);
-        pthread_join(own, NULL);
+        is_over = join_or_leave(own);
         pthread_mutex_lock(&crowd->lock);
+        crowd->has_left = crowd->has_left || !is_over;
         member = find(crowd, sampler);
     } else if (member && member->place == WAITS) {
         unwatch(crowd, sampler);
@@ -315,6 +373,7 @@ void crowd_remove(struct crowd *crowd, struct sampler *sampler)
     if (!next_member(crowd))
         wake(crowd);
     pthread_mutex_unlock(&crowd->lock);
+    return is_over;
 }
 
 /* Lets a new thread take over where the crowd's has been at one process for long; to be called now and then. */
@@ -330,8 +389,9 @@ void crowd_relieve(struct crowd *crowd)
     pthread_mutex_unlock(&crowd->lock);
 }
 
-/* Ends the turns of all, and frees what the crowd has. */
-void crowd_close(struct crowd *crowd)
+/* Ends the turns of all, and frees what the crowd has. Returns whether it may be freed itself: not where a thread that
+ * was left behind may still come to it. */
+bool crowd_close(struct crowd *crowd)
 {
     while (crowd->count)
         crowd_remove(crowd, crowd->members[0].sampler);
@@ -340,10 +400,13 @@ void crowd_close(struct crowd *crowd)
         pthread_join(crowd->worker, NULL);
     }
     free(crowd->members);
-    pthread_mutex_destroy(&crowd->lock);
-    pthread_cond_destroy(&crowd->changed);
+    if (!crowd->has_left) {
+        pthread_mutex_destroy(&crowd->lock);
+        pthread_cond_destroy(&crowd->changed);
+    }
     if (crowd->wake >= 0)
         close(crowd->wake);
     if (crowd->ready >= 0)
         close(crowd->ready);
+    return !crowd->has_left;
 }

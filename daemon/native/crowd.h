@@ -3,7 +3,8 @@
  *
  * A thread that is held may be let go of by the one that holds it alone (stop.h), and a read may last for ever
  * (remote.c): so the thread of the crowd never goes on to another process while it owes anything to one, and stays with
- * one that keeps it for long, while a new thread takes the others over.
+ * one that keeps it for long, while a new thread takes the others over. Nor does who removes a sampler wait for ever: a
+ * thread that does not come back is left behind, and ends when it does.
  */
 #ifndef EXECD_CROWD_H
 #define EXECD_CROWD_H
@@ -28,7 +29,8 @@ struct member {
 
 /* `changed`: a turn that somebody may wait for is over. `wake`: the thread is to look at the members again; `ready`:
  * watches that, and the ends of their processes. `worker`: the thread, to be joined where there was one; it may have seen
- * that no turn is to wait for. `turn_began_ns`: of the turn that it takes, 0 for none. */
+ * that no turn is to wait for. `turn_began_ns`: of the turn that it takes, 0 for none. `has_left`: threads were left
+ * behind, which may come for the lock once more. */
 struct crowd {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -36,14 +38,14 @@ struct crowd {
     size_t count, room;
     int wake, ready;
     pthread_t worker;
-    bool has_worker, is_worker_there;
+    bool has_worker, is_worker_there, has_left;
     uint64_t turn_began_ns;
 };
 
 bool crowd_open(struct crowd *crowd);
-void crowd_close(struct crowd *crowd);
+bool crowd_close(struct crowd *crowd);
 bool crowd_add(struct crowd *crowd, struct sampler *sampler, uint64_t interval_ns);
-void crowd_remove(struct crowd *crowd, struct sampler *sampler);
+bool crowd_remove(struct crowd *crowd, struct sampler *sampler);
 void crowd_relieve(struct crowd *crowd);
 
 #endif

@@ -11,7 +11,7 @@
 #include "crowd.h"
 #include "sampler.h"
 
-/* `runs`: within turn(), which holds no GIL, or in a crowd. */
+/* `runs`: within turn(), which holds no GIL, or in a crowd; or a crowd's thread has not come back from it. */
 typedef struct {
     PyObject_HEAD
     struct sampler *sampler;
@@ -136,13 +136,12 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *arguments, PyObject *
     return (PyObject *)self;
 }
 
-/* Nothing runs any more: turn() and crowds hold references. */
+/* No turn begins any more: turn() and crowds hold references. A thread that a crowd has left behind may be at one. */
 static void sampler_dealloc(SamplerObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (self->sampler)
-        sampler_close(self->sampler);
-    free(self->sampler);
+        sampler_drop(self->sampler);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -356,10 +355,10 @@ static PyObject *crowd_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), P
 static void crowd_dealloc(CrowdObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    if (self->is_open)
-        crowd_close(&self->crowd);
+    bool is_free = !self->is_open || crowd_close(&self->crowd);
     Py_XDECREF(self->samplers);
-    type->tp_free(self);
+    if (is_free)
+        type->tp_free(self);
     Py_DECREF(type);
 }
 
@@ -398,10 +397,11 @@ static PyObject *crowd_remove_method(CrowdObject *self, PyObject *given)
         return NULL;
     if (is_there) {
         SamplerObject *sampler = (SamplerObject *)given;
+        bool is_left;
         Py_BEGIN_ALLOW_THREADS
-        crowd_remove(&self->crowd, sampler->sampler);
+        is_left = !crowd_remove(&self->crowd, sampler->sampler);
         Py_END_ALLOW_THREADS
-        sampler->runs = false;
+        sampler->runs = is_left;
         if (PySet_Discard(self->samplers, given) < 0)
             return NULL;
     }

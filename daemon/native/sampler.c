@@ -50,9 +50,11 @@ static int memory_open(pid_t pid)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Makes a sampler, in zeros; the request's `pidfd` stays the caller's. False without memory or descriptors. */
+/* Makes a sampler, in zeros, for the caller to drop; the request's `pidfd` stays the caller's. False without memory or
+ * descriptors. */
 bool sampler_open(struct sampler *sampler, const struct request *request, const struct layout *layout)
 {
+    atomic_init(&sampler->users, 1);
     sampler->pid = request->pid;
     sampler->thread = request->thread;
     sampler->pidfd = request->pidfd;
@@ -72,7 +74,7 @@ bool sampler_open(struct sampler *sampler, const struct request *request, const 
 }
 
 /* Frees all that a sampler has; its run must have ended. */
-void sampler_close(struct sampler *sampler)
+static void sampler_close(struct sampler *sampler)
 {
     threads_close(&sampler->threads);
     codes_close(&sampler->codes);
@@ -82,6 +84,21 @@ void sampler_close(struct sampler *sampler)
     for (size_t index = 0; index < sizeof own / sizeof own[0]; index++)
         if (own[index] >= 0)
             close(own[index]);
+}
+
+/* Keeps a sampler there until it is dropped once more. */
+void sampler_hold(struct sampler *sampler)
+{
+    atomic_fetch_add(&sampler->users, 1);
+}
+
+/* Lets go of a sampler, and frees it where nobody else holds it. */
+void sampler_drop(struct sampler *sampler)
+{
+    if (atomic_fetch_sub(&sampler->users, 1) > 1)
+        return;
+    sampler_close(sampler);
+    free(sampler);
 }
 
 /* Makes a descriptor readable; one that is so already stays so. */

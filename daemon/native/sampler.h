@@ -68,6 +68,8 @@ struct sampler {
     atomic_int end;
     /* Held while tree, codes and figures change, and while they are taken. */
     pthread_mutex_t lock;
+    /* Who made it, and each thread that is at it: the last one frees it. */
+    atomic_int users;
 };
 
 /* What is asked of one. `seed` is for the jitter and for the keys of the tables: the target must not
@@ -81,7 +83,8 @@ struct request {
 };
 
 bool sampler_open(struct sampler *sampler, const struct request *request, const struct layout *layout);
-void sampler_close(struct sampler *sampler);
+void sampler_hold(struct sampler *sampler);
+void sampler_drop(struct sampler *sampler);
 enum end sampler_take(struct sampler *sampler);
 bool sampler_turn(struct sampler *sampler);
 uint64_t sampler_next(struct sampler *sampler, uint64_t last);

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
-import mmap
 import os
 import select
-import struct
 import subprocess
 import sys
 import time
@@ -19,6 +15,7 @@ import pytest
 from execd import _sampler
 from footprint import becomes, descriptors
 from sampled_worlds import SEED, World
+from withheld_pages import withheld_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +25,6 @@ MANY = 30
 LIMIT_S = 20.0
 # What the crowd calls its threads.
 THREAD = "execd-sampler"
-# Of x86-64 (linux/userfaultfd.h): pages that are missing are filled by who has the descriptor.
-USERFAULTFD, UFFDIO_API, UFFDIO_REGISTER, API, MISSING = 323, 0xC018AA3F, 0xC020AA00, 0xAA, 1
 
 
 @pytest.fixture
@@ -72,6 +67,11 @@ def goes_on(sampler: _sampler.Sampler) -> bool:
     """Whether it takes turns."""
     before = turns(sampler)
     return becomes(lambda: turns(sampler) > before + 1, LIMIT_S)
+
+
+def is_held_up(sampler: _sampler.Sampler) -> bool:
+    """Whether a turn of it does not come to an end."""
+    return becomes(lambda: sampler.take(0, 0) is None, LIMIT_S)
 
 
 @contextmanager
@@ -191,24 +191,6 @@ def test_a_process_that_executes_another_program_is_replaced(
         crowd.remove(sampler)
 
 
-@contextmanager
-def withheld_page() -> Iterator[int]:
-    """A page of ours that does not come until the end: who reads it waits."""
-    faults = ctypes.CDLL(None, use_errno=True).syscall(USERFAULTFD, os.O_CLOEXEC)
-    if faults < 0:
-        pytest.skip("userfaultfd is not allowed")
-    with mmap.mmap(-1, mmap.PAGESIZE) as page:
-        first = ctypes.c_char.from_buffer(page)
-        address = ctypes.addressof(first)
-        try:
-            fcntl.ioctl(faults, UFFDIO_API, struct.pack("<QQQ", API, 0, 0))
-            fcntl.ioctl(faults, UFFDIO_REGISTER, struct.pack("<QQQQ", address, mmap.PAGESIZE, MISSING, 0))
-            yield address
-        finally:
-            os.close(faults)
-            del first
-
-
 def test_a_process_whose_memory_does_not_come_keeps_nobody_waiting(world: World, crowd: _sampler.Crowd) -> None:
     slow, before = World(os.getpid()), at_work()
 
@@ -228,4 +210,42 @@ def test_a_process_whose_memory_does_not_come_keeps_nobody_waiting(world: World,
         assert goes_on(stuck)
         for sampler in (other, stuck):
             crowd.remove(sampler)
+    assert becomes(lambda: at_work() == before, LIMIT_S)
+
+
+@pytest.mark.parametrize("interval_ns", [FAST_NS, SLOW_NS], ids=["alone", "with others"])
+def test_one_whose_memory_does_not_come_is_removed_and_others_go_on(
+    world: World, crowd: _sampler.Crowd, interval_ns: int
+) -> None:
+    slow, before = World(os.getpid()), at_work()
+    with world.sampler() as other, slow.sampler() as stuck:
+        with withheld_page() as page:
+            slow.set(slow.head, slow.interpreter(slow.threads([slow.frame(slow.code(), page)])))
+            crowd.add(other, SLOW_NS)
+            crowd.add(stuck, interval_ns)
+            assert is_held_up(stuck)
+            # Nobody relieves: who removes it does.
+            crowd.remove(stuck)
+            assert goes_on(other)
+            with pytest.raises(ValueError, match="it runs already"):
+                crowd.add(stuck, interval_ns)
+        # The page has come now: so the thread that was left behind ends, after the turn that it was at.
+        assert becomes(lambda: at_work() == before + 1, LIMIT_S)
+        assert turns(stuck) == 1
+        assert goes_on(other)
+        crowd.remove(other)
+
+
+@pytest.mark.parametrize("interval_ns", [FAST_NS, SLOW_NS], ids=["alone", "with others"])
+def test_a_crowd_ends_before_a_read_does(interval_ns: int) -> None:
+    slow, crowd, before = World(os.getpid()), _sampler.Crowd(), at_work()
+    with withheld_page() as page:
+        with slow.sampler() as stuck:
+            slow.set(slow.head, slow.interpreter(slow.threads([slow.frame(slow.code(), page)])))
+            crowd.add(stuck, interval_ns)
+            assert is_held_up(stuck)
+            del crowd
+        # What the thread is at stays for as long.
+        del stuck
+        assert at_work() == before + 1
     assert becomes(lambda: at_work() == before, LIMIT_S)

@@ -135,15 +135,21 @@ class SampledTarget:
         del store
 
     def look(self) -> None:
-        """Take over what samplers have met, and end those whose time is over; all where its process is."""
-        with self.looking:
-            if self.gone or self.over is not None:
-                return
-            try:
+        """Take over what samplers have met, and end those whose time is over; all where its process is.
+
+        Where somebody is at its recordings this waits for the next look: they may be at a sampler whose read does not
+        come back, and other processes are to be looked at.
+        """
+        if not self.looking.acquire(blocking=False):
+            return
+        try:
+            if not self.gone and self.over is None:
                 self._look()
-            except ExecdError as error:
-                self.over = error
-                self.end_samplers()
+        except ExecdError as error:
+            self.over = error
+            self.end_samplers()
+        finally:
+            self.looking.release()
 
     @property
     def has_ends(self) -> bool:
