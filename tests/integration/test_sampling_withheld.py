@@ -13,6 +13,7 @@ from execd.attach.scan import look_at
 from execd.model.session import SessionSpec, State
 from execd.sampling.sampler import ProcessSampler
 from execd.sessions.registry import Registry
+from execd.sessions.samplings import BEAT_S
 from execd.store.store import Store
 from fake_agents import FakeAttacher
 from footprint import becomes
@@ -127,4 +128,7 @@ def test_who_looks_passes_by_a_process_that_somebody_is_at(
     kept, _ = begun(registry, spawn(local_interpreter, "sleeping").pid)
     target, running = begun(registry, spawn(local_interpreter, "busy").pid)
     with kept.looking:
+        began = time.monotonic()
+        # All are due at each beat, the first that came first.
+        assert becomes(lambda: target.looked_at > began + 2 * BEAT_S, LIMIT_S)
         assert has_new_samples(target, running)
