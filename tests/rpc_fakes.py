@@ -19,7 +19,7 @@ from execd.model.stored import StoredProfile, Totals, Wanted
 from execd.model.target import Candidate, Check, Outcome, Target, TargetKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Answer = TypeVar("Answer")
 WAIT_S = 10.0
@@ -59,6 +59,11 @@ class FakeRegistry:
 
     def cost(self, session: Session) -> Overhead | None:
         return COST if session.id == SESSION.id else None
+
+    def costs(self, sessions: Sequence[Session]) -> dict[str, Overhead]:
+        """What those cost of which that is known."""
+        found = {one.id: self.cost(one) for one in sessions}
+        return {key: cost for key, cost in found.items() if cost is not None}
 
     def overhead(self, selector: str) -> Overhead | None:
         return self._answer(("overhead", selector), COST)

@@ -43,5 +43,24 @@ def unmeasured(count):
     return agent.result(costs=told[0])
 
 
+def crowded(count, max_memory_bytes):
+    """What is told of costs before and after so many calls for which there is no room, and the table."""
+    agent = measuring.Agent(max_memory_bytes=max_memory_bytes, builtins=False)
+    agent.start()
+    told, namespace = [], {}
+    number = 0
+    while not agent.collector.lost_calls:
+        number += 1
+        exec(f"def f{number}():\n pass\nf{number}()", namespace)  # noqa: S102 - as many functions as it takes
+    exec("def last():\n pass", namespace)  # noqa: S102
+    agent.do(agent.collector.poll)
+    agent.do(lambda: told.append(agent.collector.costs()))
+    for _ in range(count):
+        namespace["last"]()
+    agent.do(lambda: told.append(agent.collector.costs()))
+    agent.stop()
+    return agent.result(told=told, lost=agent.collector.lost_calls)
+
+
 if __name__ == "__main__":
-    measuring.serve({"costs": costs, "unmeasured": unmeasured})
+    measuring.serve({"costs": costs, "unmeasured": unmeasured, "crowded": crowded})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from call_trees import Node, header, tree
-from execd.attach.corecounts import CoreCounts
+from counted_tables import tables
 from execd.errors import ProfileCorrupt, UsageError
 from execd.model.merge import merge
 from execd.model.overhead import (
@@ -22,12 +24,14 @@ from execd.model.overhead import (
 )
 from execd.model.profile import ROOT
 from execd.reports.times import time_facts
+from execd.sessions.armed import Armed
 from execd.sessions.governor import Watch
-from execd.sessions.overhead import Gauge, limit_of
+from execd.sessions.overhead import Gauge, limit_of, of_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from execd.attach.corecounts import CoreCounts
     from execd.model.profile import Profile
 
 MS, S = 10**6, 10**9
@@ -171,6 +175,7 @@ class World:
     def __init__(self) -> None:
         self.now_s, self.cpu_ns, self.calls = 100.0, 0, 0
         self.has_ended = False
+        self.off: set[int] = set()
 
     def passes(self, seconds: float, calls: int) -> None:
         """Time goes, all of it on a processor."""
@@ -184,13 +189,13 @@ class World:
             raise OSError("no such process")
         return self.cpu_ns
 
-    def counted(self) -> CoreCounts:
-        """What its tables say."""
-        return CoreCounts({1: FunctionCounts(1, Counts(python=self.calls), self.calls * 1000)}, frozenset())
+    def copied(self) -> bytes:
+        """Its tables, of one function."""
+        return tables([self.calls], off=self.off)
 
-    def gauge(self) -> Gauge:
+    def gauge(self, limit: float = 0.2) -> Gauge:
         """What looks at it."""
-        found = Gauge(1, self.counted, lambda: self.now_s, self.used_ns)
+        found = Gauge(1, self.copied, limit, lambda: self.now_s, self.used_ns)
         found.hear({"prices": {"python": 100.0, "resumed": 50.0}})
         return found
 
@@ -219,13 +224,14 @@ def test_a_gauge_tells_of_the_last_second_and_first_of_the_time_since_the_start(
 def test_a_gauge_says_nothing_new_of_what_cannot_be_read_or_has_ended() -> None:
     world = World()
 
-    def broken() -> CoreCounts:
+    def broken() -> bytes:
         raise ProfileCorrupt("garbage")
 
-    gauge = Gauge(1, broken, lambda: world.now_s, world.used_ns)
+    unreadable = Gauge(1, broken, None, lambda: world.now_s, world.used_ns)
+    gauge = Gauge(1, None, None, lambda: world.now_s, world.used_ns)
     world.passes(1.0, 5)
-    gauge.look()
-    assert gauge.now() is None
+    unreadable.look()
+    assert unreadable.now() is None
     gauge.hear({"counts": {"python": 7}})
     found = gauge.now()
     assert found is not None
@@ -255,7 +261,8 @@ def test_a_limit_is_overstepped_by_a_second_above_it_and_then_by_another_one() -
     assert judged == [False] * 4 + [True] * 2
     spent = watch.above(gauge.prices)
     assert spent is not None
-    assert [one.index for one in watch.hottest(PRICES, spent)] == [1]
+    assert gauge.prices is not None
+    assert [one.index for one in watch.hottest(gauge.prices, spent) or []] == [1]
     watch.looks.clear()
     assert watch.above(gauge.prices) is None
     for one in looks(world, gauge, 1.5, 1_000_000):
@@ -309,3 +316,84 @@ def test_a_report_lists_what_was_switched_off_and_counts_what_is_too_much() -> N
     lines = [text for key, text in time_facts(with_switched_off(*rows).header) if key == "Switched off"]
     assert lines[0] == "to keep the overhead below 0.5%: step0 (app.py:3), 100 calls, mean 700 ns, after 1.5 s"
     assert lines[10:] == ["2 more functions, which JSON has"]
+
+
+def test_a_gauge_tells_nothing_of_now_by_looks_that_are_old() -> None:
+    world = World()
+    gauge = world.gauge()
+    world.passes(1.0, 1000)
+    gauge.look()
+    assert gauge.now() is not None
+    world.passes(20.0, 1000)
+    assert gauge.now() is None
+    gauge.look()
+    # Of the last second nothing is known by one look.
+    assert gauge.is_lone
+    world.passes(0.1, 700)
+    gauge.look(is_due=True)
+    assert not gauge.is_lone
+    found = gauge.now()
+    assert found is not None
+    assert (round(found.events_per_s), found.span_s) == (14_000, pytest.approx(0.1))
+
+
+def test_looks_that_take_long_are_few_unless_they_are_due() -> None:
+    world, looks_made = World(), []
+
+    def copied() -> bytes:
+        looks_made.append(world.now_s)
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        return world.copied()
+
+    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns)
+    for _ in range(4):
+        gauge.look()
+        world.passes(0.2, 0)
+    # 20 ms are 2% of a second.
+    assert len(looks_made) == 1
+    gauge.look(is_due=True)
+    assert len(looks_made) == 2
+    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns)
+    for _ in range(4):
+        gauge.look(within_s=0.2)
+        world.passes(0.25, 0)
+    assert len(looks_made) == 6
+
+
+def test_the_clocks_are_read_beside_the_copy() -> None:
+    world = World()
+
+    def copied() -> bytes:
+        world.passes(0.5, 50_000)
+        return world.copied()
+
+    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns)
+    gauge.look()
+    assert gauge.latest is not None
+    look, _ = gauge.latest
+    assert (look.at_s, look.cpu_ns, look.counts.python) == (100.5, S // 2, 50_000)
+
+
+def test_sessions_are_looked_at_together_when_somebody_asks() -> None:
+    world = World()
+    gauge = world.gauge()
+    armed = Armed("calls", "calls", {}, "native", (), set(), 0.0)
+    armed.gauge = gauge
+    world.passes(1.0, 1000)
+    rows = [SimpleNamespace(armed=armed), SimpleNamespace(armed=SimpleNamespace(gauge=None))]
+    cost, none = of_running(rows)  # type: ignore[arg-type]
+    assert cost is not None
+    assert (round(cost.events_per_s), none) == (2000, None)
+
+
+def test_the_event_before_a_call_is_its_callers() -> None:
+    # Whoever is switched off, the sum of what each saves is what all of them add.
+    leaf, caller = Counts(python=1_000_000), Counts(python=1, uncounted=1_000_000)
+    spent = overhead_between(look(0, 0, Counts()), look(1, 1000, Counts(python=1_000_001, uncounted=1_000_001)), PRICES)
+    assert spent is not None
+    rows = [FunctionCounts(1, leaf, 100 * MS), FunctionCounts(2, caller, 2 * MS)]
+    # 80 ms are the leaf's, 20 ms its caller's.
+    assert [one.index for one in to_switch_off(rows, PRICES, spent, 0.03)] == [1]
+    assert [one.index for one in to_switch_off(rows, PRICES, spent, 0.01)] == [1, 2]

@@ -5,7 +5,7 @@ Made some times a second, and so without what a profile needs beside: threads, t
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from execd.attach import coretables
@@ -13,15 +13,17 @@ from execd.errors import ProfileCorrupt
 from execd.model.overhead import Counts, FunctionCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from execd.model.profile import Function
 
-_CODE, _C, _METHOD, _OWN = range(4)
+_CODE, _C, _METHOD, _OWN, _OVER = range(5)
 _IS_C, _IS_OFF = 1, 2
 # Whose the calls are that a thread's root has made: what the memory limit left out.
 NOBODY: Final = -1
 _METHOD_NAME: Final = b"<method "
+# What the memory limit left out, a C function in tables: it is told all the same, mostly as calls in Python.
+_OVER_NAME: Final = b"(calls over the memory limit)"
 _OWN_FILE: Final = coretables.OWN_CODE.encode()
 
 
@@ -36,11 +38,6 @@ class CoreCounts:
 
     functions: Mapping[int, FunctionCounts]
     off: frozenset[int]
-    _data: bytes = field(default=b"", repr=False)
-
-    def function(self, index: int) -> Function:
-        """Return which function a number stands for. Raises ProfileCorrupt."""
-        return coretables.read_functions(self._data, coretables.read_head(self._data))[index]
 
     @property
     def total(self) -> Counts:
@@ -74,7 +71,25 @@ def read_counts(data: bytes) -> CoreCounts:
         )
         for index, (python, c, method, uncounted, own, below) in sums.items()
     }
-    return CoreCounts(functions, frozenset(off), data)
+    return CoreCounts(functions, frozenset(off))
+
+
+def functions_at(data: bytes, indexes: Collection[int]) -> dict[int, Function]:
+    """Return which functions some numbers stand for in a copy of tables; the others are not read.
+
+    Raises:
+        ProfileCorrupt: these are no such tables.
+    """
+    head = coretables.read_head(data)
+    coretables.require_own_texts(data, head)
+    rows = enumerate(coretables.function_rows(data, head))
+    return {index: coretables.read_function(data, head, row) for index, row in rows if index in indexes}
+
+
+def off_in(data: bytes) -> frozenset[int]:
+    """Return the numbers of the functions that are switched off in a copy of tables. Raises ProfileCorrupt."""
+    rows = coretables.function_rows(data, coretables.read_head(data))
+    return frozenset(index for index, row in enumerate(rows) if row[0] & _IS_OFF)
 
 
 def _kinds(data: bytes, head: coretables.Head) -> tuple[bytearray, list[int]]:
@@ -85,7 +100,8 @@ def _kinds(data: bytes, head: coretables.Head) -> tuple[bytearray, list[int]]:
         if kind & _IS_OFF:
             off.append(index)
         if kind & _IS_C:
-            kinds.append(_METHOD if data.startswith(_METHOD_NAME, text_at + name_at) else _C)
+            starts = (data.startswith(name, text_at + name_at) for name in (_METHOD_NAME, _OVER_NAME))
+            kinds.append(next((of for of, is_so in zip((_METHOD, _OVER), starts, strict=True) if is_so), _C))
         else:
             kinds.append(_OWN if data.startswith(_OWN_FILE, text_at + file_at) else _CODE)
     return kinds, off
@@ -107,9 +123,9 @@ def _sums(nodes: coretables.Nodes, kinds: bytearray) -> dict[int, list[int]]:
         kind = kinds[function]
         if kind == _OWN:
             continue
-        owner = function if kind == _CODE else _caller(nodes, parent)
+        owner = NOBODY if kind == _OVER else function if kind == _CODE else _caller(nodes, parent)
         found = sums.setdefault(owner, [0] * 6)
-        found[kind] += calls
+        found[_CODE if kind == _OVER else kind] += calls
         found[3] += uncounted
         found[4 if kind == _CODE else 5] += ticks
     return sums

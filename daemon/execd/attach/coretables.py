@@ -86,7 +86,7 @@ def read_core(
         ProfileCorrupt: these are no such tables.
     """
     head = read_head(data)
-    _require_own_texts(data, head)
+    require_own_texts(data, head)
     functions = read_functions(data, head)
     threads = _threads(data, head)
     nodes = Nodes(data, head)
@@ -147,7 +147,7 @@ def _rows(data: bytes | memoryview, start: int, count: int, shape: struct.Struct
     return shape.iter_unpack(data[start : start + count * shape.size])
 
 
-def _require_own_texts(data: bytes | memoryview, head: Head) -> None:
+def require_own_texts(data: bytes | memoryview, head: Head) -> None:
     """Raise ProfileCorrupt where texts are used more than once: all of them would take any amount of memory."""
     used = sum(sum(row[3::2]) for row in _rows(data, head.regions[2], head.counts[2], _FUNCTION))
     used += sum(row[8] for row in _rows(data, head.regions[1], head.counts[1], _THREAD))
@@ -167,13 +167,16 @@ def _text(data: bytes | memoryview, head: Head, at: int, size: int) -> str:
 
 def read_functions(data: bytes | memoryview, head: Head) -> tuple[Function, ...]:
     """Return the functions, by their numbers. Raises ProfileCorrupt."""
-    found = []
-    for kind, first_line, *texts in _rows(data, head.regions[2], head.counts[2], _FUNCTION):
-        name, qualname, file = (_text(data, head, at, size) for at, size in zip(texts[::2], texts[1::2], strict=True))
-        is_c = kind == _C_FUNCTION
-        file, qualname = (BUILTIN_FILE, name) if is_c else (file, qualname)
-        found.append(Function(name, qualname, file, min(first_line, _LINE_LIMIT)))
-    return tuple(found)
+    return tuple(read_function(data, head, row) for row in function_rows(data, head))
+
+
+def read_function(data: bytes | memoryview, head: Head, row: tuple[int, ...]) -> Function:
+    """Return the function of a row. Raises ProfileCorrupt."""
+    kind, first_line, *texts = row
+    name, qualname, file = (_text(data, head, at, size) for at, size in zip(texts[::2], texts[1::2], strict=True))
+    is_c = kind == _C_FUNCTION
+    file, qualname = (BUILTIN_FILE, name) if is_c else (file, qualname)
+    return Function(name, qualname, file, min(first_line, _LINE_LIMIT))
 
 
 def _threads(data: bytes | memoryview, head: Head) -> list[_Thread]:

@@ -213,7 +213,16 @@ def to_switch_off(
 
 
 def _price(counts: Counts, prices: Prices) -> float:
-    return added(counts, prices, 0)
+    """Return what is not added any more where a function is switched off.
+
+    The event before its calls is told in its callers all the same; those before the calls that it makes are its own.
+    """
+    return (
+        (counts.python + counts.resumed) * max(prices.python - prices.uncounted, 0.0)
+        + counts.c * prices.c
+        + counts.method * prices.method
+        + counts.uncounted * prices.uncounted
+    )
 
 
 @dataclass(frozen=True, slots=True)

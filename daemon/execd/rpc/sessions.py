@@ -68,7 +68,8 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
         sessions = self._registry.sessions(
             running_only=request.running_only, limit=request.limit or DEFAULT_LIMIT, wanted=request.labels
         )
-        return pb.ListSessionsResponse(sessions=map(self._shown, sessions))
+        costs = self._registry.costs(sessions)
+        return pb.ListSessionsResponse(sessions=[convert.session(one, costs.get(one.id)) for one in sessions])
 
     def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:
         """Store a profile of sessions that go on."""

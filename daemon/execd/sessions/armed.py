@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from execd.attach.corecounts import read_counts
 from execd.model.collector import collector_of
 from execd.model.overhead import SWITCHED_OFF
 from execd.model.profile import Header
@@ -15,8 +14,6 @@ from execd.model.profile import Header
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from execd.attach.corecounts import CoreCounts
-    from execd.model.overhead import SwitchedOff
     from execd.model.profile import Profile
     from execd.model.session import Session
     from execd.model.target import Target
@@ -49,16 +46,12 @@ class Armed:
     checkpoint_s: float = CHECKPOINT_S
     # Of calls: what it costs, and what was switched off to keep that within a limit.
     gauge: Gauge | None = None
-    switched_off: list[SwitchedOff] = field(default_factory=list)
-
-    def counted(self) -> CoreCounts | None:
-        """Return what a native core has counted until now, None of what is none. Raises ExecdError where it cannot."""
-        return None if self.native is None else read_counts(self.native.tables.copy())
 
     @property
     def extra(self) -> dict[str, object]:
         """What a header of its profiles has beside what the collector tells."""
-        return {SWITCHED_OFF: [asdict(one) for one in self.switched_off]} if self.switched_off else {}
+        off = [] if self.gauge is None else self.gauge.switched_off()
+        return {SWITCHED_OFF: [asdict(one) for one in off]} if off else {}
 
 
 @dataclass(slots=True)

@@ -9,30 +9,39 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from execd.errors import AgentSilent, CollectorRefused, ExecdError
 from execd.model.lines.names import version_of
-from execd.model.overhead import SwitchedOff, overhead_between, to_switch_off
+from execd.model.overhead import overhead_between, to_switch_off
 from execd.sessions.overhead import limit_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from execd.attach.corecounts import CoreCounts
     from execd.model.overhead import FunctionCounts, Look, Overhead, Prices
     from execd.sessions.armed import Armed, Running
     from execd.sessions.live import LiveTarget
+    from execd.sessions.overhead import Gauge
     from execd.sessions.registry import Registry
 
 _LOG = logging.getLogger("execd.sessions")
 # The first version that can be told of fewer functions.
 _SWITCHES_OFF: Final = (3, 12)
 _INTERVAL_S: Final = 0.25
+# A look at large tables takes long: then there are fewer, but one in so long.
+_LOOK_WITHIN_S: Final = 2.0
+# Others have limits too, whatever one target does: it is tried again at the next round.
+_TURN_S: Final = 0.05
+_ANSWER_S: Final = 1.0
 # How long the overhead may be above its limit.
 _PATIENCE_S: Final = 1.0
 # Of a process that used less than this share of a processor nothing is said: an idle one is held up by nothing.
 _LEAST_CPU_SHARE: Final = 0.01
-_REMEDY: Final = "allow more, leave C functions out (--no-builtins), or take samples (--sample)"
+_REMEDY: Final = "allow more, set no limit, leave C functions out (--no-builtins), or take samples (--sample)"
 
 
 @dataclass(slots=True)
@@ -51,6 +60,10 @@ class Watch:
         """Take down a look; those are let go of that are older than is needed."""
         if self.looks and self.looks[-1][0] is look:
             return
+        before = self.looks[-1][1] if self.looks else None
+        if before is not None and counts is not None and before.off != counts.off:
+            # What was switched off is off now: whether that is enough the next second tells.
+            self.looks.clear()
         self.looks.append((look, counts))
         while len(self.looks) > 2 and look.at_s - self.looks[1][0].at_s >= _PATIENCE_S:  # noqa: PLR2004 - a span has two
             self.looks.popleft()
@@ -67,11 +80,11 @@ class Watch:
             return None
         return spent if spent.share > self.limit else None
 
-    def hottest(self, prices: Prices, spent: Overhead) -> list[FunctionCounts]:
-        """Return the functions to switch off."""
+    def hottest(self, prices: Prices, spent: Overhead) -> list[FunctionCounts] | None:
+        """Return the functions to switch off, None where it is not known yet what each has cost."""
         earlier, later = self.looks[0][1], self.looks[-1][1]
         if earlier is None or later is None:
-            return []
+            return None
         return to_switch_off(later.since(earlier), prices, spent, self.limit)
 
 
@@ -83,7 +96,8 @@ class Governor:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        self._watches: dict[int, Watch] = {}
+        # By the ids of what is armed, which each holds.
+        self.watches: dict[int, tuple[Armed, Watch]] = {}
 
     def look_again(self) -> None:
         """Take notice of a recording that has begun."""
@@ -99,17 +113,25 @@ class Governor:
         if thread is not None:
             thread.join(1.0)
 
+    def round(self) -> bool:
+        """Look at what has a limit, once; returns whether there was any."""
+        with self._lock:
+            rows = self._governed()
+            if not rows:
+                self.watches.clear()
+                self._thread = None
+                return False
+        # What is watched is kept with its watch: its id is nobody else's meanwhile.
+        present = {id(armed) for _, armed, _ in rows}
+        self.watches = {key: row for key, row in self.watches.items() if key in present}
+        for live, armed, limit in rows:
+            self._guarded(live, armed, self.watches.setdefault(id(armed), (armed, Watch(limit)))[1])
+        return True
+
     def _run(self) -> None:
         while not self._closing.wait(_INTERVAL_S):
-            with self._lock:
-                rows = self._governed()
-                if not rows:
-                    self._thread = None
-                    return
-            present = {id(armed) for _, armed, _ in rows}
-            self._watches = {key: watch for key, watch in self._watches.items() if key in present}
-            for live, armed, limit in rows:
-                self._guarded(live, armed, self._watches.setdefault(id(armed), Watch(limit)))
+            if not self.round():
+                return
 
     def _governed(self) -> list[tuple[LiveTarget, Armed, float]]:
         """Return what records now and has a limit."""
@@ -131,45 +153,83 @@ class Governor:
         gauge = armed.gauge
         if gauge is None:
             return
-        gauge.look()
+        gauge.look(within_s=_LOOK_WITHIN_S)
         if gauge.latest is not None:
             watch.add(*gauge.latest)
+        unknown = gauge.why_unknown()
+        if unknown:
+            what = f"what recording calls adds to process {live.target.key.pid}"
+            self._end(live, armed, f"{what} is not known: {unknown}")
+            return
         spent = watch.above(gauge.prices)
-        if spent is None or gauge.prices is None:
-            return
-        with live.lock:
-            if not live.gone and not (live.silent and not live.link.channel.has_news()):
-                self._restrain(live, armed, watch, spent, watch.hottest(gauge.prices, spent))
+        if spent is not None and gauge.prices is not None:
+            self._restrain(live, armed, watch, spent, gauge)
 
-    def _restrain(
-        self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead, chosen: list[FunctionCounts]
-    ) -> None:
-        """Switch functions off, or end the sessions where that cannot be done; the caller holds the target's lock."""
+    def _restrain(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead, gauge: Gauge) -> None:
+        """Switch functions off, or end the sessions where that cannot be done."""
         why = _why_not(armed, live.target.python_version)
-        try:
-            done = _switched_off(live, armed, [one.index for one in chosen]) if chosen and not why else []
-        except CollectorRefused as refused:
-            done, why = [], refused.message
-        if done:
-            _note(armed, watch, done)
-            watch.looks.clear()
-            return
-        reason = (
-            f"ended by its overhead limit: recording calls added {spent.share:.0%} to the CPU time of process "
-            f"{live.target.key.pid}, and may add {watch.limit * 100:g}%; "
-            f"{why or 'no function that is left is short enough to be switched off'}: {_REMEDY}"
-        )
-        for running in _running(live):
-            if running.armed is armed:
-                running.breach = reason
-                self._registry.recorder.stop(live, running, patience_s=0.0)
+        if not why and gauge.prices is not None:
+            chosen = watch.hottest(gauge.prices, spent)
+            if chosen is None:
+                return
+            refused = _switched_off(live, armed, gauge, [one.index for one in chosen]) if chosen else ""
+            if refused is None or (chosen and not refused and _is_done(watch, gauge, chosen)):
+                return
+            why = refused or "no function that is left is short enough to be switched off"
+        said = f"recording calls added {spent.share:.0%} to the CPU time of process {live.target.key.pid}"
+        self._end(live, armed, f"{said}, and may add {watch.limit * 100:g}%; {why}")
+
+    def _end(self, live: LiveTarget, armed: Armed, why: str) -> None:
+        """End the sessions that stand on what is armed, unless their target has something else to do."""
+        with _turn(live, armed) as is_ours:
+            if not is_ours:
+                return
+            for running in _running(live):
+                if running.armed is armed:
+                    running.breach = f"ended by its overhead limit: {why}: {_REMEDY}"
+                    self._registry.recorder.stop(live, running, patience_s=0.0)
         self._registry.look_again()
 
 
-def _switched_off(live: LiveTarget, armed: Armed, functions: list[int]) -> list[int]:
-    """Have no more calls of functions recorded; returns which were switched off now. Raises CollectorRefused."""
-    said = live.request("switch_off", session=armed.key, functions=functions).facts.get("functions")
-    return [one for one in said if one in functions] if isinstance(said, list) else []
+@contextmanager
+def _turn(live: LiveTarget, armed: Armed) -> Iterator[bool]:
+    """Hold a target's lock; tells whether it is held, and something can be asked: others are not kept waiting."""
+    if not live.lock.acquire(timeout=_TURN_S):
+        yield False
+        return
+    try:
+        is_silent = live.silent and not live.link.channel.has_news()
+        yield not live.gone and not is_silent and any(running.armed is armed for running in _running(live))
+    finally:
+        live.lock.release()
+
+
+def _switched_off(live: LiveTarget, armed: Armed, gauge: Gauge, functions: list[int]) -> str | None:
+    """Ask for no more calls of functions; returns "", why that is refused, or None where nobody can be asked now.
+
+    Raises:
+        AgentSilent: it did not answer yet, and may do so later all the same.
+    """
+    with _turn(live, armed) as is_ours:
+        if not is_ours:
+            return None
+        gauge.will_switch_off(functions)
+        try:
+            live.request("switch_off", timeout_s=_ANSWER_S, session=armed.key, functions=functions)
+        except CollectorRefused as refused:
+            return refused.message
+    return ""
+
+
+def _is_done(watch: Watch, gauge: Gauge, chosen: list[FunctionCounts]) -> bool:
+    """Whether any of the functions is off by now, as the tables say it, or these cannot be read at the moment."""
+    before = gauge.latest
+    gauge.look(is_due=True)
+    latest = gauge.latest
+    if latest is None or latest is before:
+        return True
+    watch.add(*latest)
+    return latest[1] is not None and any(one.index in latest[1].off for one in chosen)
 
 
 def _why_not(armed: Armed, python_version: str) -> str:
@@ -179,26 +239,6 @@ def _why_not(armed: Armed, python_version: str) -> str:
     if version_of(python_version) < _SWITCHES_OFF:
         return f"Python {python_version} tells of all functions or of none"
     return ""
-
-
-def _note(armed: Armed, watch: Watch, done: list[int]) -> None:
-    """Take down which functions were switched off, with what they had until then."""
-    look, counts = watch.looks[-1]
-    if counts is None or armed.gauge is None:
-        return
-    for index in done:
-        function, had = counts.function(index), counts.functions[index]
-        calls = had.counts.python + had.counts.resumed
-        off = SwitchedOff(
-            name=function.qualname,
-            file=function.file,
-            first_line=function.first_line,
-            calls=calls,
-            mean_ns=round(had.ns / calls) if calls else 0,
-            after_s=round(look.at_s - armed.gauge.began_s, 3),
-            limit=watch.limit,
-        )
-        armed.switched_off.append(off)
 
 
 def _running(live: LiveTarget) -> list[Running]:

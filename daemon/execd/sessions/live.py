@@ -198,7 +198,8 @@ class LiveTarget:
         for running in self.running.values():
             feed, said = running.armed.feed, str(broken.get(running.armed.key, ""))[:500]
             ended = said if feed is None else feed.end
-            running.breach = ended or breach or memory_breach(running.armed.memory_bytes, self._headroom())
+            ended = running.breach or ended or breach
+            running.breach = ended or memory_breach(running.armed.memory_bytes, self._headroom())
 
     def feeds(self) -> list[Feed]:
         """Return the feeds of what is armed."""

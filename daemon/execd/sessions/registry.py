@@ -212,8 +212,14 @@ class Registry:
 
     def cost(self, session: Session) -> Overhead | None:
         """Return what a session costs its target of late, None where that is not known."""
-        running = None if session.ended else self._table.of_session(session.id)
-        return None if running is None else of_running(running[1])
+        return self.costs([session]).get(session.id)
+
+    def costs(self, sessions: Sequence[Session]) -> dict[str, Overhead]:
+        """Return what those of the sessions cost their targets of late of which that is known, by their ids."""
+        found = [self._table.of_session(one.id) for one in sessions if not one.ended]
+        rows = [row[1] for row in found if row is not None]
+        told = zip(rows, of_running(rows), strict=True)
+        return {running.session.id: cost for running, cost in told if cost is not None}
 
     def overhead(self, selector: str) -> Overhead | None:
         """Return what a session costs its target, once its first 100 ms are over; None where that is not known."""

@@ -113,8 +113,9 @@ class Calls:
             return {}
         from execd_agent.collectors.prices import counted  # noqa: PLC0415 - loaded with the costs
 
-        roots = [tree.root for tree in [*self._calls.trees, self._calls.ended]]
-        return {"prices": self._event_costs.prices.figures(), "counts": counted(roots)}
+        trees = [*self._calls.trees, self._calls.ended]
+        counts = counted([tree.root for tree in trees], sum(tree.over.calls for tree in trees))
+        return {"prices": self._event_costs.prices.figures(), "counts": counts}
 
     def snapshot(self) -> bytes:
         """Return the table of everything recorded until now."""

@@ -189,8 +189,13 @@ def _copy(function: Any, *defaults: object) -> Any:
     return make(function.__code__.replace(co_filename=OWN_CODE), {}, None, defaults)
 
 
-def counted(roots: list[Any]) -> dict[str, int] | None:
-    """Return how many calls there are in trees, by the kinds of prices; None where to count them would take long."""
+def counted(roots: list[Any], lost_calls: int) -> dict[str, int] | None:
+    """Return how many calls there are in trees, by the kinds of prices; None where to count them would take long.
+
+    Args:
+        roots: of the trees.
+        lost_calls: that the memory limit left out: they are told all the same, as calls of Python functions.
+    """
     counts, left, pending = dict.fromkeys(("python", "resumed", "c", "uncounted"), 0), _MOST_NODES, roots
     while pending:
         node = pending.pop()
@@ -201,4 +206,5 @@ def counted(roots: list[Any]) -> dict[str, int] | None:
         flags = getattr(node.what, "co_flags", -1)
         counts["c" if flags < 0 else "resumed" if flags & _RESUMED else "python"] += node.calls
         counts["uncounted"] += node.uncounted
+    counts["python"] += lost_calls
     return counts

@@ -1,0 +1,265 @@
+"""What keeps recordings within their overhead: by what the tables say, whatever a target answers."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from counted_tables import tables
+from execd.errors import AgentSilent, AttachBusy, CollectorRefused, ProfileCorrupt
+from execd.sessions.armed import Armed
+from execd.sessions.governor import Governor
+from execd.sessions.overhead import Gauge
+from footprint import becomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+S = 10**9
+LIMIT = 0.2
+PATIENCE_S = 30.0
+PRICES = {"prices": {"python": 100.0, "resumed": 50.0}}
+
+
+class Target:
+    """A process that records, and what is known of it and asked of it here."""
+
+    def __init__(self, form: str = "native", *, maps: bool = True, limit: float | None = LIMIT) -> None:
+        self.now_s, self.calls, self.off = 100.0, [0, 0], set[int]()
+        self.asked: list[list[int]] = []
+        self.answer: Callable[[list[int]], object] = self.obey
+        self.failing: Exception | None = None
+        self.lock, self.gone, self.silent = threading.RLock(), False, False
+        self.link = SimpleNamespace(channel=SimpleNamespace(has_news=lambda: True))
+        self.target = SimpleNamespace(key=SimpleNamespace(pid=7), python_version="3.13.1")
+        self.armed = Armed("calls", "calls", {"max_overhead": limit}, form, (), {"s1"}, 0.0)
+        self.gauge = Gauge(7, self.copied if maps else None, limit, lambda: self.now_s, self.used_ns)
+        self.armed.gauge = self.gauge
+        self.session = SimpleNamespace(armed=self.armed, breach="")
+        self.running = {"s1": self.session}
+
+    def used_ns(self, _pid: int) -> int:
+        """It has a processor for itself."""
+        return round(self.now_s * S)
+
+    def copied(self) -> bytes:
+        """Its tables."""
+        if self.failing is not None:
+            raise self.failing
+        return tables(self.calls, ns_a_call=200, off=self.off)
+
+    def obey(self, functions: list[int]) -> object:
+        """Switch functions off."""
+        self.off |= set(functions)
+        return functions
+
+    def request(self, operation: str, *, functions: list[int], **_: object) -> object:
+        """What the agent is asked."""
+        assert operation == "switch_off"
+        self.asked.append(functions)
+        return SimpleNamespace(facts={"functions": self.answer(functions)})
+
+
+class Registry:
+    """Of one target."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.lost: list[Exception] = []
+        self.recorder = self
+
+    def live_targets(self) -> list[Target]:
+        """What is attached."""
+        return [self.target]
+
+    def stop(self, live: Target, _running: object, patience_s: float) -> None:
+        """End its session."""
+        assert patience_s == 0.0
+        live.running.clear()
+
+    def look_again(self) -> None:
+        """Somebody has."""
+
+    def lose(self, _live: Target, error: Exception) -> None:
+        """It is gone."""
+        self.lost.append(error)
+
+
+class Rounds:
+    """A governor whose rounds are made here, a quarter of a second each."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.registry = target, Registry(target)
+        self.governor: Any = Governor(self.registry)  # type: ignore[arg-type]
+
+    def pass_(self, seconds: float, calls_per_s: int = 3_000_000, said: object = PRICES) -> None:
+        """Let time go by, with so many calls of what is on; `said`: by the agent, each second."""
+        for number in range(round(seconds * 4)):
+            target = self.target
+            target.now_s += 0.25
+            for index in range(len(target.calls)):
+                target.calls[index] += 0 if index + 1 in target.off else calls_per_s // 4 // (9 * index + 1)
+            if not number % 4:
+                target.gauge.hear(said)
+            self.governor.round()
+
+    @property
+    def reason(self) -> str:
+        """Why the session has ended."""
+        assert not self.target.running
+        return str(self.target.session.breach)
+
+
+def off(target: Target) -> list[str]:
+    return [one.name for one in target.gauge.switched_off()]
+
+
+def test_short_functions_are_switched_off_and_told_with_what_they_had() -> None:
+    rounds = Rounds(target := Target())
+    rounds.pass_(4.0)
+    assert (target.asked, off(target), list(target.running)) == ([[1]], ["step1"], ["s1"])
+    (told,) = target.gauge.switched_off()
+    assert (told.calls, told.mean_ns, told.limit) == (target.calls[0], 200, LIMIT)
+    assert target.armed.extra["switched_off"]
+
+
+def test_functions_that_a_silent_agent_switches_off_later_are_told() -> None:
+    rounds = Rounds(target := Target())
+
+    def say_nothing(_functions: list[int]) -> object:
+        target.link.channel.has_news = lambda: False
+        raise AgentSilent("process 7 does not answer", remedy="wait")
+
+    target.answer = say_nothing
+    rounds.pass_(1.5)
+    assert (target.asked, target.silent, off(target)) == ([[1]], True, [])
+    rounds.pass_(2.0)
+    # Nobody asks one that says nothing; then it obeys.
+    assert len(target.asked) == 1
+    target.off.add(1)
+    assert off(target) == ["step1"]
+    target.link.channel.has_news = lambda: True
+    rounds.pass_(4.0)
+    assert (off(target), list(target.running), target.session.breach) == (["step1"], ["s1"], "")
+
+
+def test_only_what_was_asked_and_is_off_is_told_once() -> None:
+    rounds = Rounds(target := Target())
+
+    def lie(functions: list[int]) -> object:
+        target.obey([*functions, 2])
+        return [2, 2, 7, *functions * 5000]
+
+    target.answer = lie
+    rounds.pass_(4.0)
+    assert off(target) == ["step1"]
+
+
+def test_a_session_ends_where_nothing_is_switched_off_whatever_is_answered() -> None:
+    rounds = Rounds(target := Target())
+    target.answer = list
+    rounds.pass_(3.0)
+    assert off(target) == []
+    assert "recording calls added" in rounds.reason
+    assert "no function that is left is short enough" in rounds.reason
+
+
+def test_a_refusal_ends_a_session_with_its_reason() -> None:
+    rounds = Rounds(target := Target())
+
+    def refuse(_functions: list[int]) -> object:
+        raise CollectorRefused("not here", remedy="none")
+
+    target.answer = refuse
+    rounds.pass_(3.0)
+    assert "not here" in rounds.reason
+
+
+def test_looks_that_come_late_are_waited_for() -> None:
+    rounds = Rounds(target := Target())
+    target.failing = AttachBusy("it changes its tables all the time", remedy="try again")
+    rounds.pass_(2.0)
+    target.failing = None
+    rounds.pass_(4.0)
+    assert (off(target), list(target.running)) == (["step1"], ["s1"])
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "why"),
+    [
+        (Target(maps=False), PRICES, "the tables that it records in cannot be read"),
+        (Target("python", maps=False), {**PRICES, "counts": None}, "too many places to count its events"),
+        (Target(), {"prices": {}}, "what an event costs could not be measured"),
+        (Target("python", maps=False), {}, "what an event costs could not be measured"),
+    ],
+    ids=["unmapped", "large", "unpriced", "silent-of-costs"],
+)
+def test_a_limit_of_what_is_not_known_ends_the_session(target: Target, said: object, why: str) -> None:
+    rounds = Rounds(target)
+    rounds.pass_(4.0, said=said)
+    assert target.running
+    rounds.pass_(4.0, said=said)
+    assert "is not known" in rounds.reason
+    assert why in rounds.reason
+
+
+def test_tables_that_are_garbage_end_the_session_of_a_limit() -> None:
+    rounds = Rounds(target := Target())
+    target.failing = ProfileCorrupt("garbage")
+    rounds.pass_(8.0)
+    assert "garbage" in rounds.reason
+
+
+def test_the_python_form_ends_above_its_limit_by_what_its_agent_counts() -> None:
+    rounds = Rounds(target := Target("python", maps=False))
+    for number in range(4):
+        rounds.pass_(1.0, said={**PRICES, "counts": {"python": number * 3_000_000}})
+    assert not target.asked
+    assert "the python form switches no functions off" in rounds.reason
+
+
+def test_a_target_that_is_held_up_waits_for_the_next_round() -> None:
+    rounds = Rounds(target := Target())
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with target.lock:
+            held.set()
+            over.wait(PATIENCE_S)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(PATIENCE_S)
+    rounds.pass_(3.0)
+    assert not target.asked
+    over.set()
+    holder.join()
+    rounds.pass_(1.0)
+    assert target.asked == [[1]]
+
+
+def test_a_new_recording_has_a_watch_of_its_own() -> None:
+    rounds = Rounds(target := Target())
+    rounds.pass_(0.5)
+    ((armed, first),) = rounds.governor.watches.values()
+    assert armed is target.armed
+    other = Target(limit=5.0)
+    target.running = other.running
+    rounds.governor.round()
+    ((armed, second),) = rounds.governor.watches.values()
+    assert (armed is other.armed, first.limit, second.limit) == (True, LIMIT, 5.0)
+    target.running = {}
+    assert not rounds.governor.round()
+    assert not rounds.governor.watches
+
+
+def test_its_thread_is_there_while_something_has_a_limit() -> None:
+    target, before = Target(limit=5.0), set(threading.enumerate())
+    governor: Any = Governor(Registry(target))  # type: ignore[arg-type]
+    governor.look_again()
+    assert becomes(lambda: bool(governor.watches), PATIENCE_S)
+    target.running.clear()
+    assert becomes(lambda: not [one for one in threading.enumerate() if one not in before], PATIENCE_S)
+    governor.close()
