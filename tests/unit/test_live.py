@@ -163,3 +163,15 @@ def test_a_target_that_does_not_answer_for_a_while_is_not_lost(daemon: Daemon) -
     daemon.registry.beat(live)
     assert not live.silent
     assert daemon.store.session(session.id).state is State.RUNNING
+
+
+def test_a_reason_to_end_that_was_found_outside_of_a_beat_is_kept_until_the_next_one(daemon: Daemon) -> None:
+    pid = daemon.target()
+    session = daemon.attach(pid).sessions[0]
+    live = daemon.live(pid)
+    with live.lock:
+        live.running[session.id].breach = "it took too much"
+        live.ping()
+    daemon.registry.beat(live)
+    stored = daemon.store.session(session.id)
+    assert (stored.state, stored.reason) == (State.STOPPED, "it took too much")
