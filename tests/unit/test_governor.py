@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from counted_tables import tables
-from execd.errors import AgentSilent, AttachBusy, CollectorRefused, ProfileCorrupt
+from execd.errors import AgentSilent, AttachBusy, CollectorRefused, ProfileCorrupt, UsageError
 from execd.sessions.armed import Armed
 from execd.sessions.governor import Governor
-from execd.sessions.overhead import Gauge
+from execd.sessions.overhead import Gauge, limit_of
 from footprint import becomes
 
 if TYPE_CHECKING:
@@ -263,3 +263,24 @@ def test_its_thread_is_there_while_something_has_a_limit() -> None:
     target.running.clear()
     assert becomes(lambda: not [one for one in threading.enumerate() if one not in before], PATIENCE_S)
     governor.close()
+
+
+@pytest.mark.parametrize("options", [{"max_overhead": 0}, {"max_overhead": "20%"}, {"max_overhead": True}])
+def test_a_limit_that_is_no_share_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="share above 0"):
+        limit_of(options)
+
+
+@pytest.mark.parametrize("other", [{"bias": 0.0}, {"bias": 1e-6}, {"timer": "time:time"}])
+def test_a_limit_needs_prices_that_are_measured(other: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="nobody measures what an event costs"):
+        limit_of({"max_overhead": 0.2, **other})
+    assert limit_of(other) is None
+    assert limit_of({"max_overhead": 0.2, "bias": "auto"}) == 0.2
+
+
+def test_a_limit_needs_events_that_are_counted() -> None:
+    options = {"max_overhead": 0.2, "exclude": ["json"]}
+    with pytest.raises(UsageError, match=r"Python 3.11.7 tells of code that is left out too"):
+        limit_of(options, "3.11.7")
+    assert limit_of(options, "3.12.1") == limit_of({"max_overhead": 0.2}, "3.11.7") == 0.2

@@ -205,11 +205,20 @@ def to_switch_off(
     for one in sorted(functions, key=lambda one: one.counts.events, reverse=True):
         if share_of(left_ns, spent.cpu_ns - (spent.added_ns - left_ns)) <= limit:
             break
-        price_ns = _price(one.counts, prices)
-        if price_ns and one.ns < price_ns * (1 + 1 / limit) * _SHORT:
+        if _is_short(one, prices, limit):
             found.append(one)
-            left_ns -= price_ns
+            left_ns -= _price(one.counts, prices)
     return found
+
+
+def _is_short(function: FunctionCounts, prices: Prices, limit: float) -> bool:
+    """Return whether a call takes so little that a program of such calls would be above the limit.
+
+    One that makes many calls of C functions is none for that; nor is one that was called before, and runs still.
+    """
+    counts = function.counts
+    price_ns = counts.python * prices.python + counts.resumed * prices.resumed
+    return price_ns > 0 and function.ns < price_ns * (1 + 1 / limit) * _SHORT
 
 
 def _price(counts: Counts, prices: Prices) -> float:

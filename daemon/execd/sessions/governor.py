@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from execd.errors import AgentSilent, CollectorRefused, ExecdError
 from execd.model.lines.names import version_of
 from execd.model.overhead import overhead_between, to_switch_off
-from execd.sessions.overhead import limit_of
+from execd.sessions.overhead import SWITCHES_OFF, limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from execd.sessions.registry import Registry
 
 _LOG = logging.getLogger("execd.sessions")
-# The first version that can be told of fewer functions.
-_SWITCHES_OFF: Final = (3, 12)
 _INTERVAL_S: Final = 0.25
 # A look at large tables takes long: then there are fewer, but one in so long.
 _LOOK_WITHIN_S: Final = 2.0
@@ -236,7 +234,7 @@ def _why_not(armed: Armed, python_version: str) -> str:
     """Return why no function can be switched off, "" where some can."""
     if armed.form != "native":
         return f"the {armed.form} form switches no functions off"
-    if version_of(python_version) < _SWITCHES_OFF:
+    if version_of(python_version) < SWITCHES_OFF:
         return f"Python {python_version} tells of all functions or of none"
     return ""
 

@@ -307,7 +307,7 @@ class LiveTarget:
         return allowed, (f"records within {kib} instead of {asked >> 10}: a quarter of what the target's limits leave",)
 
     def _switch_on(self, spec: SessionSpec) -> Armed:
-        limit_of(spec.options)
+        limit_of(spec.options, self.target.python_version)
         max_memory_bytes, notes = self._memory_budget(spec)
         core, why = native.core_for(self.link, self.target.key.pid, spec)
         asked_at = self._clock()
@@ -335,7 +335,7 @@ class LiveTarget:
         armed = Armed(
             spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed, native=tables
         )
-        armed.gauge = gauge_of(armed, self.target.key.pid)
+        armed.gauge = gauge_of(armed, self.target)
         return armed
 
     def _let_go(self, armed: Armed) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from execd.attach.corecounts import functions_at, off_in, read_counts
 from execd.errors import ExecdError, UsageError
 from execd.model.collector import CALLS
+from execd.model.lines.names import version_of
 from execd.model.overhead import Counts, FunctionCounts, Look, Prices, SwitchedOff, overhead_between
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from execd.attach.corecounts import CoreCounts
     from execd.model.overhead import Overhead
+    from execd.model.target import Target
     from execd.sessions.armed import Armed, Running
     from execd.sessions.live import LiveTarget
 
@@ -42,6 +44,8 @@ _KEPT: Final = 64
 # CPUCLOCK_SCHED of a process: what all of its threads have taken, ns.
 _CPU_CLOCK: Final = 2
 _MOST_LIMIT: Final = 10.0
+# The first version that need not be told of all functions.
+SWITCHES_OFF: Final = (3, 12)
 
 
 class Gauge:
@@ -224,11 +228,15 @@ def process_cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns(~pid << 3 | _CPU_CLOCK)
 
 
-def limit_of(options: Mapping[str, object]) -> float | None:
+def limit_of(options: Mapping[str, object], python_version: str = "") -> float | None:
     """Return the share that the overhead of a recording may have, None without one.
 
+    Args:
+        options: of the recording.
+        python_version: where it is asked for.
+
     Raises:
-        UsageError: it is none, or what an event costs is not to be measured.
+        UsageError: it is none, or what an event costs is not to be measured, or not all events are counted.
     """
     limit = options.get("max_overhead")
     if limit is None:
@@ -243,14 +251,24 @@ def limit_of(options: Mapping[str, object]) -> float | None:
                 f"the overhead has a limit, and with {option} nobody measures what an event costs",
                 remedy=f"leave {option} out, or the limit",
             )
+    if python_version and not _counts_all(options, python_version):
+        raise UsageError(
+            f"the overhead has a limit, and Python {python_version} tells of code that is left out too, uncounted",
+            remedy="leave the limit out, or --include and --exclude",
+        )
     return float(limit)  # type: ignore[arg-type]
 
 
-def gauge_of(armed: Armed, pid: int) -> Gauge | None:
-    """Return what looks at a recording that has just begun, None of what is no call's."""
-    if armed.collector != CALLS.name:
+def _counts_all(options: Mapping[str, object], python_version: str) -> bool:
+    """Return whether a recording counts all events: what is left out by filters is told of before 3.12."""
+    return version_of(python_version) >= SWITCHES_OFF or not (options.get("include") or options.get("exclude"))
+
+
+def gauge_of(armed: Armed, target: Target) -> Gauge | None:
+    """Return what looks at a recording that has just begun, None of what is no call's, or does not count all events."""
+    if armed.collector != CALLS.name or not _counts_all(armed.options, target.python_version):
         return None
-    return Gauge(pid, None if armed.native is None else armed.native.tables.copy, limit_of(armed.options))
+    return Gauge(target.key.pid, None if armed.native is None else armed.native.tables.copy, limit_of(armed.options))
 
 
 def hear(armed: Armed, costs: object) -> None:
