@@ -35,7 +35,7 @@ class Target:
         self.link = SimpleNamespace(channel=SimpleNamespace(has_news=lambda: True))
         self.target = SimpleNamespace(key=SimpleNamespace(pid=7), python_version="3.13.1")
         self.armed = Armed("calls", "calls", {"max_overhead": limit}, form, (), {"s1"}, 0.0)
-        self.gauge = Gauge(7, self.copied if maps else None, limit, lambda: self.now_s, self.used_ns)
+        self.gauge = Gauge(7, self.copied if maps else None, limit, lambda: self.now_s, self.used_ns, lambda: 0.0)
         self.armed.gauge = self.gauge
         self.session = SimpleNamespace(armed=self.armed, breach="")
         self.running = {"s1": self.session}

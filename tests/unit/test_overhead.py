@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -163,6 +162,7 @@ class World:
     def __init__(self) -> None:
         self.now_s, self.cpu_ns, self.calls = 100.0, 0, 0
         self.has_ended = False
+        self.worked_s = 0.0
         self.off: set[int] = set()
 
     def passes(self, seconds: float, calls: int) -> None:
@@ -183,7 +183,7 @@ class World:
 
     def gauge(self, limit: float = 0.2) -> Gauge:
         """What looks at it."""
-        found = Gauge(1, self.copied, limit, lambda: self.now_s, self.used_ns)
+        found = Gauge(1, self.copied, limit, lambda: self.now_s, self.used_ns, lambda: self.worked_s)
         found.hear({"prices": {"python": 100.0, "resumed": 50.0}})
         return found
 
@@ -330,12 +330,10 @@ def test_looks_that_take_long_are_few_unless_they_are_due() -> None:
 
     def copied() -> bytes:
         looks_made.append(world.now_s)
-        until = time.thread_time() + 0.02
-        while time.thread_time() < until:
-            pass
+        world.worked_s += 0.02
         return world.copied()
 
-    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns)
+    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns, lambda: world.worked_s)
     for _ in range(4):
         gauge.look()
         world.passes(0.2, 0)
@@ -343,7 +341,7 @@ def test_looks_that_take_long_are_few_unless_they_are_due() -> None:
     assert len(looks_made) == 1
     gauge.look(is_due=True)
     assert len(looks_made) == 2
-    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns)
+    gauge = Gauge(1, copied, None, lambda: world.now_s, world.used_ns, lambda: world.worked_s)
     for _ in range(4):
         gauge.look(within_s=0.2)
         world.passes(0.25, 0)

@@ -57,6 +57,7 @@ class Gauge:
         limit: of the share; None without one.
         clock: of the looks, s.
         cpu_ns: returns the CPU time that a process has taken, ns; raises OSError where there is none.
+        worked_s: returns the CPU time that the calling thread has taken, s.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Gauge:
         limit: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         cpu_ns: Callable[[int], int] | None = None,
+        worked_s: Callable[[], float] = time.thread_time,
     ) -> None:
         self._pid = pid
         self._copied = copied
         self._limit = limit
         self._clock = clock
         self._cpu_ns = cpu_ns or process_cpu_ns
+        self._worked_s = worked_s
         # Of one look, from the copy on; the other one is of what was found, and nobody holds it for long.
         self._looking = threading.Lock()
         self._lock = threading.Lock()
@@ -98,12 +101,12 @@ class Gauge:
         with self._looking:
             if not is_due and self._clock() < self._due_s:
                 return
-            began_s = time.thread_time()
+            began_s = self._worked_s()
             try:
                 self._look(self._copied())
             except ExecdError as error:
                 self._judge("counts", f"what it records cannot be read: {error.message}")
-            took_s = time.thread_time() - began_s
+            took_s = self._worked_s() - began_s
             self._due_s = self._clock() + min(took_s / _MOST_OF_TIME, within_s)
 
     def hear(self, said: object) -> None:
