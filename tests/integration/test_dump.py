@@ -77,7 +77,11 @@ def becomes_so(pid: int, condition: Callable[[Dump], bool]) -> Dump:
 
     def look() -> bool:
         taken.append(dump_of(pid))
-        return condition(taken[-1])
+        try:
+            return condition(taken[-1])
+        except ValueError:
+            # While a thread starts the table of names may be in the midst of a change.
+            return False
 
     assert becomes(look, LIMIT_S), taken[-1]
     return taken[-1]
