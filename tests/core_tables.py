@@ -8,7 +8,7 @@ import struct
 import time
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-NO_INDEX = 0xFFFFFFFF
+MAGIC, NO_INDEX = 0x65726F6364637865, 0xFFFFFFFF
 SEQUENCE_AT, READER_AT = 128, 136
 PAGE_BYTES = 4096
 NODES_AT, THREADS_AT, FUNCTIONS_AT, TEXT_AT = 192, 448, 576, 640
@@ -28,7 +28,7 @@ def tables(calls: int, *, clock: int = CLOCK_WALL, native_id: int = 0, **changes
         **changes: of fields of the head.
     """
     now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    usual = {"magic": 0x65726F6364637865, "version": 1, "head_bytes": 192, "size": PAGE_BYTES}
+    usual = {"magic": MAGIC, "version": 1, "head_bytes": 192, "size": PAGE_BYTES}
     usual |= {"nodes_at": NODES_AT, "threads_at": THREADS_AT, "functions_at": FUNCTIONS_AT, "text_at": TEXT_AT}
     counts = {"sequence": 0, "reader": 0, "nodes": 4, "threads": 2, "functions": 2, "text_bytes": len(TEXT)}
     values = usual | counts | {"clock": clock} | changes

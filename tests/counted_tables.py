@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 
-NODES_AT = 192
+from core_tables import CLOCK_WALL, MAGIC, NO_INDEX, NODES_AT, SEQUENCE_AT
+
 NODE_BYTES, THREAD_BYTES, FUNCTION_BYTES = 64, 64, 32
-MAGIC, NO_INDEX, IS_OFF, CLOCK_MONOTONIC = 0x65726F6364637865, 0xFFFFFFFF, 2, 1
+IS_OFF = 2
 
 
 def tables(calls: list[int], *, ns_a_call: int = 1000, off: frozenset[int] | set[int] = frozenset()) -> bytes:
@@ -22,8 +23,10 @@ def tables(calls: list[int], *, ns_a_call: int = 1000, off: frozenset[int] | set
     head = bytearray(NODES_AT)
     places = (NODES_AT, threads_at, functions_at, text_at)
     struct.pack_into("<QIIQ4Q", head, 0, MAGIC, 1, NODES_AT, text_at + len(text), *places)
-    struct.pack_into("<I", head, 72, CLOCK_MONOTONIC)
-    struct.pack_into("<Q5I", head, 128, 0, 0, len(nodes) // NODE_BYTES, 1, len(rows) // FUNCTION_BYTES, len(text))
+    struct.pack_into("<I", head, 72, CLOCK_WALL)
+    struct.pack_into(
+        "<Q5I", head, SEQUENCE_AT, 0, 0, len(nodes) // NODE_BYTES, 1, len(rows) // FUNCTION_BYTES, len(text)
+    )
     return bytes(head) + nodes + bytes(THREAD_BYTES) + rows + bytes(text)
 
 

@@ -162,6 +162,25 @@ def by_timer(timer, unit):
     return agent.result(caught=caught, broken=broken, told=told["extra"], said=told["caveats"])
 
 
+def audited_since():
+    """What comes of measuring where the program has an audit hook by then that forbids a profile function."""
+    agent = measuring.Agent()
+    agent.start()
+    said, forbids = [], [True]
+
+    def hook(event, _arguments):
+        if forbids and event == "sys.setprofile":
+            raise RuntimeError(event)
+
+    sys.unraisablehook = lambda one: said.append(str(one.exc_value))
+    sys.addaudithook(hook)
+    agent.do(agent.collector.poll)
+    forbids.clear()
+    leaf()
+    agent.stop()
+    return agent.result(said=said)
+
+
 def steady(unit_us):
     """A timer that works."""
     return by_timer("__main__:ticks", unit_us / 1e6)

@@ -20,6 +20,7 @@ from execd.store.store import Store
 from fake_agents import FakeAttacher
 from footprint import becomes
 from held_disks import LIMIT_S, HeldDisk
+from new_samples import has_new_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,21 +56,8 @@ def begun(registry: Registry, pid: int) -> tuple[SampledTarget, str]:
     """A process that is sampled, and its session, which has samples."""
     (session,) = registry.samplings.start(look_at(pid), [SAMPLES], "")
     target = next(one for one in registry.samplings.all() if one.target.key.pid == pid)
-    assert becomes(lambda: has_new_samples(target), LIMIT_S)
+    assert becomes(lambda: has_new_samples(target, *target.running.values()), LIMIT_S)
     return target, session.id
-
-
-def has_new_samples(target: SampledTarget) -> bool:
-    """Whether the looks of others bring samples; we take none."""
-    (running,) = target.running.values()
-    with target.looking:
-        recording = target.recording(running)
-        follower = recording.follow()
-    try:
-        return becomes(lambda: bool(follower.take().figures["turns"]), LIMIT_S)
-    finally:
-        with target.looking:
-            recording.unfollow(follower)
 
 
 def reasons(store: Store, session: str) -> list[str]:
@@ -91,11 +79,11 @@ def test_looks_go_on_while_the_disk_waits_and_every_end_is_told_after(
     with disk.held():
         assert becomes(lambda: bool(disk.waiting), LIMIT_S)
         # Whichever of them is being stored: both are looked at.
-        assert has_new_samples(first)
-        assert has_new_samples(second)
+        assert has_new_samples(first, *first.running.values())
+        assert has_new_samples(second, *second.running.values())
         os.kill(second.target.key.pid, 9)
         assert becomes(lambda: second.over is not None, LIMIT_S)
-        assert has_new_samples(first)
+        assert has_new_samples(first, *first.running.values())
         # One waits for all of them.
         assert set(disk.waiting) == {"execd-sampled"}
         assert len(disk.waiting) == 1
@@ -123,7 +111,7 @@ def test_another_session_is_stopped_while_one_is_being_stored(
     try:
         assert came.wait(LIMIT_S)
         (stopped,) = registry.stop(other)
-        assert has_new_samples(first)
+        assert has_new_samples(first, *first.running.values())
         assert not free.is_set()
     finally:
         free.set()
@@ -295,8 +283,8 @@ def test_a_process_that_was_not_named_and_has_samples_stays(
     program = spawn(local_interpreter, "busy")
     (session,) = registry.samplings.start(look_at(program.pid), [SAMPLES], "", goes_if_empty=True)
     (target,) = registry.samplings.all()
-    assert has_new_samples(target)
-    assert has_new_samples(target)
+    assert has_new_samples(target, *target.running.values())
+    assert has_new_samples(target, *target.running.values())
     os.kill(program.pid, 9)
     assert becomes(lambda: is_ended(registry, session.id, State.TARGET_GONE), LIMIT_S)
     assert reasons(store, session.id) == ["final"]

@@ -17,6 +17,7 @@ from execd.sessions.samplings import BEAT_S
 from execd.store.store import Store
 from fake_agents import FakeAttacher
 from footprint import becomes
+from new_samples import has_new_samples
 from sampled_worlds import World
 from withheld_pages import withheld_page
 
@@ -73,18 +74,6 @@ def begun_at(registry: Registry, pid: int, native: _sampler.Sampler, monkeypatch
         _, running = begun(registry, pid)
     assert becomes(lambda: native.take(0, 0) is None, LIMIT_S)
     return running
-
-
-def has_new_samples(target: SampledTarget, running: Running) -> bool:
-    """Whether the looks of others bring samples; we take none."""
-    with target.looking:
-        recording = target.recording(running)
-        follower = recording.follow()
-    try:
-        return becomes(lambda: bool(follower.take().figures["turns"]), LIMIT_S)
-    finally:
-        with target.looking:
-            recording.unfollow(follower)
 
 
 def stop(registry: Registry, running: Running) -> None:

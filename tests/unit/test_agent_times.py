@@ -138,3 +138,11 @@ def test_what_is_no_timer_is_refused(drivers: Drivers, local_interpreter: Interp
     assert "failed: TypeError" in told["[('timer', '__main__:refused_text')]"]
     assert told["[('clock', 'sun')]"] == "no clock 'sun': choose wall or cpu"
     assert "a bias is auto, or the seconds that one event costs" in told["[('bias', -1.0)]"]
+
+
+def test_an_audit_hook_that_forbids_measuring_is_told_of_no_other_way(
+    drivers: Drivers, interpreter: Interpreter
+) -> None:
+    result = drivers.run(interpreter, "timing", "audited_since")
+    assert result["said"] == []
+    assert figures(result)["leaf"].calls == 1

@@ -27,7 +27,15 @@ class NativeCosts(EventCosts):
         self._core = core
 
     def _hear(self, *, on: bool) -> None:
-        """Have the calling thread told of its events as others are, or no more (3.9 to 3.11)."""
+        """Have the calling thread told of its events as others are, or no more (3.9 to 3.11).
+
+        Raises:
+            ValueError: somebody hears of audit events; what they raise the interpreter would print as the program's.
+        """
+        from execd_agent.collectors.threadstates import is_audited  # noqa: PLC0415 - what 3.12 does not need
+
+        if on and is_audited():
+            raise ValueError("the program has audit hooks")
         self._core.hear(on)
 
     def _kinds(self, *, builtins: bool) -> tuple[str, ...]:
