@@ -3,7 +3,8 @@
     python benchmarks/bench_brief.py [--recordings 15] [--rounds 4] [--form native|python] [VERSION ...]
 
 The program is tests/targets/brief.py: functions of 0.5 to 5 us, whose durations are told by the same work without calls
-in the same rounds, and functions of 10 ms and longer, which time themselves. Prints a table for
+in the same rounds, and where they call others by what they take while nothing is recorded, and functions of 10 ms and
+longer, which time themselves. Prints a table for
 benchmarks/RESULTS.md: by how many percent own and total time of a brief function are too long, and the total time of
 a long one longer than what it measured, as it was recorded.
 """
@@ -51,6 +52,7 @@ sys.argv[0] = sys.argv[1]
 sys.path.insert(0, sys.argv[1].rpartition("/")[0])
 import brief
 brief.rounds(1)
+alone = brief.alone(int(sys.argv[3]))
 found = []
 for _ in range(int(sys.argv[2])):
     profile = cProfile.Profile()
@@ -60,7 +62,7 @@ for _ in range(int(sys.argv[2])):
     profile.create_stats()
     rows = {name: [calls, own, total] for (_, _, name), (_, calls, own, total, _) in profile.stats.items()}
     found.append([rows, measured])
-print(json.dumps(found))
+print(json.dumps([found, alone]))
 """
 # Calls, own and total time; of a long function how long it took by itself, and how often.
 Rows = dict[str, tuple[float, float, float]]
@@ -69,15 +71,28 @@ Measured = dict[str, tuple[int, int]]
 Shares = dict[str, tuple[float, float]]
 
 
-def shares(rows: Rows, measured: Measured, unit_ns: float) -> Shares:
+def known_of(name: str, work: dict[str, float], alone: dict[str, float]) -> tuple[float, float]:
+    """Return how long a call of a brief function is, its own time and with what it calls, in the unit of the work."""
+    if name not in OTHERS:
+        return work[name], work[name]
+    reference, times, called = OTHERS[name]
+    in_all = alone[name] * work[reference]
+    # What is a C function's own, and what calling it takes, nobody knows.
+    return (in_all - work[called[0]] * called[1] if called else work[reference] * times), in_all
+
+
+def shares(rows: Rows, measured: Measured, alone: dict[str, float], unit_ns: float) -> Shares:
     """Return how long each function was, by how long it was known to be."""
     found = {}
+    work = {
+        name: rows[f"reference_{name}"][1] / rows[f"reference_{name}"][0] / TIMES
+        for name in BRIEF
+        if name not in OTHERS
+    }
     for name in BRIEF:
-        reference, times_own, times_in_all = OTHERS.get(name, (name, 1, 1))
         calls, own, total = rows[f"brief_{name}"]
-        turns, known, _ = rows[f"reference_{reference}"]
-        work = known / turns / TIMES
-        found[name] = own / calls / work / times_own, total / calls / work / times_in_all
+        known_own, known = known_of(name, work, alone)
+        found[name] = own / calls / known_own, total / calls / known
     for name in LONG:
         known_ns, times = measured[name]
         assert rows[name][0] == times, (rows[name], times)
@@ -98,7 +113,8 @@ def by_cprofile(python: Interpreter, path: str, recordings: int, rounds: int) ->
     """Return what cProfile tells."""
     command = [*python.argv, "-c", PROFILED, path, str(recordings), str(rounds)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return [shares(rows, measured, 1e9) for rows, measured in json.loads(done.stdout)]
+    found, alone = json.loads(done.stdout)
+    return [shares(rows, measured, alone, 1e9) for rows, measured in found]
 
 
 def rows_of(document: dict[str, Any]) -> Rows:
@@ -109,13 +125,14 @@ def rows_of(document: dict[str, Any]) -> Rows:
 
 def by_execd(client: Client, program: Program, rounds: int, form: str) -> tuple[Shares, Shares]:
     """Return what execd tells, as it was recorded, and corrected."""
+    alone = program.ask_json(f"alone {rounds}", rounds * ROUND_S)
     with client.attach(program.pid, profile=True, form=form) as recording:
         measured = program.ask_json(f"rounds {rounds}", rounds * ROUND_S)
         (session,) = recording.stop()
         assert session.form == form
         profile = recording.profile()
         recorded, corrected = (json.loads(profile.render("json", {"bias": bias})) for bias in (0, "auto"))
-    return shares(rows_of(recorded), measured, 1), shares(rows_of(corrected), measured, 1)
+    return shares(rows_of(recorded), measured, alone, 1), shares(rows_of(corrected), measured, alone, 1)
 
 
 def lines(client: Client, folders: ProgramFolders, python: Interpreter, asked: argparse.Namespace) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 The work is one instruction, a search that finds nothing. `brief_N` does it once a call, `reference_N` many times in one
 call: what it takes there is known without an event. "rounds N" does N rounds, and answers with what the long functions
-have measured of themselves, ns in all and how often. The end of stdin ends it.
+have measured of themselves, ns in all and how often; "alone N", while nothing is recorded, what those that call others
+take in all, in units of their reference's work. The end of stdin ends it.
 """
 
 import os
@@ -117,8 +118,9 @@ TURNS = [
     (brief_nested, reference_one),
     (brief_with_c, reference_one),
 ]
-# Of what else is known: the reference whose work it does, and how often, its own and with what it calls.
-OTHERS = {"nested": ("one", 1, 2), "with_c": ("one", 2, 2)}
+# Of those that call others: the reference whose work they do, how often they do it themselves, and whom they call how
+# often, where it is known what that takes.
+OTHERS = {"nested": ("one", 1, ("half", 2)), "with_c": ("one", 2, None)}
 
 
 def a_round():
@@ -140,11 +142,27 @@ def rounds(count):
     return MEASURED
 
 
+def alone(count):
+    """What those that call others take in all, told by a loop of who does the work once and calls nothing."""
+    sums = {}
+    for _ in range(20 * count):
+        for brief, reference in TURNS:
+            began = perf_counter_ns()
+            for _ in MANY:
+                brief()
+            called = perf_counter_ns()
+            reference()
+            in_all, work = sums.get(brief.__name__, (0, 0))
+            sums[brief.__name__] = in_all + called - began, work + perf_counter_ns() - called
+    simple, work = sums["brief_one"]
+    return {name: 1 + (sums["brief_" + name][0] - simple) / work for name in OTHERS}
+
+
 def main():
     """Does rounds when it is told to, until stdin ends."""
     rounds(1)
     line_protocol.ready()
-    line_protocol.serve({"rounds": rounds})
+    line_protocol.serve({"rounds": rounds, "alone": alone})
 
 
 if __name__ == "__main__":
