@@ -35,6 +35,7 @@ class Looking(Archive):
 
         Raises:
             UsageError: an argument has a value that it cannot have.
+            CollectorRefused: they are recorded so already.
         """
         (spec,) = specs_of({"sample": True, "rate_hz": rate_hz, "keep_s": keep_s, "labels": labels or {}})
         answer = self._rpc.record_all(spec, name)

@@ -37,6 +37,7 @@ class Everyone:
         group: of them.
         processes: tells which are Python's.
         begin: samples a process for a spec, a name and a group.
+        keeper: returns the session that records a process in slices, by PID and start, "" where none does.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class Everyone:
         group: str,
         processes: Processes,
         begin: Callable[..., list[Session]],
+        keeper: Callable[[int, int], str],
     ) -> None:
         self.group = group
         self._spec, self._name, self._processes, self._begin = spec, name, processes, begin
+        self._keeper = keeper
         # By PID, start and program: those that need no further look, and how often the others were looked at.
         self._settled: set[tuple[int, int, int, int]] = set()
         self._tries: dict[tuple[int, int, int, int], int] = {}
@@ -72,6 +75,10 @@ class Everyone:
         self._settled &= present
         self._tries = {program: tries for program, tries in self._tries.items() if program in present}
         for program in sorted(present - self._settled):
+            if keeper := self._keeper(program[0], program[1]):
+                # Its turn comes when that one has ended.
+                notes.append(f"process {program[0]} is recorded already, by session {keeper}")
+                continue
             try:
                 with self._beginning:
                     if self._has_ended:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execd.attach import process
-from execd.errors import ExecdError, TargetGone
+from execd.errors import CollectorRefused, ExecdError, TargetGone
 from execd.model.collector import SAMPLES
 from execd.model.profile import Header
 from execd.sampling.options import sampling_options
@@ -58,6 +58,23 @@ class SampledTarget:
         self._recordings: dict[str, StackRecording] = {}
         # When to look next, and when that was done last, time.monotonic().
         self.due = self.looked_at = time.monotonic()
+
+    @property
+    def keeper(self) -> str:
+        """The session that records the process in slices, "" where none does."""
+        rows = [row.session for row in list(self.running.values())]
+        return next((one.id for one in rows if one.spec.options.get("keep_s")), "")
+
+    def check_unkept(self, specs: Sequence[SessionSpec]) -> None:
+        """Raise CollectorRefused where the process is recorded in slices, and is to be once more."""
+        keeper, pid = self.keeper, self.target.key.pid
+        if keeper and any(spec.options.get("keep_s") for spec in specs):
+            raise CollectorRefused(
+                f"process {pid} is recorded already, by session {keeper}",
+                remedy=f"see it: execctl report {keeper} --last 5m; or end it first: execctl stop {keeper}",
+                pid=pid,
+                holder=keeper,
+            )
 
     def arm(self, spec: SessionSpec) -> Armed:
         """Begin to sample."""

@@ -45,7 +45,7 @@ def start_below(samplings: Samplings, root: SampledTarget, running: Running, tri
                 continue
             # Before it is tried: one that ends meanwhile is not looked at again.
             tried[key] = tried.get(key, 0) + 1
-            started = samplings.start(target, [spec], "", group=group, goes_if_empty=True)
+            started = samplings.start(target, [spec], "", group=group, goes_if_empty=True, beside=True)
             # One that is stopped by itself does not come back.
             tried[key] = _MOST_TRIES
             _bound(samplings, started[0].id, running.ends_at)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from execd.attach.descendants import has_memory
 from execd.attach.scan import look_at
-from execd.errors import ExecdError, StoreFull, TargetGone
+from execd.errors import CollectorRefused, ExecdError, StoreFull, TargetGone
 from execd.sampling.sampler import Crowd
 from execd.sessions.everyone import Everyone
 from execd.sessions.sampled import SampledTarget
@@ -63,6 +63,8 @@ class Samplings:
         self._threads: dict[str, threading.Thread] = {}
         self._closing = False
         self._everyone: dict[str, Everyone] = {}
+        # Held while a recording of everyone begins: there is one at most.
+        self._opening = threading.Lock()
         # Of descendants that could not be sampled: how often that was tried.
         self._tried: dict[TargetKey, int] = {}
 
@@ -84,6 +86,7 @@ class Samplings:
         group: str = "",
         *,
         goes_if_empty: bool = False,
+        beside: bool = False,
     ) -> list[Session]:
         """Begin to sample a process: all sessions or none.
 
@@ -94,8 +97,10 @@ class Samplings:
             duration_s: after which they are ended if their client has not done it; 0.0: never.
             group: the one of an attach that starts others too, "" for a new one.
             goes_if_empty: nobody named the process: where it ends before any sample, nothing is left of its sessions.
+            beside: it is of no account that the process is recorded in slices already.
 
         Raises:
+            CollectorRefused: it is recorded in slices, and is to be once more.
             ExecdError: nothing of it runs.
         """
         try:
@@ -106,6 +111,8 @@ class Samplings:
                         self._end_what_is_over(sampled)
                     if sampled.gone:
                         continue  # its last session has just ended
+                    if not beside:
+                        sampled.check_unkept(specs)
                     sessions = self._recorder.start_all(sampled, specs, name, group, is_part=bool(group))
                     sampled.bound(sessions, duration_s)
                     for session in sessions:
@@ -123,12 +130,24 @@ class Samplings:
 
         Returns:
             The group of the sessions, those that have begun, and why others have not.
+
+        Raises:
+            CollectorRefused: they are sampled so already.
         """
-        everyone = Everyone(spec, name, self._recorder.new_group(), self._processes, self._start_unnamed)
-        sessions, notes = everyone.look()
-        with self._lock:
-            self._everyone[everyone.group] = everyone
-            self._wake()
+        with self._opening:
+            for group in list(self._everyone):
+                raise CollectorRefused(
+                    f"every Python process is recorded already, by group {group}",
+                    remedy=f"see it: execctl sessions; or end it first: execctl stop {group}",
+                    holder=group,
+                )
+            everyone = Everyone(
+                spec, name, self._recorder.new_group(), self._processes, self._start_unnamed, self._keeper
+            )
+            sessions, notes = everyone.look()
+            with self._lock:
+                self._everyone[everyone.group] = everyone
+                self._wake()
         return everyone.group, sessions, notes
 
     def forget(self, group: str) -> bool:
@@ -176,6 +195,11 @@ class Samplings:
 
     def _start_unnamed(self, target: Target, specs: Sequence[SessionSpec], name: str, group: str) -> list[Session]:
         return self.start(target, specs, name, group=group, goes_if_empty=True)
+
+    def _keeper(self, pid: int, start_ticks: int) -> str:
+        """Return the session that records a process in slices, "" where none does."""
+        keys = ((one, one.target.key) for one in self.all())
+        return next((one.keeper for one, key in keys if (key.pid, key.start_ticks) == (pid, start_ticks)), "")
 
     def _entered(self, target: Target) -> SampledTarget:
         """Return the process as one that is sampled."""
