@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
     from execctl.api.events import Event, TraceProfile
-    from execctl.api.everyone import Everyone
+    from execctl.api.everyone import Everyone, OpenGroup
     from execctl.api.frame import Frame
     from execctl.api.lines import CalledFunction, CallersProfile, FunctionsProfile, LineProfile, Relation, SourceFile
     from execctl.api.live_memory import LiveMemory, LiveObject
@@ -75,7 +75,7 @@ _PLACES = {
     "api.events": ("Event", "TraceProfile"),
     "api.lines": ("CalledFunction", "CallersProfile", "FunctionsProfile", "LineProfile", "Relation", "SourceFile"),
     "api.live_memory": ("LiveMemory", "LiveObject"),
-    "api.everyone": ("Everyone",),
+    "api.everyone": ("Everyone", "OpenGroup"),
     "api.frame": ("Frame",),
     "api.memory": ("MemoryProfile", "Statistic", "StatisticDiff", "Trace"),
     "api.modes": ("Measuring",),
@@ -135,6 +135,7 @@ __all__ = [
     "MemoryComparison",
     "MemoryProfile",
     "Merged",
+    "OpenGroup",
     "Origin",
     "Outcome",
     "Overhead",

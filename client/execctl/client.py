@@ -256,7 +256,7 @@ class Client(Looking):
             limit: at most so many.
         """
         found = self._rpc.list_sessions(running_only=not with_ended, limit=limit, labels=labels)
-        return list(map(convert.session, found))
+        return list(map(convert.session, found.sessions))
 
     def session(self, session: Subject = "") -> Session:
         """Return one session, as it stands."""

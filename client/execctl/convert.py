@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from execctl.api.dump import AwaitingTask, Dump, StackFrame, ThreadStack
+from execctl.api.everyone import OpenGroup
 from execctl.api.frame import Frame
 from execctl.api.live_memory import LiveMemory, LiveObject
 from execctl.api.process import Check, Process
@@ -84,6 +85,13 @@ def session(message: sessions_pb2.Session) -> Session:
         latest_profile=message.latest_profile,
         overhead=overhead(message.overhead) if message.HasField("overhead") else None,
     )
+
+
+def open_group(message: sessions_pb2.OpenGroup) -> OpenGroup:
+    """Return a group that processes come to."""
+    spec = message.spec
+    options = json.loads(spec.options_json or "{}")
+    return OpenGroup(message.id, message.name, spec.collector, options, dict(spec.labels), message.started_at)
 
 
 def attachment(message: targets_pb2.AttachResponse) -> Attachment:

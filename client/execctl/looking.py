@@ -14,6 +14,7 @@ from execctl.durations import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+    from execctl.api.everyone import OpenGroup
     from execctl.api.windows import SampleWindow
 
 
@@ -40,6 +41,15 @@ class Looking(Archive):
         (spec,) = specs_of({"sample": True, "rate_hz": rate_hz, "keep_s": keep_s, "labels": labels or {}})
         answer = self._rpc.record_all(spec, name)
         return Everyone(answer.group, tuple(map(convert.session, answer.sessions)), tuple(answer.notes))
+
+    def open_groups(self, labels: Mapping[str, str] | None = None) -> list[OpenGroup]:
+        """Return the groups that processes come to, those of `record_all`, until they are stopped.
+
+        Args:
+            labels: that they have all, by key.
+        """
+        found = self._rpc.list_sessions(running_only=True, limit=1, labels=labels)
+        return list(map(convert.open_group, found.open_groups))
 
     def sample_windows(
         self, session: Subject = "", *, interval_s: float = 1.0, stop_at_end: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from execctl.api.everyone import OpenGroup
     from execctl.api.process import Check, Process
     from execctl.api.session import Overhead, Session
     from execctl.api.stored import StoredProfile
@@ -38,6 +39,12 @@ def session_record(session: Session) -> dict[str, object]:
     return {**facts, "overhead": None if cost is None else _picked(cost, "events_per_s", "event_ns", "share", "span_s")}
 
 
+def open_group_record(group: OpenGroup) -> dict[str, object]:
+    """Return a group that processes come to as `sessions --json` shows it."""
+    facts = _picked(group, "id", "name", "collector", "options", "started_at")
+    return {**facts, "labels": dict(sorted(group.labels.items()))}
+
+
 def profile_record(profile: StoredProfile) -> dict[str, object]:
     """Return a stored profile as `profiles --json` shows it."""
     span = ("started_at", "ended_at", "nodes", "stored_bytes")
@@ -45,6 +52,6 @@ def profile_record(profile: StoredProfile) -> dict[str, object]:
     return {**facts, "labels": dict(sorted(profile.labels.items()))}
 
 
-def _picked(value: Process | Check | Session | Overhead | StoredProfile, *names: str) -> dict[str, object]:
+def _picked(value: Process | Check | Session | OpenGroup | Overhead | StoredProfile, *names: str) -> dict[str, object]:
     """Return fields of a value that stand in JSON as they are."""
     return {name: getattr(value, name) for name in names}

@@ -200,10 +200,10 @@ class Rpc:
 
     def list_sessions(
         self, *, running_only: bool, limit: int, labels: Mapping[str, str] | None = None
-    ) -> Sequence[sessions_pb2.Session]:
-        """Return at most `limit` sessions that have all of the labels, newest first."""
+    ) -> sessions_pb2.ListSessionsResponse:
+        """Return at most `limit` sessions that have all of the labels, newest first, and such open groups."""
         request = sessions_pb2.ListSessionsRequest(running_only=running_only, limit=limit, labels=labels)
-        return self._ask(self._sessions.List, request, LOOK_TIMEOUT_S).sessions
+        return self._ask(self._sessions.List, request, LOOK_TIMEOUT_S)
 
     def start(self, target: str, specs: Sequence[SessionSpec]) -> Sequence[sessions_pb2.Session]:
         """Start sessions on a process that is attached to, one group, all or none; "" is the only such process."""

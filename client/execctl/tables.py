@@ -11,6 +11,7 @@ from execctl.labels import format_labels
 from execctl.shares import format_share
 
 if TYPE_CHECKING:
+    from execctl.api.everyone import OpenGroup
     from execctl.api.process import Check, Process
     from execctl.api.session import Session
     from execctl.api.stored import StoredProfile
@@ -75,6 +76,13 @@ def session_row(session: Session, called: str) -> tuple[str, ...]:
         shlex.join(session.command_line),
         session.reason,
     )
+
+
+def open_group_row(group: OpenGroup) -> tuple[str, ...]:
+    """Return a group that processes come to as `sessions` shows it."""
+    waits = f"for Python processes that come: execctl stop {group.id} ends it with all of its sessions"
+    started, labels = _time(group.started_at), format_labels(group.labels)
+    return (group.id, group.name, "-", group.collector, "", "waits", "", "", "", "", started, labels, "", waits)
 
 
 def ended_row(session: Session, called: str) -> tuple[str, ...]:

@@ -53,12 +53,12 @@ def test_ps_json_holds_every_field_of_a_process(run: Run) -> None:
 
 def test_sessions_asks_for_those_that_go_on(run: Run, daemon: FakeDaemon) -> None:
     assert run("sessions").stdout.splitlines()[1].startswith("s1 ")
-    assert daemon.script.request("Sessions.List").running_only
+    assert all(request.running_only for _, request in daemon.script.asked)
 
 
 def test_sessions_all_asks_for_those_that_ended_too(run: Run, daemon: FakeDaemon) -> None:
     run("sessions", "--all")
-    assert not daemon.script.request("Sessions.List").running_only
+    assert not daemon.script.asked[0][1].running_only
 
 
 def test_sessions_says_why_one_ended(run: Run, daemon: FakeDaemon) -> None:
@@ -82,6 +82,30 @@ def test_what_was_imported_is_called_so_and_is_of_no_process(run: Run, daemon: F
     row = run("sessions", "--all").stdout.splitlines()[1].split()
     assert row[:5] == ["s1", "-", "calls", "imported", "imported"]
     assert "0.0" not in row
+
+
+def test_a_group_that_waits_for_processes_is_listed_with_what_ends_it(run: Run, daemon: FakeDaemon) -> None:
+    spec = sessions_pb2.SessionSpec(collector="samples", options_json='{"keep_s": 900.0}', labels={"env": "prod"})
+    group = sessions_pb2.OpenGroup(id="g3", name="nightly", spec=spec, started_at=1_700_000_000.0)
+    daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(open_groups=[group])
+    result = run("sessions", "--label", "env=prod")
+    row = result.stdout.splitlines()[1]
+    assert row.split()[:5] == ["g3", "nightly", "-", "samples", "waits"]
+    assert row.endswith("for Python processes that come: execctl stop g3 ends it with all of its sessions")
+    assert "no session goes on" not in result.stderr
+    assert all(dict(request.labels) == {"env": "prod"} for _, request in daemon.script.asked)
+    told = json.loads(run("sessions", "--json").stdout)
+    assert told["sessions"] == []
+    assert told["open_groups"] == [
+        {
+            "id": "g3",
+            "name": "nightly",
+            "collector": "samples",
+            "options": {"keep_s": 900.0},
+            "started_at": 1_700_000_000.0,
+            "labels": {"env": "prod"},
+        }
+    ]
 
 
 def test_sessions_says_when_none_goes_on(run: Run, daemon: FakeDaemon) -> None:

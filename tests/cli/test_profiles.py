@@ -91,7 +91,7 @@ def test_labels_are_shown(run: Run, daemon: FakeDaemon) -> None:
     daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(sessions=[make_session(spec=spec)])
     daemon.script.asked.clear()
     assert " env=prod " in run("sessions", "--label", "env=prod").stdout
-    assert dict(daemon.script.request("Sessions.List").labels) == {"env": "prod"}
+    assert dict(daemon.script.asked[0][1].labels) == {"env": "prod"}
     (record,) = json.loads(run("sessions", "--json").stdout)["sessions"]
     assert (record["labels"], record["into"]) == ({"env": "prod"}, "nightly")
 

@@ -55,11 +55,16 @@ def recorded(registry: Registry, pid: int) -> list[str]:
 
 @pytest.mark.usefixtures("pids")
 def test_everyone_is_recorded_once_until_that_is_stopped(registry: Registry) -> None:
-    group, _, _ = registry.record_all(KEPT, "")
+    group, sessions, _ = registry.record_all(KEPT, "nightly")
+    assert sessions == []
+    (opened,) = registry.samplings.open_groups({})
+    assert (opened.id, opened.name, opened.spec) == (group, "nightly", KEPT)
+    assert registry.samplings.open_groups({"env": "prod"}) == []
     with pytest.raises(CollectorRefused, match=f"every Python process is recorded already, by group {group}") as told:
         registry.record_all(KEPT, "")
     assert told.value.remedy == f"see it: execctl sessions; or end it first: execctl stop {group}"
     registry.stop(group)
+    assert registry.samplings.open_groups({}) == []
     later, _, _ = registry.record_all(KEPT, "")
     assert later != group
     registry.stop(later)

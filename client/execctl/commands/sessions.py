@@ -9,8 +9,8 @@ import click
 from execctl import output
 from execctl.descendants import Trees, newest, trees, unfolded_option
 from execctl.labels import label_option
-from execctl.records import session_record
-from execctl.tables import SESSION_HEAD, session_row
+from execctl.records import open_group_record, session_record
+from execctl.tables import SESSION_HEAD, open_group_row, session_row
 
 if TYPE_CHECKING:
     from execctl.api.session import Session
@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """List the sessions that go on.
 
-    Newest first. `s1 (+8)` stands for a process and eight descendants, which --children recorded.
+    Newest first. `s1 (+8)` stands for a process and eight descendants, which --children recorded; `g3` for what
+    `record --all` waits for.
     """
 
     def ask(most: int) -> list[Session]:
@@ -47,13 +48,15 @@ def command(
         if len(sessions) == limit and not (is_unfolded or as_json):
             # Roots are older than what is below them.
             known = trees(client, with_ended=with_ended)
+        groups = client.open_groups(labels)
         sessions = newest(ask, lambda rows: [row for row in rows if not known.has(row.id)], limit, sessions)
     if as_json:
-        output.write_json({"sessions": [session_record(session) for session in sessions]})
+        records = {"sessions": list(map(session_record, sessions)), "open_groups": list(map(open_group_record, groups))}
+        output.write_json(records)
     else:
-        rows = (session_row(session, known.name(session.id)) for session in sessions)
-        output.write_table(SESSION_HEAD, rows, prose=1)
+        rows = [session_row(session, known.name(session.id)) for session in sessions]
+        output.write_table(SESSION_HEAD, [*map(open_group_row, groups), *rows], prose=1)
     if len(sessions) == limit:
         output.note(f"these are the newest {limit}; --limit shows more")
-    elif not sessions and not with_ended:
+    elif not sessions and not groups and not with_ended:
         output.note("no session goes on; --all lists those that ended")

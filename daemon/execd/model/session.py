@@ -82,3 +82,20 @@ class Session:
     def ended(self) -> bool:
         """Whether nothing more will be recorded."""
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGroup:
+    """A group that processes come to, until it is stopped; those that came have a session each.
+
+    Attributes:
+        id: "g3".
+        name: what the user called it, or "".
+        spec: of its sessions.
+        started_at: seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    spec: SessionSpec
+    started_at: float

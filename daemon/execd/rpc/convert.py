@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from execd.model.attachment import Attachment, Detachment
     from execd.model.overhead import Overhead
-    from execd.model.session import Session
+    from execd.model.session import OpenGroup, Session
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, Check, Target
 
@@ -185,6 +185,11 @@ def session(value: Session, cost: Overhead | None = None) -> sessions_pb2.Sessio
         latest_profile=value.latest_profile,
         overhead=None if cost is None else overhead(cost),
     )
+
+
+def open_group(value: OpenGroup) -> sessions_pb2.OpenGroup:
+    """Return a group that processes come to as a message."""
+    return sessions_pb2.OpenGroup(id=value.id, name=value.name, spec=spec(value.spec), started_at=value.started_at)
 
 
 def stored_profile(value: StoredProfile) -> profiles_pb2.Profile:

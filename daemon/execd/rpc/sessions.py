@@ -69,7 +69,10 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
             running_only=request.running_only, limit=request.limit or DEFAULT_LIMIT, wanted=request.labels
         )
         costs = self._registry.costs(sessions)
-        return pb.ListSessionsResponse(sessions=[convert.session(one, costs.get(one.id)) for one in sessions])
+        return pb.ListSessionsResponse(
+            sessions=[convert.session(one, costs.get(one.id)) for one in sessions],
+            open_groups=map(convert.open_group, self._registry.samplings.open_groups(dict(request.labels))),
+        )
 
     def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:
         """Store a profile of sessions that go on."""

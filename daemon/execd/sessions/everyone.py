@@ -18,7 +18,7 @@ from execd.sessions import selection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from execd.model.session import Session, SessionSpec
+    from execd.model.session import OpenGroup, Session
     from execd.sessions.processes import Processes
 
 _LOG = logging.getLogger("execd.sessions")
@@ -32,9 +32,7 @@ class Everyone:
     """One request to sample everyone, until it is ended. Looks must not overlap.
 
     Args:
-        spec: of the sessions.
-        name: of them, or "".
-        group: of them.
+        opened: the group, and what its sessions are.
         processes: tells which are Python's.
         begin: samples a process for a spec, a name and a group.
         keeper: returns the session that records a process in slices, by PID and start, "" where none does.
@@ -42,16 +40,13 @@ class Everyone:
 
     def __init__(
         self,
-        spec: SessionSpec,
-        name: str,
-        group: str,
+        opened: OpenGroup,
         processes: Processes,
         begin: Callable[..., list[Session]],
         keeper: Callable[[int, int], str],
     ) -> None:
-        self.group = group
-        self._spec, self._name, self._processes, self._begin = spec, name, processes, begin
-        self._keeper = keeper
+        self.opened = opened
+        self._processes, self._begin, self._keeper = processes, begin, keeper
         # By PID, start and program: those that need no further look, and how often the others were looked at.
         self._settled: set[tuple[int, int, int, int]] = set()
         self._tries: dict[tuple[int, int, int, int], int] = {}
@@ -107,7 +102,7 @@ class Everyone:
         target = look_at(pid)
         if selection.program_name(target.command_line) in selection.OWN_PROGRAMS:
             return []
-        sessions = self._begin(target, [self._spec], self._name, group=self.group)
+        sessions = self._begin(target, [self.opened.spec], self.opened.name, group=self.opened.id)
         self._settled.add(program)
         self._tries.pop(program, None)
         return sessions

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 from execd.attach.descendants import has_memory
 from execd.attach.scan import look_at
 from execd.errors import CollectorRefused, ExecdError, StoreFull, TargetGone
+from execd.model.session import OpenGroup
 from execd.sampling.sampler import Crowd
 from execd.sessions.everyone import Everyone
 from execd.sessions.sampled import SampledTarget
 from execd.sessions.sampled_tree import start_below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from execd.model.session import Session, SessionSpec
@@ -141,14 +142,18 @@ class Samplings:
                     remedy=f"see it: execctl sessions; or end it first: execctl stop {group}",
                     holder=group,
                 )
-            everyone = Everyone(
-                spec, name, self._recorder.new_group(), self._processes, self._start_unnamed, self._keeper
-            )
+            opened = OpenGroup(self._recorder.new_group(), name, spec, self._clock())
+            everyone = Everyone(opened, self._processes, self._start_unnamed, self._keeper)
             sessions, notes = everyone.look()
             with self._lock:
-                self._everyone[everyone.group] = everyone
+                self._everyone[opened.id] = everyone
                 self._wake()
-        return everyone.group, sessions, notes
+        return opened.id, sessions, notes
+
+    def open_groups(self, wanted: Mapping[str, str]) -> list[OpenGroup]:
+        """Return the groups that processes come to, of those that have the wanted labels."""
+        opened = [one.opened for one in list(self._everyone.values())]
+        return [one for one in opened if wanted.items() <= one.spec.labels.items()]
 
     def forget(self, group: str) -> bool:
         """Let no more processes come to a group; tell whether any could."""

@@ -482,18 +482,57 @@ class ListSessionsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SESSIONS_FIELD_NUMBER: builtins.int
+    OPEN_GROUPS_FIELD_NUMBER: builtins.int
     @property
     def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Session]:
         """Newest first."""
+
+    @property
+    def open_groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OpenGroup]:
+        """Groups that processes come to, of those of the asked labels; whatever was asked for else."""
 
     def __init__(
         self,
         *,
         sessions: collections.abc.Iterable[Global___Session] | None = ...,
+        open_groups: collections.abc.Iterable[Global___OpenGroup] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sessions", b"sessions"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["open_groups", b"open_groups", "sessions", b"sessions"]) -> None: ...
 
 Global___ListSessionsResponse: typing_extensions.TypeAlias = ListSessionsResponse
+
+@typing.final
+class OpenGroup(google.protobuf.message.Message):
+    """A group that processes come to, until it is stopped; those that came have a session each."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    SPEC_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """"g3"."""
+    name: builtins.str
+    """What the user called it, or empty."""
+    started_at: builtins.float
+    """When it began, seconds since the epoch."""
+    @property
+    def spec(self) -> Global___SessionSpec:
+        """What each session measures."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        name: builtins.str = ...,
+        spec: Global___SessionSpec | None = ...,
+        started_at: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "name", b"name", "spec", b"spec", "started_at", b"started_at"]) -> None: ...
+
+Global___OpenGroup: typing_extensions.TypeAlias = OpenGroup
 
 @typing.final
 class SnapshotRequest(google.protobuf.message.Message):
