@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,9 @@ def _time(seconds: float) -> str:
 
 
 def _lasted(session: Session) -> str:
-    return _span(session.started_at, session.ended_at) if session.ended_at and session.form not in _UNRECORDED else ""
+    """Return how long a session recorded, of one that goes on until now."""
+    ended_at = session.ended_at or time.time()
+    return "" if session.form in _UNRECORDED else _span(session.started_at, ended_at)
 
 
 def _cost(session: Session) -> tuple[str, str]:

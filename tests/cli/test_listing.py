@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +69,14 @@ def test_sessions_says_why_one_ended(run: Run, daemon: FakeDaemon) -> None:
     head, line = run("sessions", "--all").stdout.splitlines()
     assert head.endswith("REASON")
     assert line.endswith("process 4711 has ended")
+
+
+def test_sessions_says_how_long_those_that_go_on_have_lasted(run: Run, daemon: FakeDaemon) -> None:
+    began = [make_session(id=name, started_at=time.time() - 120) for name in ("s2", "s3")]
+    daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(sessions=began)
+    head, *rows = run("sessions").stdout.splitlines()
+    lasted = slice(head.index("LASTED"), head.index("PROFILE"))
+    assert all(re.fullmatch(r"\d+ min \d+ s", row[lasted].strip()) for row in rows), rows
 
 
 def test_sessions_json_gives_options_as_values_and_no_end_as_null(run: Run) -> None:
