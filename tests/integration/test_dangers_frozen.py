@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from activities import commands_read, entered
 from attachments import attach, attached, detach, record_calls
+from execctl.exits import ExitCode
 from execd.attach import process
 from execd.attach.attacher import Attacher
 from execd.errors import AttachTimeout, NotPermitted
+from execd.model import codec
 from execd_api.v1 import sessions_pb2
 from footprint import becomes, footprint, state_letters
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from programs import Program
 
 VERSIONS = ("3.9", "3.12", "3.15")
+LINES = sessions_pb2.SessionSpec(collector="lines", options_json="{}")
+RUNNING, STOPPED = sessions_pb2.SESSION_STATE_RUNNING, sessions_pb2.SESSION_STATE_STOPPED
 PROGRAMS = {"busy": entered, "reading": commands_read}
 FREEZER = Path("/sys/fs/cgroup/freezer")
 TOO_SHORT_S = 0.3
@@ -138,6 +142,29 @@ def test_a_session_outlives_a_stop_of_its_target(local_interpreter: Interpreter,
     entered(program)
     daemon.detach(program.pid)
     assert daemon.session(session.id).state == sessions_pb2.SESSION_STATE_STOPPED
+    assert program.stderr() == ""
+
+
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_a_stop_of_sessions_of_a_stopped_target_gives_up_nothing(
+    interpreter: Interpreter, spawn: Spawn, daemon: Daemon
+) -> None:
+    program = spawn(interpreter, "busy")
+    calls, lines = daemon.record_calls(program.pid, "native"), daemon.start_session(program.pid, LINES)
+    entered(program)
+    stop(program)
+    refused = daemon.run_execctl("detach", str(program.pid))
+    assert refused.returncode == ExitCode.PARTIAL_DATA
+    assert f"process {program.pid} is stopped by a signal" in refused.stderr
+    assert f"kill -CONT {program.pid}" in refused.stderr
+    daemon.execctl("stop", calls.id)
+    assert "leaf" in str(codec.decode(daemon.final_profile(calls.id)).functions)
+    assert {daemon.session(one.id).state for one in (calls, lines)} == {STOPPED, RUNNING}
+    go_on(program)
+    daemon.execctl("detach", str(program.pid))
+    assert daemon.session(lines.id).state == STOPPED
+    assert sum(codec.decode(daemon.final_profile(lines.id)).column("hits")) > 0
+    entered(program)
     assert program.stderr() == ""
 
 

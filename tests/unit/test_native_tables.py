@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from execd.errors import AgentSilent, AttachBusy
 from execd.model.session import SessionSpec, State
 from fake_agents import FakeAgent
 from fake_daemons import CALLS
-from footprint import becomes, descriptors
+from footprint import becomes, descriptors, state_letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +129,22 @@ def test_an_agent_that_is_silent_keeps_nothing_back(daemon: Daemon, memory: int)
     set_calls(memory, 9)
     (stopped,) = daemon.registry.stop(session)
     assert (stopped.state, calls(final(daemon, session))) == (State.FAILED, 9)
+
+
+def test_of_a_process_that_is_stopped_all_is_here_and_its_agent_is_told_for_later(daemon: Daemon, memory: int) -> None:
+    pid = native(daemon, memory)
+    session = daemon.attach(pid).sessions[0].id
+    agent = daemon.agent(pid)
+    agent.errors["stop"] = AgentSilent("it does not run")
+    set_calls(memory, 9)
+    os.kill(pid, signal.SIGSTOP)
+    assert becomes(lambda: state_letters(pid) == {"T"}, CHECKPOINTED_S)
+    (stopped,) = daemon.registry.stop(session)
+    os.kill(pid, signal.SIGCONT)
+    assert (stopped.state, stopped.reason, calls(final(daemon, session))) == (State.STOPPED, "", 9)
+    assert agent.operations() == ["start", "stop"]
+    # Nobody waited for it.
+    assert agent.waits_s.count(0.0) == 1
 
 
 def test_a_session_that_comes_later_has_what_was_called_since(daemon: Daemon, memory: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,7 +125,10 @@ def test_a_session_of_other_options_is_refused_naming_the_holder(daemon: Daemon)
     pid = daemon.target()
     holder = daemon.attach(pid).sessions[0]
     with pytest.raises(CollectorRefused, match=f"session {holder.id} records calls") as caught:
-        daemon.attach(pid, (PYTHON_CALLS,))
+        daemon.attach(pid, (replace(PYTHON_CALLS, options={"builtins": False, "include": ["shop.*"]}),))
+    assert caught.value.message.endswith(
+        'with other options: builtins is true, false was asked for; include is not set, ["shop.*"] was asked for'
+    )
     assert caught.value.facts["holder"] == holder.id
     assert daemon.registry.running_sessions == 1
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from execd.errors import CollectorRefused
 from execd.model.collector import collector_of
 from execd.model.overhead import SWITCHED_OFF
 from execd.model.profile import Header
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 CHECKPOINT_S = 5.0
 # A client that records for a time stops its session itself.
 CLIENT_GRACE_S = 2.0
+# Of an option, in a message; a filter may have many patterns.
+_LONGEST_VALUE = 100
 
 
 @dataclass(slots=True)
@@ -77,6 +81,21 @@ class Running:
         return time.monotonic() >= self.ends_at
 
 
+def check_shared(armed: Armed, asked: Mapping[str, object], pid: int) -> None:
+    """Raise CollectorRefused where what is armed in a process has other options than are asked for; says which."""
+    names = sorted(name for name in {*armed.options, *asked} if armed.options.get(name) != asked.get(name))
+    if not names:
+        return
+    holder = min(armed.users)
+    told = [f"{name} is {_shown(armed.options, name)}, {_shown(asked, name)} was asked for" for name in names]
+    raise CollectorRefused(
+        f"session {holder} records {armed.collector} on process {pid} with other options: {'; '.join(told)}",
+        remedy=f"use the same options, or stop it first: execctl stop {holder}",
+        pid=pid,
+        holder=holder,
+    )
+
+
 def header_of(target: Target, running: Running, now: float) -> Header:
     """Return the header of a profile of what a session has recorded until now, as the daemon knows it."""
     session, armed = running.session, running.armed
@@ -98,3 +117,9 @@ def header_of(target: Target, running: Running, now: float) -> Header:
             *filter(None, (collector_of(armed.collector).caveat,)),
         ),
     )
+
+
+def _shown(options: Mapping[str, object], name: str) -> str:
+    """Return the value of an option as JSON, cut where it is long."""
+    text = json.dumps(options[name]) if name in options else "not set"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from execd.errors import CollectorRefused
+
 DEFAULT_MEMORY_BYTES = 32 << 20
 # A collector with less records next to nothing.
 LEAST_MEMORY_BYTES = 1 << 18
@@ -23,6 +25,31 @@ def memory_budget(asked_bytes: int, headroom_bytes: int | None) -> int:
     """
     wanted = asked_bytes or DEFAULT_MEMORY_BYTES
     return wanted if headroom_bytes is None else min(wanted, int(headroom_bytes * _HEADROOM_SHARE))
+
+
+def told_budget(pid: int, asked_bytes: int, headroom_bytes: int | None) -> tuple[int, tuple[str, ...]]:
+    """Return how much memory a collector may take, and what to say where that is less than was asked for.
+
+    Args:
+        pid: of the target, for the message.
+        asked_bytes: see `memory_budget`.
+        headroom_bytes: the same.
+
+    Raises:
+        CollectorRefused: it is too little to record in.
+    """
+    allowed = memory_budget(asked_bytes, headroom_bytes)
+    if allowed < LEAST_MEMORY_BYTES:
+        raise CollectorRefused(
+            f"the memory limits of process {pid} leave no room to record in",
+            remedy="raise its limit (RLIMIT_AS, or that of its cgroup)",
+            pid=pid,
+        )
+    asked = asked_bytes or DEFAULT_MEMORY_BYTES
+    if allowed == asked:
+        return allowed, ()
+    kib = f"{allowed >> 10} KiB"
+    return allowed, (f"records within {kib} instead of {asked >> 10}: a quarter of what the target's limits leave",)
 
 
 def memory_breach(used_bytes: int, headroom_bytes: int | None) -> str:

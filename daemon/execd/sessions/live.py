@@ -18,18 +18,19 @@ from execd.attach.headroom import memory_headroom
 from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
 from execd.attach.table import read_table, table_limit
-from execd.errors import AgentFailed, AgentSilent, AttachBusy, CollectorRefused, ExecdError, TargetGone
+from execd.errors import AgentFailed, AgentSilent, AttachBusy, ExecdError, TargetGone
 from execd.model.collector import CENSUS, MEMORY, TRACE
 from execd.model.difference import gained
 from execd.model.lines.names import version_of
 from execd.sessions import native
-from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running, header_of
-from execd.sessions.budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, CpuWindow, memory_breach, memory_budget
+from execd.sessions.armed import CLIENT_GRACE_S, Armed, Running, check_shared, header_of
+from execd.sessions.budget import CpuWindow, memory_breach, told_budget
 from execd.sessions.compiling import Compiler
 from execd.sessions.overhead import gauge_of, hear, limit_of
 from execd.sessions.program_end import is_gone
 from execd.sessions.residue import residue
 from execd.sessions.sources import TargetSources
+from execd.sessions.standstill import standstill
 from execd.sessions.state import Event, after
 from execd.sessions.stream.feed import MOST_TAKEN, Feed
 
@@ -97,14 +98,8 @@ class LiveTarget:
         if armed is None:
             armed = self._armed[spec.collector] = self._switch_on(spec)
             self.armed_ns = time.perf_counter_ns()
-        elif dict(armed.options) != dict(spec.options):
-            holder = min(armed.users)
-            raise CollectorRefused(
-                f"session {holder} records {armed.collector} on process {self.target.key.pid} with other options",
-                remedy=f"use the same options, or stop it first: execctl stop {holder}",
-                pid=self.target.key.pid,
-                holder=holder,
-            )
+        else:
+            check_shared(armed, spec.options, self.target.key.pid)
         return armed
 
     def begin(self, session: Session, armed: Armed) -> Session:
@@ -275,10 +270,15 @@ class LiveTarget:
         # One that has said something since gets its time.
         is_deaf = self._is_deaf and not self.link.channel.has_news()
         waited_s = min(timeout_s, PING_TIMEOUT_S) if is_deaf else timeout_s
+        still = standstill(self.target.key.pid) if waited_s > PING_TIMEOUT_S else None
+        if still is not None:
+            raise still
         try:
             reply = self.link.channel.request(operation, timeout_s=waited_s, **arguments)
         except AgentSilent:
             self._is_deaf = self._is_deaf or timeout_s >= REQUEST_TIMEOUT_S
+            if still := standstill(self.target.key.pid, 0.0):
+                raise still from None
             raise
         except TargetGone:
             # The link closes too where a target executes another program, or closes every descriptor.
@@ -291,24 +291,10 @@ class LiveTarget:
     def _headroom(self) -> int | None:
         return memory_headroom(self.target.key.pid)
 
-    def _memory_budget(self, spec: SessionSpec) -> tuple[int, tuple[str, ...]]:
-        """Return the bytes that a collector may take, and what to say where they are less than was asked for."""
-        asked = _count(spec.options.get("max_memory_bytes")) or DEFAULT_MEMORY_BYTES
-        allowed = memory_budget(asked, self._headroom())
-        if allowed < LEAST_MEMORY_BYTES:
-            raise CollectorRefused(
-                f"the memory limits of process {self.target.key.pid} leave no room to record in",
-                remedy="raise its limit (RLIMIT_AS, or that of its cgroup)",
-                pid=self.target.key.pid,
-            )
-        if allowed == asked:
-            return allowed, ()
-        kib = f"{allowed >> 10} KiB"
-        return allowed, (f"records within {kib} instead of {asked >> 10}: a quarter of what the target's limits leave",)
-
     def _switch_on(self, spec: SessionSpec) -> Armed:
         limit_of(spec.options, self.target.python_version)
-        max_memory_bytes, notes = self._memory_budget(spec)
+        asked_bytes = _count(spec.options.get("max_memory_bytes"))
+        max_memory_bytes, notes = told_budget(self.target.key.pid, asked_bytes, self._headroom())
         core, why = native.core_for(self.link, self.target.key.pid, spec)
         asked_at = self._clock()
         try:
@@ -366,8 +352,13 @@ class LiveTarget:
 
     def _taken_here(self, running: Running, tables: NativeTables, operation: str) -> Callable[[], Profile]:
         if operation == "stop":
-            reply = self.request("stop", session=running.armed.key, reads_tables=True)
-            tables.hear(reply.facts.get("facts"), is_last=True)
+            if standstill(self.target.key.pid) is None:
+                reply = self.request("stop", session=running.armed.key, reads_tables=True)
+                tables.hear(reply.facts.get("facts"), is_last=True)
+            else:
+                # The agent comes to that when its process goes on.
+                with contextlib.suppress(AgentSilent):
+                    self.request("stop", timeout_s=0.0, session=running.armed.key, reads_tables=True)
             last = tables.last(self._header(running))
             return lambda: gained(last(), running.baseline)
         try:

@@ -26,6 +26,7 @@ from execd.sessions.processes import Processes
 from execd.sessions.pulse import Pulse
 from execd.sessions.recorder import Recorder
 from execd.sessions.samplings import Samplings
+from execd.sessions.standstill import check_can_end
 from execd.sessions.subjects import Subjects
 from execd.sessions.trees import Trees
 
@@ -101,6 +102,9 @@ class Registry:
         Args:
             selector: a PID, a name, a session; "" the only attached target.
             unless_used: where sessions run, do nothing.
+
+        Raises:
+            AgentSilent: it stands still, and it alone has what a session recorded: all goes on.
         """
         live = self._attached(selector)
         if live is None:
@@ -110,6 +114,7 @@ class Registry:
         with live.lock:
             if live.gone or (unless_used and live.running):
                 return Detachment(live.target, (), was_attached=not live.gone, residue=())
+            check_can_end((live, running) for running in live.running.values())
             self.trees.leave(live.target.key)
             below = self.trees.end(live.target.key)
             ended = [self.recorder.stop(live, running) for running in list(live.running.values())]
@@ -149,7 +154,11 @@ class Registry:
         return self.samplings.start_everyone(spec, name)
 
     def stop(self, selector: str) -> list[Session]:
-        """End sessions and store their last profiles. A session that has ended is no error."""
+        """End sessions and store their last profiles. A session that has ended is no error.
+
+        Raises:
+            AgentSilent: a process stands still that alone has what a session recorded: all go on.
+        """
         selector = self.meant(selector)
         was_for_all = self.samplings.forget(selector)
         try:
@@ -161,6 +170,7 @@ class Registry:
                 raise
             return [self.session(selector)]
         ended = []
+        check_can_end(chosen)
         self.trees.stop(chosen)
         for live, running in chosen:
             with live.lock:
