@@ -14,7 +14,7 @@ from execd.model.attachment import Attachment, Detachment
 from execd.model.overhead import Overhead
 from execd.model.profile import Header, Profile
 from execd.model.retention import Retention
-from execd.model.session import Session, SessionSpec, State
+from execd.model.session import OpenGroup, Session, SessionSpec, State
 from execd.model.stored import StoredProfile, Totals, Wanted
 from execd.model.target import Candidate, Check, Outcome, Target, TargetKey
 
@@ -113,6 +113,10 @@ class FakeRegistry:
     def sessions(self, *, running_only: bool, limit: int, wanted: Mapping[str, str]) -> list[Session]:
         assert not wanted
         return self._answer((running_only, limit), [SESSION])
+
+    def open_groups(self, wanted: Mapping[str, str]) -> list[OpenGroup]:
+        assert not wanted
+        return [OpenGroup("g3", "nightly", SESSION.spec, 7.0)]
 
     def watch(self, selector: str, stopped: Callable[[], bool]) -> Iterator[Session]:
         try:

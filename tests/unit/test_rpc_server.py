@@ -214,7 +214,9 @@ def test_sessions_are_started_stopped_and_read(daemon: Daemon) -> None:
 
 
 def test_a_list_without_limit_is_of_a_hundred(daemon: Daemon) -> None:
-    daemon.sessions.List(sessions_pb2.ListSessionsRequest(running_only=True))
+    listed = daemon.sessions.List(sessions_pb2.ListSessionsRequest(running_only=True))
+    (group,) = listed.open_groups
+    assert (group.id, group.name, group.spec.collector, group.started_at) == ("g3", "nightly", "calls", 7.0)
     daemon.sessions.List(sessions_pb2.ListSessionsRequest(limit=7))
     assert daemon.registry.asked == [(True, 100), (False, 7)]
 

@@ -100,6 +100,8 @@ class Header:
         caveats: what the numbers do not say, one sentence each.
         extra: figures of a collector's own, JSON values ("rate_hz", "event_cost_ns").
         profile: its id where it came out of the store, "p34"; it is no part of what is stored.
+        lasting: what a command is to call it by where that is not its id, for another profile is about to take its
+            place; no part of what is stored.
         tree: of the sum of a tree's processes, what tree that is; no part of what is stored either.
     """
 
@@ -116,6 +118,7 @@ class Header:
     caveats: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
     profile: str = field(default="", compare=False)
+    lasting: str = field(default="", compare=False)
     tree: ProcessTree | None = field(default=None, compare=False)
 
 

@@ -37,7 +37,8 @@ def closing(layout: Layout, command: str) -> list[str]:
 
 def report_of(header: Header, options: str) -> str:
     """Return the command for another report of a stored profile, or of a tree; "" of what is not stored."""
-    subject = header.tree.snapshot or header.tree.session if header.tree else header.profile
+    own = header.lasting or header.profile
+    subject = header.tree.snapshot or header.tree.session if header.tree else own
     return f"execctl report {subject} {options}".rstrip() if subject else ""
 
 

@@ -24,6 +24,8 @@ _SLOWER_BYTECODE = "Python 3.11 runs bytecode 2 to 3 times slower while calls ar
 
 # Of functions that were switched off; more are counted.
 _MOST_SWITCHED_OFF = 10
+# In a sentence.
+_MOST_NAMED = 3
 
 # A time of which nothing is left: it was there, and too short to tell from what recording took.
 _ALL_TAKEN = "~0"
@@ -71,6 +73,20 @@ def _switched_off(header: Header) -> list[Fact]:
     ]
     more = len(found) - len(facts)
     return [*facts, *([("Switched off", f"{more:,} more functions, which JSON has")] if more else [])]
+
+
+def switched_off_told(header: Header) -> list[str]:
+    """Return what a reader of another form than a report must know of the functions that were switched off."""
+    found = switched_off_in(header)
+    if not found:
+        return []
+    # The sum of several recordings may have different ones.
+    limit = max(one.limit for one in found)
+    names = ", ".join(f"{visible(one.name)} ({visible(one.file)}:{one.first_line})" for one in found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED:,} more" if len(found) > _MOST_NAMED else ""
+    functions = "1 function was" if len(found) == 1 else f"{len(found):,} functions were"
+    told = f"{functions} switched off to keep the overhead below {limit * 100:g}%, and not recorded from then on"
+    return [f"{told}: {names}{more}"]
 
 
 def _correction(header: Header) -> list[Fact]:

@@ -12,6 +12,7 @@ from execd.errors import UsageError
 from execd.model.growth import collectors_of
 from execd.reports import growth
 from execd.reports.escape import visible
+from execd.reports.times import switched_off_told
 from execd.rpc import convert
 from execd.rpc.chosen import MOST_ADDED, Choice, Chosen
 from execd.rpc.chunks import chunks
@@ -143,4 +144,4 @@ def _notes(format_name: str, profile: Profile) -> list[str]:
     late = [f"{visible(file.path)} {file.problem}" for file in profile.files if file.was_late]
     rest = len(late) - _LATE_TOLD
     more = [f"{rest} files more were not there in time; ask again"] if rest > 0 else []
-    return convert.texts([*profile.header.caveats, *late[:_LATE_TOLD], *more])
+    return convert.texts([*profile.header.caveats, *switched_off_told(profile.header), *late[:_LATE_TOLD], *more])

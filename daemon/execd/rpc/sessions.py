@@ -71,7 +71,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
         costs = self._registry.costs(sessions)
         return pb.ListSessionsResponse(
             sessions=[convert.session(one, costs.get(one.id)) for one in sessions],
-            open_groups=map(convert.open_group, self._registry.samplings.open_groups(dict(request.labels))),
+            open_groups=map(convert.open_group, self._registry.open_groups(dict(request.labels))),
         )
 
     def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> pb.SnapshotResponse:

@@ -26,7 +26,7 @@ _ALL = 10_000
 _FEWEST = 2
 # A checkpoint that was found goes when the next one comes, which may be at once, but hardly twice.
 _FINDINGS = 3
-# A session that ended otherwise leaves its last checkpoint.
+# A session that ended otherwise leaves its last checkpoint, or a snapshot that is newer.
 _UNFINISHED = (State.FAILED, State.TARGET_GONE, State.INTERRUPTED)
 
 
@@ -144,21 +144,25 @@ def below(store: Store, root: Session) -> list[Session]:
 
 def load(store: Store, stored: StoredProfile) -> Profile:
     """Return a stored profile, with what its session's end has made of it."""
-    return at_its_end(store.load(stored.id), stored, store.session(stored.session))
+    profile = at_its_end(store.load(stored.id), stored, store.session(stored.session))
+    # Its session has another checkpoint some seconds later, and this one is gone.
+    lasting = stored.session if stored.reason == "checkpoint" else ""
+    return replace(profile, header=replace(profile.header, lasting=lasting))
 
 
 def at_its_end(profile: Profile, stored: StoredProfile, session: Session) -> Profile:
     """Return a profile with what the end of its session, as it is given, has made of it."""
-    if stored.reason != "checkpoint" or session.state not in _UNFINISHED or not session.ended_at:
+    is_last = stored.reason == "checkpoint" or (stored.reason == "snapshot" and session.latest_profile == stored.id)
+    if not is_last or session.state not in _UNFINISHED or not session.ended_at:
         return profile
     if session.state is State.INTERRUPTED:
         # Of a daemon that was killed nobody knows when.
         until = f"{datetime.fromtimestamp(profile.header.ended_at, UTC):%H:%M:%S}"
-        caveat = f"the last checkpoint of a session that was interrupted: what came after {until} UTC is missing"
+        caveat = f"the last {stored.reason} of a session that was interrupted: what came after {until} UTC is missing"
     else:
         missing_s = max(session.ended_at - profile.header.ended_at, 0)
         ended = f"{datetime.fromtimestamp(session.ended_at, UTC):%H:%M:%S} UTC ({session.state.value})"
-        caveat = f"the last checkpoint of a session that ended at {ended}: its last {missing_s:.1f} s are missing"
+        caveat = f"the last {stored.reason} of a session that ended at {ended}: its last {missing_s:.1f} s are missing"
     header = replace(profile.header, caveats=(caveat, *profile.header.caveats))
     return replace(profile, header=header)
 

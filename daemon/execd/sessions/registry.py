@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from execd.attach.attacher import Attacher
     from execd.model.dump import Dump
     from execd.model.overhead import Overhead
-    from execd.model.session import Session, SessionSpec
+    from execd.model.session import OpenGroup, Session, SessionSpec
     from execd.model.stored import StoredProfile
     from execd.model.target import Candidate, TargetKey
     from execd.sessions.armed import Running
@@ -219,6 +219,10 @@ class Registry:
         rows = self._store.sessions(running_only=running_only, limit=limit, wanted=wanted)
         found = [self.recorder.as_it_is(one) for one in rows]
         return [one for one in found if not (running_only and one.ended)]
+
+    def open_groups(self, wanted: Mapping[str, str]) -> list[OpenGroup]:
+        """Return the groups that processes come to, of those that have the wanted labels."""
+        return self.samplings.open_groups(wanted)
 
     def cost(self, session: Session) -> Overhead | None:
         """Return what a session costs its target of late, None where that is not known."""

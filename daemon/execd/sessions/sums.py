@@ -99,7 +99,7 @@ def add(store: Store, session: Session) -> str:
     try:
         profile = store.load(latest)
         named = replace(profile, header=replace(profile.header, session=session.id))
-        part = archive.at_its_end(named, store.stored(latest), session)
+        part = archive.at_its_end(named, store.stored(latest), replace(session, latest_profile=latest))
         for _ in range(_TRIES - 1):
             try:
                 _add(store, part, session)
