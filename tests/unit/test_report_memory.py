@@ -92,6 +92,25 @@ def test_filters(settings: dict[str, Any], places: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"include": ["/srv/pgk/*"]}, ["--include /srv/pgk/*"]),
+        ({"include": ["/srv/pkg/*", "/srv/pkg/app.py:3"]}, ["--include /srv/pkg/app.py:3"]),
+        ({"exclude": ["/srv/x*"], "by": "lineno"}, ["--exclude /srv/x*"]),
+        ({"include": ["/srv/main.py"]}, ["--include /srv/main.py"]),
+        ({"include": ["/srv/main.py"], "all_frames": True}, []),
+        ({"include": ["*/app.py"], "exclude": ["*.pyc"]}, []),
+    ],
+)
+def test_a_pattern_that_fits_nothing_is_told_with_what_there_is(settings: dict[str, Any], told: list[str]) -> None:
+    lines = " ".join(shown(memory(*TRACES), **settings).split())
+    there = "; there are /srv/pkg/app.py, <frozen importlib._bootstrap>, /srv/\\x1b[31m.py"
+    for one in told:
+        assert f"no blocks fit {one}{there}" in lines
+    assert lines.count("no blocks fit") == len(told)
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         {"by": "type"},

@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from execd.errors import ExecdError
-from execd.model.collector import SAMPLES
+from execd.model.collector import CALLS, SAMPLES
 
 if TYPE_CHECKING:
-    from execd.model.profile import Profile
+    from execd.model.profile import Header, Profile
     from execd.store.store import Store
 
 _LOG = logging.getLogger("execd.sessions")
@@ -18,9 +18,25 @@ _LOG = logging.getLogger("execd.sessions")
 def told_if_empty(profile: Profile) -> str:
     """Return what is to be said of a session by its last profile, "" where it has something."""
     header = profile.header
-    if header.collector != SAMPLES.name or profile.parents:
+    if profile.parents:
+        return ""
+    if header.collector == CALLS.name:
+        return _told_of_patterns(header)
+    if header.collector != SAMPLES.name:
         return ""
     return f"none of its code was met in {(header.ended_at - header.started_at) * 1000:.0f} ms"
+
+
+def _told_of_patterns(header: Header) -> str:
+    """Return which patterns left nothing to record, "" where there were none."""
+    include, exclude = (header.options.get(name) for name in ("include", "exclude"))
+    wanted = include or exclude
+    if not isinstance(wanted, list) or not wanted:
+        return ""
+    patterns = ", ".join(map(str, wanted))
+    fits = f"no code that ran fits --include {patterns}" if include else f"all code that ran fits --exclude {patterns}"
+    kinds = "a pattern with a slash, or one that ends in .py, is a path, any other a module"
+    return f"nothing was recorded: {fits} ({kinds}); execctl dump {header.pid} shows the files of what runs"
 
 
 def removed_if_empty(store: Store, session: str) -> bool:

@@ -63,8 +63,12 @@ class BlockFilter:
 
     def wants(self, blocks: Blocks) -> bool:
         """Whether blocks pass."""
+        return self.fits(blocks) == self.inclusive
+
+    def fits(self, blocks: Blocks) -> bool:
+        """Whether the pattern fits blocks."""
         frames = blocks.frames if self.all_frames else blocks.frames[-1:]
-        return any(self._fits(*frame) for frame in frames) == self.inclusive
+        return any(self._fits(*frame) for frame in frames)
 
     def _fits(self, file: str, line: int) -> bool:
         return fnmatch.fnmatchcase(_source_name(file), _source_name(self.pattern)) and self.line in (None, line)

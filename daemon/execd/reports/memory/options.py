@@ -10,6 +10,7 @@ from execd.errors import UsageError
 from execd.model.filter import strip_dirs
 from execd.model.memory.blocks import BlockFilter, blocks_of, filtered
 from execd.model.memory.statistics import By
+from execd.reports.escape import visible
 from execd.reports.options import View
 
 if TYPE_CHECKING:
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
     from execd.model.memory.blocks import Blocks
     from execd.model.profile import Profile
+    from execd.reports.header import Fact
     from execd.reports.options import ReportOptions
 
+# Named where a pattern fits none.
+_MOST_FILES = 3
 _WITH_LINE = re.compile(r"(?P<pattern>.*):(?P<line>[0-9]{1,9})", re.DOTALL)
 
 
@@ -79,6 +83,25 @@ def chosen_blocks(profile: Profile, options: ReportOptions, asked: MemoryOptions
     """Return the blocks that a report is of."""
     named = strip_dirs(profile) if options.strip_dirs else profile
     return filtered(blocks_of(named), asked.filters, asked.domain)
+
+
+def unfitting(profile: Profile, options: ReportOptions, asked: MemoryOptions) -> list[Fact]:
+    """Return which patterns fit no blocks, and what files there are."""
+    if not asked.filters:
+        return []
+    blocks = blocks_of(strip_dirs(profile) if options.strip_dirs else profile)
+    missed = [one for one in asked.filters if not any(one.fits(block) for block in blocks)]
+    if not missed:
+        return []
+    largest = sorted(blocks, key=lambda one: one.size, reverse=True)
+    files = list(dict.fromkeys(visible(one.newest[0]) for one in largest))[:_MOST_FILES]
+    there = f"; there are {', '.join(files)}" if files else ""
+    return [("Filter", f"no blocks fit {_pattern_text(one)}{there}") for one in missed]
+
+
+def _pattern_text(asked: BlockFilter) -> str:
+    line = "" if asked.line is None else f":{asked.line}"
+    return f"--{'include' if asked.inclusive else 'exclude'} {visible(asked.pattern)}{line}"
 
 
 def refuse_orders(options: ReportOptions, remedy: str) -> None:

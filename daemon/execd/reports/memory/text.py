@@ -12,7 +12,7 @@ from execd.reports.figures import part, percent, size_text
 from execd.reports.header import header_lines
 from execd.reports.layout import CYAN
 from execd.reports.lines.source_lines import SourceLines
-from execd.reports.memory.options import chosen_blocks, memory_options
+from execd.reports.memory.options import chosen_blocks, memory_options, unfitting
 from execd.reports.next_commands import closing, report_of
 from execd.reports.selection import limited
 from execd.reports.tables import Column, Kind, Row, table_lines
@@ -39,13 +39,14 @@ def render(profile: Profile, options: ReportOptions) -> bytes:
         UsageError: a setting or a limit does not fit.
     """
     asked = memory_options(options)
+    facts = [*process_facts(profile.header), *unfitting(profile, options, asked)]
     if asked.by is None and not asked.cumulative:
         asked = replace(asked, filters=(*asked.filters, *_UNTOLD))
     found = statistics(chosen_blocks(profile, options, asked), asked.group, cumulative=asked.cumulative)
     limits = options.limits or (_DEFAULT_LIMIT,)
     shown = limited(found, place_text, limits)
     sources = SourceLines(profile, options)
-    lines = header_lines(profile.header, options.layout, process_facts(profile.header))
+    lines = header_lines(profile.header, options.layout, facts)
     if asked.by is None and not asked.cumulative:
         lines += (
             [f"Top {limits[-1] if limits[-1].isdigit() else len(shown)} lines"] if options.layout.has_header else []
