@@ -22,7 +22,9 @@ def summary(entries: Iterable[Entry], interpreters: Mapping[str, Interpreter], s
     done = [latest[key] for key in sorted(latest)]
     versions = ", ".join(one.full_version for one in interpreters.values())
     machine = f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs"
-    return "\n".join([f"{machine}; CPython {versions}; seed {seed}.", "", *totals(done), "", *cycle_rows(done)])
+    return "\n".join(
+        [f"{machine}; CPython {versions}; seed {seed}.", "", *totals(done), "", *cycle_rows(done), "", *walk_rows(done)]
+    )
 
 
 def totals(entries: list[Entry]) -> Iterator[str]:
@@ -91,6 +93,23 @@ def cycle_rows(entries: list[Entry]) -> Iterator[str]:
         ratios = [entry.figures[name][0] for entry in mine if entry.figures[name]]
         if mean := geometric_mean(ratios):
             yield f"\np99 {meaning}, geometric mean of {len(ratios)}: {interval(mean.rounded(3))}"
+
+
+def walk_rows(entries: list[Entry]) -> Iterator[str]:
+    """A line a walk: what a minute of its later half adds to memory, beside a server that is left alone."""
+    yield (
+        "| server | version | s | outcomes | requests, of which counted | failures | server KiB a minute | left alone "
+        "| in use | left alone | blocks | left alone | daemon |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    grown = ("server", "alone", "server_in_use", "alone_in_use", "server_blocks", "alone_blocks", "daemon")
+    for entry in (entry for entry in entries if entry.kind == "walks" and entry.figures):
+        _, version, server, _ = entry.key.split("/")
+        one = entry.figures
+        done = ", ".join(f"{count} {name}" for name, count in sorted(one["outcomes"].items()))
+        cells = [server, version, entry.amount, done, f"{one['requests']}, {one['counted_requests']}"]
+        cells += [len(entry.failures), *(interval(one[f"{name}_a_minute"]) for name in grown)]
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def interval(numbers: list[float] | None) -> str:

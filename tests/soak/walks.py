@@ -1,6 +1,7 @@
 """Walks: on servers under load calls are recorded natively, and in any order begun, looked at, ended and left.
 
 Each request calls `fibonacci` a known number of times: so the counts of a recording that has ended are known as well.
+Beside it another such server has the same load and is left alone: its memory is what the walked one's is held against.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -25,14 +27,14 @@ from soak.cycles import (
     serving,
     settled_rest,
 )
-from soak.figures import later_half, slope
+from soak.figures import Estimate, later_half, slope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from soak.bench import Bench
     from soak.cycles import Server
-    from soak.figures import Estimate
 
 SERVERS = ("gunicorn_server", "uvicorn_server")
 NATIVE = SessionSpec(collector="calls", options_json=json.dumps({"builtins": True, "subcalls": True, "form": "native"}))
@@ -49,20 +51,43 @@ CALLS_A_REQUEST = 67
 IN_THE_MIDST = 2 * 4
 # Memory is looked at every so often, while nothing is attached, when malloc has given back what nobody uses.
 LOOK_EVERY_S = 2.0
-# Of looks at a server that has rested: KiB a minute that are a leak, of the later half. Arenas come by 1 MiB.
-LEAST_GROWTH_KIB = 200.0
+# KiB a minute that are a leak, of the later half. What malloc has given out grows where nothing leaks too, but less and
+# less: each thread of the program keeps up to 7 freed pieces of each size for itself, which count as given out.
+LEAST_GROWTH_KIB = {"resident": 200.0, "in use": 60.0}
 LEAST_LOOKS = 100
 
 
-class Walk:
-    """What is done to one server, one thing after the other."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A server's memory, look by look.
 
-    def __init__(self, server: Server, daemon: Daemon, random: Random) -> None:
-        self._server, self._daemon, self._random = server, daemon, random
+    Attributes:
+        resident_kib: when malloc has given back what nobody uses.
+        in_use_kib: what malloc has given out then, garbage not counted.
+        blocks: how many Python's allocator has, for objects of up to 512 bytes.
+    """
+
+    resident_kib: list[float] = field(default_factory=list)
+    in_use_kib: list[float] = field(default_factory=list)
+    blocks: list[float] = field(default_factory=list)
+
+    def look(self, server: Server) -> None:
+        """One look."""
+        self.resident_kib.append(float(server.program.ask("trimmed")))
+        in_use_kib, blocks = server.program.ask_json("in-use")
+        self.in_use_kib.append(float(in_use_kib))
+        self.blocks.append(float(blocks))
+
+
+class Walk:
+    """What is done to one server, one thing after the other, and to another one beside it nothing."""
+
+    def __init__(self, server: Server, alone: Server, daemon: Daemon, random: Random) -> None:
+        self._server, self._alone, self._daemon, self._random = server, alone, daemon, random
         self._state, self._session, self._looked = "left", "", 0.0
         self.done: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.trimmed_kib: list[float] = []
+        self.memory, self.alone_memory = Memory(), Memory()
         self.daemon_kib: list[float] = []
         self.counted = 0
 
@@ -114,7 +139,8 @@ class Walk:
         if time.monotonic() < self._looked + LOOK_EVERY_S:
             return
         self._looked = time.monotonic()
-        self.trimmed_kib.append(float(self._server.program.ask("trimmed")))
+        self.memory.look(self._server)
+        self.alone_memory.look(self._alone)
         self.daemon_kib.append(float(resident_kib(self._daemon.process.pid)))
 
     def _begun(self, session: Any) -> None:
@@ -136,16 +162,16 @@ class Walk:
 
 
 def walk(bench: Bench, random: Random, version: str, name: str, seconds: float) -> tuple[list[str], dict[str, Any]]:
-    """Walks on a new server; what failed, and what was measured."""
-    with Daemon() as daemon, serving(bench, version, name) as server:
-        walking = Walk(server, daemon, random)
-        with loaded(server.port, REQUESTS_PER_S) as first_load:
+    """Walks on a new server, with one beside it that is left alone; what failed, and what was measured."""
+    with Daemon() as daemon, serving(bench, version, name) as server, serving(bench, version, name) as alone:
+        walking = Walk(server, alone, daemon, random)
+        with loaded(server.port, REQUESTS_PER_S) as first_load, loaded(alone.port, REQUESTS_PER_S) as first_alone:
             time.sleep(LOADED_BEFORE_S)
             walking.attach()
             walking.leave()
             time.sleep(LOADED_BEFORE_S)
         before, state = settled_rest(server)
-        with loaded(server.port, REQUESTS_PER_S) as load:
+        with loaded(server.port, REQUESTS_PER_S) as load, loaded(alone.port, REQUESTS_PER_S) as alone_load:
             began = time.monotonic()
             while time.monotonic() < began + seconds:
                 walking.step()
@@ -154,30 +180,65 @@ def walk(bench: Bench, random: Random, version: str, name: str, seconds: float) 
         settled(server.pid, before, SETTLE_S)
         afterwards, state_after = server.rest()
         failures = [*load_failures(first_load, load, lasted_s), *server_failures(server), *walking.failures]
+        failures += [f"alone: {one}" for one in load_failures(first_alone, alone_load, lasted_s)]
         failures += [f"the daemon logged {line}" for line in daemon.complaints()]
-    failures += differences(before, afterwards, state, state_after)
-    a_minute = 60 / LOOK_EVERY_S
-    failures += [*grown("server", walking.trimmed_kib, a_minute), *grown("daemon", walking.daemon_kib, a_minute)]
+    failures += [*differences(before, afterwards, state, state_after), *grown(walking)]
     return failures, {
         "requests": len(load.requests),
+        "alone_requests": len(alone_load.requests),
         "per_s": round(len(load.requests) / lasted_s, 1),
         "outcomes": dict(walking.done),
         "counted_requests": walking.counted,
-        "trimmed_kib": walking.trimmed_kib[:: max(1, len(walking.trimmed_kib) // 10)],
-        "trimmed_kib_a_minute": rounded(slope(later_half(walking.trimmed_kib)), a_minute),
-        "daemon_kib": walking.daemon_kib[:: max(1, len(walking.daemon_kib) // 10)],
-        "daemon_kib_a_minute": rounded(slope(later_half(walking.daemon_kib)), a_minute),
+        **memory_figures(walking),
     }
 
 
-def rounded(growth: Estimate | None, times: float) -> list[float] | None:
-    """A slope by another unit, as a journal keeps it."""
-    return None if growth is None else [round(one * times, 1) for one in (growth.value, growth.low, growth.high)]
+def memory_figures(walking: Walk) -> dict[str, Any]:
+    """What the three processes hold in the course of a walk, and what a minute adds in its later half."""
+    looked = {
+        "server": walking.memory.resident_kib,
+        "server_in_use": walking.memory.in_use_kib,
+        "server_blocks": walking.memory.blocks,
+        "alone": walking.alone_memory.resident_kib,
+        "alone_in_use": walking.alone_memory.in_use_kib,
+        "alone_blocks": walking.alone_memory.blocks,
+        "daemon": walking.daemon_kib,
+    }
+    a_minute = {f"{name}_a_minute": rounded(a_minute_of(looks)) for name, looks in looked.items()}
+    seen = {f"{name}_looks": looks[:: max(1, len(looks) // 10)] for name, looks in looked.items()}
+    return {**a_minute, **seen, "daemon_kib": [walking.daemon_kib[0], walking.daemon_kib[-1]]}
 
 
-def grown(whose: str, looks: list[float], a_minute: float) -> list[str]:
-    """A memory that grows."""
-    growth = slope(later_half(looks)) if len(looks) >= LEAST_LOOKS else None
-    if growth is None or growth.low * a_minute <= LEAST_GROWTH_KIB:
+def a_minute_of(looks: Sequence[float]) -> Estimate | None:
+    """What a minute adds, of the later half of looks; None of too few."""
+    growth, times = slope(later_half(looks)), 60 / LOOK_EVERY_S
+    return None if growth is None else Estimate(growth.value * times, growth.low * times, growth.high * times)
+
+
+def rounded(growth: Estimate | None) -> list[float] | None:
+    """An estimate as a journal keeps it."""
+    return None if growth is None else growth.rounded(1)
+
+
+def grown(walking: Walk) -> list[str]:
+    """Memories that grow: the server's by more than that of the one which is left alone."""
+    own, other = walking.memory, walking.alone_memory
+    return [
+        *growth_told("server", "resident", more(own.resident_kib, other.resident_kib)),
+        *growth_told("server", "in use", more(own.in_use_kib, other.in_use_kib)),
+        *growth_told("daemon", "resident", walking.daemon_kib),
+    ]
+
+
+def more(looks: list[float], others: list[float]) -> list[float]:
+    """By how much each look is more than that at the same time at another."""
+    return [one - other for one, other in zip(looks, others, strict=True)]
+
+
+def growth_told(whose: str, what: str, looks: list[float]) -> list[str]:
+    """What is told of a memory that grows, nothing of any other."""
+    growth = a_minute_of(looks) if len(looks) >= LEAST_LOOKS else None
+    if growth is None or growth.low <= LEAST_GROWTH_KIB[what]:
         return []
-    return [f"the {whose}'s memory grows by {growth.value * a_minute:.0f} KiB a minute"]
+    told = f"{growth.value:.0f} [{growth.low:.0f}, {growth.high:.0f}] KiB a minute"
+    return [f"the {whose}'s memory, {what}, grows by {told}"]

@@ -1,8 +1,8 @@
 """gunicorn on 127.0.0.1 with one gthread worker of 4 threads; "ready PORT PID" names its port and the worker's PID.
 
 The first argument is the folder in which gunicorn lies. Known: every GET of /N answers 200 with the N-th Fibonacci
-number, computed by recursion. The worker answers "state" with what it holds, and "trimmed"
-with what it takes when malloc has given back the rest. The end of stdin ends both processes.
+number, computed by recursion. The worker answers "state" with what it holds, "trimmed" with what it takes
+when malloc has given back the rest, "in-use" with what it has allocated. The end of stdin ends both processes.
 """
 
 import os
@@ -13,6 +13,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(1, sys.argv[1])
 
+import allocated
 import gunicorn.app.base
 import line_protocol
 import workload
@@ -29,7 +30,8 @@ def application(environ, start_response):
 
 def answer_commands():
     """Ends the master too when nobody asks any more; it would start the next worker."""
-    line_protocol.serve({"state": line_protocol.state, "trimmed": line_protocol.trimmed_kib})
+    memory = {"trimmed": line_protocol.trimmed_kib, "in-use": allocated.in_use}
+    line_protocol.serve({"state": line_protocol.state, **memory})
     os.kill(os.getppid(), signal.SIGKILL)
     os._exit(0)
 

@@ -1,8 +1,8 @@
 """uvicorn on 127.0.0.1, on asyncio and h11; "ready PORT" names its port.
 
 The first argument is the folder in which uvicorn lies. Known: every GET of /N answers 200 with the N-th Fibonacci
-number, computed by recursion. A second thread answers "state" with what this process holds, and "trimmed"
-with what it takes when malloc has given back the rest.
+number, computed by recursion. A second thread answers "state" with what this process holds, "trimmed"
+with what it takes when malloc has given back the rest, "in-use" with what it has allocated.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(1, sys.argv[1])
 
+import allocated
 import line_protocol
 import uvicorn
 import workload
@@ -41,7 +42,8 @@ def main():
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     settings = {"lifespan": "off", "log_level": "warning", "loop": "asyncio", "http": "h11"}
-    line_protocol.serve_beside({"state": line_protocol.state, "trimmed": line_protocol.trimmed_kib})
+    memory = {"trimmed": line_protocol.trimmed_kib, "in-use": allocated.in_use}
+    line_protocol.serve_beside({"state": line_protocol.state, **memory})
     asyncio.run(Server(uvicorn.Config(application, **settings)).serve([listener]))
 
 
