@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from dataclasses import dataclass
-from pathlib import Path
 
 from execd.attach import process
 from execd.errors import NotPermitted, TargetGone
@@ -43,8 +42,8 @@ def children(pid: int) -> list[int]:
     """Return the children of all threads; none where the kernel does not list them (CONFIG_PROC_CHILDREN)."""
     found: list[int] = []
     for tid in process.threads(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, Path(f"/proc/{pid}/task/{tid}/children").read_text().split())
+        with contextlib.suppress(TargetGone):
+            found += map(int, process.read_file(f"/proc/{pid}/task/{tid}/children").split())
     return found
 
 

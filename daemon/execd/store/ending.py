@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from execd.store import profiles, sessions
 from execd.store.directory import sync_directory
-from execd.store.files import file_name, remove, stage
+from execd.store.files import discard, file_name, path_of, remove, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def end_together(
         publishing: held from the moment when the numbers are known, see Store.
         ends: a profile's row and bytes, and its session as it has ended.
     """
-    unfinished: list[Path] = []
+    unfinished: list[str] = []
     replaced: list[int] = []
     try:
         for _, data, _ in ends:
@@ -41,12 +42,14 @@ def end_together(
             for index, (new, _, session) in enumerate(ends):
                 sessions.save_session(connection, session)
                 number = profiles.add_profile(connection, new)
-                unfinished[index] = unfinished[index].rename(directory / file_name(number))
+                lasting = path_of(directory, file_name(number))
+                os.rename(unfinished[index], lasting)
+                unfinished[index] = lasting
                 replaced += profiles.superseded(connection, number)
             sync_directory(directory)
             profiles.remove_profiles(connection, replaced)
     except BaseException:
         for path in unfinished:
-            path.unlink(missing_ok=True)
+            discard(path)
         raise
     remove(directory, replaced)

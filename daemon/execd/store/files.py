@@ -1,10 +1,15 @@
-"""The files of profiles: written so that a crash leaves a whole file or one that no row speaks of."""
+"""The files of profiles: written so that a crash leaves a whole file or one that no row speaks of.
+
+Their paths are strings: pathlib interns each part of a path that it reads, and CPython 3.12 keeps what is interned for
+ever, of each profile its names.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from execd.errors import NotFound, ProfileCorrupt
@@ -19,32 +24,43 @@ def file_name(number: int) -> str:
     return f"p{number}.profile"
 
 
-def stage(directory: Path, data: bytes) -> Path:
-    """Write bytes durably to a new temporary file; after an error there is none."""
-    path = directory / f"{secrets.token_hex(8)}.tmp"
+def path_of(directory: Path, name: str) -> str:
+    """Return the path of a file in a directory, as a string: see above."""
+    return f"{directory}/{name}"
+
+
+def stage(directory: Path, data: bytes) -> str:
+    """Write bytes durably to a new temporary file, and return its path; after an error there is none."""
+    path = path_of(directory, f"{secrets.token_hex(8)}.tmp")
     try:
         write_new(path, data)
     except BaseException:
-        path.unlink(missing_ok=True)
+        discard(path)
         raise
     return path
 
 
-def publish(staged: Path, path: Path) -> None:
-    """Give a staged file its lasting name, durably."""
-    staged.rename(path)
-    sync_directory(path.parent)
+def publish(staged: str, directory: Path, name: str) -> None:
+    """Give a staged file its lasting name in its directory, durably."""
+    os.rename(staged, path_of(directory, name))
+    sync_directory(directory)
+
+
+def discard(path: str) -> None:
+    """Remove a file; one that is gone already is no error."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def remove(directory: Path, numbers: list[int]) -> None:
     """Remove the files of profiles, durably; one that is gone already is no error."""
     for number in numbers:
-        (directory / file_name(number)).unlink(missing_ok=True)
+        discard(path_of(directory, file_name(number)))
     if numbers:
         sync_directory(directory)
 
 
-def read_checked(path: Path, stored_bytes: int, crc32: int) -> bytes:
+def read_checked(path: str, stored_bytes: int, crc32: int) -> bytes:
     """Return the bytes of a profile's file.
 
     Raises:
@@ -52,7 +68,8 @@ def read_checked(path: Path, stored_bytes: int, crc32: int) -> bytes:
         ProfileCorrupt: they are not the bytes that were stored.
     """
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError as error:
         raise NotFound(f"the file {path} is gone", path=path) from error
     if len(data) != stored_bytes or zlib.crc32(data) != crc32:
@@ -64,10 +81,10 @@ def read_checked(path: Path, stored_bytes: int, crc32: int) -> bytes:
     return data
 
 
-def write_new(path: Path, data: bytes) -> None:
+def write_new(path: str | Path, data: bytes) -> None:
     """Write bytes durably to a file that must not exist yet, mode 0600."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb", buffering=0) as file:  # noqa: PTH123 - Path.open takes no mode for the new file
+    with open(fd, "wb", buffering=0) as file:
         rest = memoryview(data)
         while rest:
             rest = rest[file.write(rest) :]

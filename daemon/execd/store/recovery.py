@@ -104,7 +104,7 @@ def _is_sound(path: Path, profile: KeptFile, *, read: bool) -> bool:
     if not read:
         return path.is_file() and path.stat().st_size == profile.stored_bytes
     try:
-        read_checked(path, profile.stored_bytes, profile.crc32)
+        read_checked(str(path), profile.stored_bytes, profile.crc32)
     except (NotFound, ProfileCorrupt):
         return False
     return True

@@ -30,11 +30,10 @@ def digest_of(text: bytes) -> str:
 def keep(directory: Path, text: bytes) -> str:
     """Keep a text, durably, and return its digest; one that is kept already counts as kept now."""
     digest = digest_of(text)
-    path = directory / digest
     try:
-        os.utime(path)
+        os.utime(directory / digest)
     except FileNotFoundError:
-        publish(stage(directory, zlib.compress(text)), path)
+        publish(stage(directory, zlib.compress(text)), directory, digest)
     return digest
 
 

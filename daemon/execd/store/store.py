@@ -18,7 +18,7 @@ from execd.model.stored import ALL
 from execd.store import audit, labels, naming, profiles, sessions, sources
 from execd.store.directory import DataDirectory
 from execd.store.ending import end_together
-from execd.store.files import file_name, publish, read_checked, remove, stage
+from execd.store.files import discard, file_name, path_of, publish, read_checked, remove, stage
 from execd.store.full import check_free_bytes, disk_may_be_full
 from execd.store.identifiers import PROFILE, check_name, spell
 from execd.store.migrations import current_schema
@@ -360,7 +360,7 @@ class Store:
         with self._database.read() as connection:
             return audit.list_entries(connection, limit=limit)
 
-    def _publish(self, new: NewProfile, staged: Path, in_place_of: str) -> StoredProfile:
+    def _publish(self, new: NewProfile, staged: str, in_place_of: str) -> StoredProfile:
         # The file gets its lasting name before the row is committed, and loses it when the commit fails.
         # Until then no other thread may get the number, which a failed commit sets free: hence the lock.
         unfinished = staged
@@ -370,7 +370,7 @@ class Store:
                     taken = profiles.take_away(connection, in_place_of) if in_place_of else None
                     number = profiles.add_profile(connection, new)
                     unfinished = self._path(number)
-                    publish(staged, unfinished)
+                    publish(staged, self._place.profiles, file_name(number))
                     replaced = profiles.superseded(connection, number)
                     if taken is not None:
                         labels.put(connection, PROFILE, number, taken.labels)
@@ -378,8 +378,8 @@ class Store:
                     profiles.remove_profiles(connection, replaced)
                     stored = profiles.find_profile(connection, spell(PROFILE, number))
             except BaseException:
-                unfinished.unlink(missing_ok=True)
-                staged.unlink(missing_ok=True)
+                discard(unfinished)
+                discard(staged)
                 raise
         remove(self._place.profiles, replaced)
         return stored
@@ -391,5 +391,5 @@ class Store:
         with self._database.write() as connection:
             profiles.remove_profiles(connection, numbers)
 
-    def _path(self, number: int) -> Path:
-        return self._place.profiles / file_name(number)
+    def _path(self, number: int) -> str:
+        return path_of(self._place.profiles, file_name(number))
