@@ -40,3 +40,12 @@ def test_one_that_does_not_is_not_told(what: str) -> None:
 def test_what_grows_of_itself_is_no_leak(what: str) -> None:
     alone = looks(4 * LEAST_GROWTH_KIB[what])
     assert growth_told("server", what, more([5_000 + one for one in alone], alone)) == []
+
+
+@pytest.mark.parametrize("what", LEAST_GROWTH_KIB)
+@pytest.mark.parametrize("at", [LOOKS // 2 + 10, 3 * LOOKS // 4, LOOKS - 10])
+def test_a_table_that_doubles_once_is_no_leak(what: str, at: int) -> None:
+    step = 10 * LEAST_GROWTH_KIB[what]
+    quiet, leaking = looks(0), looks(2 * LEAST_GROWTH_KIB[what])
+    assert growth_told("server", what, quiet[:at] + [one + step for one in quiet[at:]]) == []
+    assert growth_told("server", what, leaking[:at] + [one + step for one in leaking[at:]])
