@@ -59,7 +59,8 @@ def process(candidate: targets_pb2.Candidate) -> Process:
 def overhead(message: sessions_pb2.Overhead) -> Overhead:
     """Return what recording costs."""
     share = message.share if message.HasField("share") else None
-    return Overhead(message.events_per_s, message.event_ns, share, message.span_s)
+    # A daemon that is older records all of the time.
+    return Overhead(message.events_per_s, message.event_ns, share, message.span_s, message.recorded or 1.0)
 
 
 def session(message: sessions_pb2.Session) -> Session:

@@ -35,8 +35,8 @@ def session_record(session: Session) -> dict[str, object]:
     )
     facts |= {"caveats": list(session.caveats), "latest_profile": session.latest_profile}
     facts |= {"labels": dict(sorted(session.labels.items())), "into": session.into, "children": session.children}
-    cost = session.overhead
-    return {**facts, "overhead": None if cost is None else _picked(cost, "events_per_s", "event_ns", "share", "span_s")}
+    cost, told = session.overhead, ("events_per_s", "event_ns", "share", "span_s", "recorded")
+    return {**facts, "overhead": None if cost is None else _picked(cost, *told)}
 
 
 def open_group_record(group: OpenGroup) -> dict[str, object]:

@@ -140,7 +140,9 @@ def _lasted(session: Session) -> str:
 def _cost(session: Session) -> tuple[str, str]:
     if session.overhead is None:
         return "", ""
-    return f"{session.overhead.events_per_s:,.0f}", format_share(session.overhead.share)
+    cost = session.overhead
+    slices = f", of {format_share(cost.recorded)} of the time" if cost.recorded < 1 else ""
+    return f"{cost.events_per_s:,.0f}", format_share(cost.share) + slices
 
 
 def _span(started_at: float, ended_at: float) -> str:

@@ -80,6 +80,10 @@ class Agent:
         # The daemon is busy with its books now; the start that follows finds the collector loaded, or says why not.
         _silently(lambda: self._collector("calls"))
         while self._attached:
+            for collector in self._collectors.values():
+                # One alone can record in time slices; it does so while there is nothing else to do.
+                if getattr(collector, "slices", None) is not None:
+                    self._port.wait(collector.slices.turn)
             frame = self._port.receive()
             if frame.kind != wire.REQUEST:
                 raise wire.ProtocolError("kind %d is not for an agent" % frame.kind)
@@ -189,7 +193,7 @@ class Agent:
             return self._start(session, message["collector"], message["options"], message.get("core"))
         if operation in ("arrive", "open", "follow"):
             return self._accompany(operation, message)
-        if operation in ("ask", "switch_off"):
+        if operation in ("ask", "switch_off", "slice"):
             return self._asked(operation, self._collectors[session], message)
         if operation == "executable_lines":
             tables = self._importer.load("execd_agent.collectors.linetables")
@@ -264,7 +268,9 @@ class Agent:
         if operation == "ask":
             return collector.ask(message["question"])
         if getattr(collector, "form", "") != "native":
-            raise Refused("functions are switched off in the native form of calls alone")
+            raise Refused("functions are switched off, and slices recorded, in the native form of calls alone")
+        if operation == "slice":
+            return collector.slice(message["share"])
         return {"functions": collector.switch_off(message["functions"])}
 
     def _accompany(self, operation: str, message: dict[str, Any]) -> Any:

@@ -74,6 +74,15 @@ class Port:
             self._frames += self._decoder.feed(data)
         return self._frames.pop(0)
 
+    def wait(self, turn: Callable[[int], bool]) -> None:
+        """Call what waits for something to read, until there is, or nothing is expected any more.
+
+        Args:
+            turn: given the descriptor, it waits for some time; returns whether it has waited enough.
+        """
+        while not self._frames and not turn(self._descriptor):
+            pass
+
     def send(self, *frames: bytes) -> None:
         """Write frames without other threads' frames between them. Raises ChannelClosed."""
         with self._sending:

@@ -1,5 +1,6 @@
 #include "calls.h"
 
+#include "pauses.h"
 #include "threads.h"
 #include "ticks.h"
 
@@ -30,8 +31,14 @@ static __attribute__((noinline)) struct thread *other_thread(struct calls *calls
     struct recording *recording = calls->recording;
     uint32_t number = threads_number(calls->key, recording);
     if (UNLIKELY(number == 0))
-        return recording->generation ? threads_begin(calls->key, recording, skipped, entering, now) : NULL;
-    return number >= THREAD_NO_ROOM ? NULL : threads_run(recording, number);
+        return recording->generation && !recording->is_paused
+                   ? threads_begin(calls->key, recording, skipped, entering, now)
+                   : NULL;
+    if (number >= THREAD_NO_ROOM || pauses_silence(recording, &recording->tables.threads[number]))
+        return NULL;
+    if (UNLIKELY(pauses_moved(recording, number)) && !pauses_place(recording, number, skipped, entering))
+        return NULL;
+    return threads_run(recording, number);
 }
 
 /* Returns the calling thread, begun where this is its first event; NULL where nothing is recorded of it. */
@@ -48,7 +55,7 @@ static PyObject *ignored(const struct calls *calls, PyObject *code, bool is_call
     if (PyErr_Occurred())
         return NULL;
     if (threads_number(calls->key, calls->recording) == THREAD_NO_ROOM) {
-        calls->recording->tables.head->lost_calls += is_call;
+        calls->recording->tables.head->lost_calls += is_call && !calls->recording->is_paused;
         return none;
     }
     if (!calls->recording->generation || calls->kinds.disable == Py_None)
@@ -198,6 +205,13 @@ PyObject *calls_enter(struct calls *calls, PyObject *code, long skipped)
     return descend(calls, thread, (uint64_t)code, code, now);
 }
 
+/* Whether a thread is in a C function that some code has called. */
+static inline bool is_called_by(const struct recording *recording, const struct thread *thread, PyObject *code)
+{
+    const struct node *nodes = recording->tables.nodes, *node = &nodes[thread->node];
+    return node->key & KEY_C && nodes[node->parent].key == (uint64_t)code && !thread->skipped;
+}
+
 PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
 {
     struct recording *recording = calls->recording;
@@ -209,6 +223,11 @@ PyObject *calls_leave(struct calls *calls, PyObject *code, long skipped)
     if (UNLIKELY(!follow(calls, thread, skipped, false, now)))
         return PyErr_Occurred() ? NULL : Py_None;
     bool is_here = recording->tables.nodes[thread->node].key == (uint64_t)code && !thread->skipped;
+    /* A C function has ended unheard, in a pause: its caller returns. */
+    if (UNLIKELY(!is_here) && is_called_by(recording, thread, code)) {
+        thread->node = recording->tables.nodes[thread->node].parent;
+        is_here = true;
+    }
     if (UNLIKELY(!is_here) && is_left_out(calls, code, &answer))
         return answer;
     if (UNLIKELY(thread->skipped)) {
@@ -281,13 +300,6 @@ PyObject *calls_enter_c(struct calls *calls, PyObject *code, PyObject *function,
     if (UNLIKELY(thread->skipped))
         return skip(calls, thread, code);
     return descend(calls, thread, key, function, now);
-}
-
-/* Whether a thread is in a C function that some code has called. */
-static inline bool is_called_by(const struct recording *recording, const struct thread *thread, PyObject *code)
-{
-    const struct node *nodes = recording->tables.nodes, *node = &nodes[thread->node];
-    return node->key & KEY_C && nodes[node->parent].key == (uint64_t)code && !thread->skipped;
 }
 
 PyObject *calls_leave_c(struct calls *calls, PyObject *code, PyObject *function, PyObject *first, long skipped)

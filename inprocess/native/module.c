@@ -1,5 +1,6 @@
 /* execd_agent._core: records calls natively. One recording a process; see execd_agent/collectors/nativecalls.py. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 
 #include "callbacks.h"
 #include "calls.h"
+#include "pauses.h"
 #include "threads.h"
 #include "ticks.h"
 
@@ -256,6 +258,81 @@ static PyObject *switch_off(PyObject *module, PyObject *number)
     return answered(is_done ? calls.recording->kept[index] : Py_None);
 }
 
+/* Takes what the agent tells of the slots of threads: (setter, function_at); None where they stay as they are. */
+static bool slots_of(PyObject *told, struct slots *slots)
+{
+    unsigned long long set, function_at;
+    *slots = (struct slots){0};
+    if (told == Py_None)
+        return true;
+    if (!PyTuple_Check(told)) {
+        PyErr_SetString(PyExc_TypeError, "slots are told as a tuple");
+        return false;
+    }
+    if (!PyArg_ParseTuple(told, "KK", &set, &function_at))
+        return false;
+    *slots = (struct slots){.function_at = function_at, .ours = calls_on_event};
+    *(unsigned long long *)&slots->set = set;
+    return true;
+}
+
+/* pause(slots): record nothing until proceed(); our function is out of the slots of all threads. Returns whether that is so
+ * by this. */
+static PyObject *pause_recording(PyObject *module, PyObject *told)
+{
+    (void)module;
+    struct slots slots;
+    if (!slots_of(told, &slots))
+        return NULL;
+    return PyBool_FromLong(pauses_begin(calls.recording, &slots));
+}
+
+/* proceed(slots, object): record again, with our function and an object in the slots that have none. */
+static PyObject *proceed(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *told, *object;
+    struct slots slots;
+    if (!PyArg_ParseTuple(arguments, "O!O", &PyTuple_Type, &told, &object) || !slots_of(told, &slots))
+        return NULL;
+    return PyBool_FromLong(pauses_end(calls.recording, &slots, object));
+}
+
+/* unsettled(): the threads of which it is to be told where they are, in a pause: a list of their numbers. */
+static PyObject *unsettled(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return pauses_unsettled(calls.recording);
+}
+
+/* settle(ident, codes): where a thread is that is owed its time of the slice that is over. Returns whether it is known. */
+static PyObject *settle(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long long ident;
+    PyObject *codes;
+    if (!PyArg_ParseTuple(arguments, "KO!", &ident, &PyTuple_Type, &codes))
+        return NULL;
+    bool is_known = pauses_settle(calls.recording, ident, codes);
+    return PyErr_Occurred() ? NULL : PyBool_FromLong(is_known);
+}
+
+/* wait(descriptor, timeout_us): until there is something to read, for so long at most. Returns whether there is. */
+static PyObject *wait_for(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int descriptor;
+    unsigned int timeout_us;
+    if (!PyArg_ParseTuple(arguments, "iI", &descriptor, &timeout_us))
+        return NULL;
+    struct pollfd polled = {.fd = descriptor, .events = POLLIN};
+    struct timespec limit = {.tv_sec = timeout_us / 1000000, .tv_nsec = timeout_us % 1000000 * 1000};
+    PyThreadState *state = PyEval_SaveThread();
+    int ready = ppoll(&polled, 1, &limit, NULL);
+    PyEval_RestoreThread(state);
+    return PyBool_FromLong(ready > 0);
+}
+
 /* rehearse(function, argument, timed): call a function with an argument while the calling thread, which is not recorded,
  * is; `timed` of its handlers are timed. Returns what each of its nodes got, the eldest first:
  * (calls, self_ns, uncounted, timed, timed_ns). */
@@ -288,6 +365,11 @@ static PyMethodDef functions[] = {
     {"retain", retain, METH_O, NULL},
     {"resume", resume, METH_VARARGS, NULL},
     {"switch_off", switch_off, METH_O, NULL},
+    {"pause", pause_recording, METH_O, NULL},
+    {"proceed", proceed, METH_VARARGS, NULL},
+    {"unsettled", unsettled, METH_NOARGS, NULL},
+    {"settle", settle, METH_VARARGS, NULL},
+    {"wait", wait_for, METH_VARARGS, NULL},
     {"copy", copy, METH_NOARGS, NULL},
     {"rehearse", rehearse, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

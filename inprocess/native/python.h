@@ -15,8 +15,14 @@
 #if !defined(Py_LIMITED_API) || Py_LIMITED_API + 0 < 0x030A0000
 PyAPI_FUNC(PyCodeObject *) PyFrame_GetCode(PyFrameObject *frame);
 #endif
+/* The same, and no part of it. */
+PyAPI_FUNC(PyFrameObject *) PyFrame_GetBack(PyFrameObject *frame);
 /* Exported by all; no part of the limited API (Include/cpython/ceval.h). */
 PyAPI_FUNC(void) PyEval_SetProfile(int (*function)(PyObject *, PyFrameObject *, int, PyObject *), PyObject *object);
+/* The same; all who call these have the GIL (Include/cpython/pystate.h). */
+PyAPI_FUNC(PyInterpreterState *) PyInterpreterState_Main(void);
+PyAPI_FUNC(PyThreadState *) PyInterpreterState_ThreadHead(PyInterpreterState *interpreter);
+PyAPI_FUNC(PyThreadState *) PyThreadState_Next(PyThreadState *state);
 /* The events of a Py_tracefunc (Include/cpython/pystate.h). */
 #ifndef PyTrace_CALL
 #define PyTrace_CALL 0

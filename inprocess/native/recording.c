@@ -32,9 +32,11 @@ bool recording_open(struct recording *recording, const struct questions *questio
         return false;
     recording->kept = calloc(recording->tables.head->functions_limit, sizeof *recording->kept);
     recording->greenlets = calloc(recording->tables.head->threads_limit, sizeof *recording->greenlets);
-    if (!recording->kept || !recording->greenlets) {
+    recording->standings = calloc(recording->tables.head->threads_limit, sizeof *recording->standings);
+    if (!recording->kept || !recording->greenlets || !recording->standings) {
         free(recording->kept);
         free(recording->greenlets);
+        free(recording->standings);
         tables_close(&recording->tables);
         return false;
     }
@@ -58,6 +60,7 @@ void recording_close(struct recording *recording)
     uint32_t functions = recording->tables.head->functions;
     struct questions questions = recording->questions;
     free(recording->greenlets);
+    free(recording->standings);
     keys_close(&recording->node_keys);
     keys_close(&recording->function_keys);
     tables_close(&recording->tables);

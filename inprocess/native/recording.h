@@ -46,6 +46,12 @@ enum choice { CHOICE_IN, CHOICE_OUT, CHOICE_OUT_NOW, CHOICE_FAILED };
 /* How many of the codes that are left out are found at once. */
 #define LEFT_OUT_PLACES 512
 
+/* Of a thread: the slice in which it was placed, and the ticks of the one that is over which nobody got; see pauses.h. */
+struct standing {
+    uint64_t owed;
+    uint32_t slice;
+};
+
 struct recording {
     /* What is recorded of the thread that had the last event, and which that is: see threads_run. */
     struct thread *running;
@@ -56,6 +62,7 @@ struct recording {
     PyObject **kept;
     /* Of each thread the greenlet that ran at its last event, where greenlets are followed. Addresses alone. */
     void **greenlets;
+    struct standing *standings;
     struct questions questions;
     uint64_t max_bytes, used_bytes, began_ticks;
     /* The number of this recording, 0 while there is none. */
@@ -65,6 +72,10 @@ struct recording {
     uint32_t free_node, free_thread;
     /* How many threads have begun, and how many are there that have had no event. */
     uint32_t begun, silent;
+    /* The number of this slice, 0 before the first pause, and when it began. */
+    uint32_t slice;
+    bool is_paused;
+    uint64_t slice_began_ns;
     /* Whether some code is left out; the latest of it that was met, by its address. */
     bool selects;
     uint64_t left_out[LEFT_OUT_PLACES];

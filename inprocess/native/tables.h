@@ -84,12 +84,16 @@ struct head {
     /* Whether nothing is recorded any more: `latest` is the end then. */
     _Atomic uint32_t is_over;
     struct instant first, latest;
+    /* Of one in time slices when the first pause began, by CLOCK_MONOTONIC, and how long all slices since were, ns. */
+    uint64_t sliced_ns, recorded_ns;
     /* What every event writes has a line of its own. */
     _Alignas(64) _Atomic uint64_t sequence;
     /* The number of who copies, in the daemon; 0 for nobody. */
     _Atomic uint32_t reader;
     uint32_t nodes, threads, functions, text_bytes;
     uint64_t lost_calls;
+    /* Whether nothing is recorded just now: all that is open has its time. */
+    uint32_t is_paused;
 };
 
 _Static_assert(sizeof(struct node) == 64 && sizeof(struct thread) == 64, "a line of the processor's caches each");

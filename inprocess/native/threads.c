@@ -32,7 +32,7 @@ static PyObject *ask(PyObject *question, long skipped, bool entering)
 
 /* Returns the node of a stack below a thread's root, as far as there is room: the rest is skipped. Each of its frames is
  * open so often. NOTHING where the recording has ended, or with an exception. */
-static uint32_t descend(struct recording *recording, struct thread *thread, PyObject *codes, uint32_t opened)
+uint32_t threads_descend(struct recording *recording, struct thread *thread, PyObject *codes, uint32_t opened)
 {
     uint32_t generation = recording->generation, node = thread->root;
     thread->skipped = 0;
@@ -63,8 +63,10 @@ static uint32_t take_place(struct recording *recording)
         recording->free_thread = recording->tables.threads[index].node;
     else if (head->threads < head->threads_limit)
         index = head->threads++;
-    if (index)
+    if (index) {
         recording->greenlets[index] = NULL;
+        recording->standings[index] = (struct standing){.slice = recording->slice};
+    }
     return index;
 }
 
@@ -76,12 +78,12 @@ static void give_place(struct recording *recording, uint32_t index)
     recording->free_thread = index;
 }
 
-/* Returns what an old thread's clock showed when the recording began; `now` where nobody knows. */
+/* Returns what an old thread's clock showed when the recording began, or this slice of it; `now` where nobody knows. */
 static uint64_t began(const struct recording *recording, PyObject *said, uint64_t now)
 {
     uint64_t known = unsigned_of(said, 3);
     if (recording->clock == CLOCK_CPU)
-        return known ? known : now;
+        return known && !recording->slice ? known : now;
     return recording->began_ticks;
 }
 
@@ -162,16 +164,18 @@ static uint32_t silent_one(const struct recording *recording, uint64_t ident)
     return 0;
 }
 
-/* Has a thread that is heard of for the first time begin: what was seen of it before need not be so any more. */
+/* Has a thread that is heard of for the first time begin: what was seen of it before need not be so any more, but for what
+ * was open when the recording began, where slices of it are over. */
 static void take_over(struct recording *recording, struct thread *thread, PyObject *said, bool is_old, uint64_t now)
 {
     struct node *nodes = recording->tables.nodes;
-    for (uint32_t index = thread->node; index != thread->root; index = nodes[index].parent)
+    for (uint32_t index = thread->node; !recording->slice && index != thread->root; index = nodes[index].parent)
         nodes[index].opens -= nodes[index].opens > 0;
     thread->node = thread->root;
-    nodes[thread->over].opens = 0;
+    nodes[thread->over].opens = recording->slice ? nodes[thread->over].opens : 0;
     thread->native_id = (int32_t)unsigned_of(said, 1);
-    thread->last_ticks = is_old ? began(recording, said, now) : now;
+    if (!is_old || !recording->slice)
+        thread->last_ticks = is_old ? began(recording, said, now) : now;
     thread->is_silent = 0;
     recording->silent--;
 }
@@ -190,9 +194,10 @@ static uint32_t take_in(struct recording *recording, PyObject *said, uint64_t no
         return 0;
     /* It stays where it is: its place is given to others only when it has ended. */
     struct thread *thread = &recording->tables.threads[index];
-    uint32_t node = descend(recording, thread, PyTuple_GetItem(said, 5), is_old);
+    uint32_t node = threads_descend(recording, thread, PyTuple_GetItem(said, 5), is_old && !recording->slice);
     if (recording->generation != generation)
         return 0;
+    recording->standings[index].slice = recording->slice;
     thread->node = node ? node : thread->root;
     if (!node)
         atomic_store(&thread->state, THREAD_ENDED);
@@ -258,7 +263,7 @@ bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes
         if (thread->ident != ident || thread->state != THREAD_RUNS)
             continue;
         thread->last_ticks = now;
-        uint32_t generation = recording->generation, node = descend(recording, thread, codes, 0);
+        uint32_t generation = recording->generation, node = threads_descend(recording, thread, codes, 0);
         if (node && recording->generation == generation)
             thread->node = node;
         break;
@@ -362,7 +367,7 @@ bool threads_resynchronise(struct recording *recording, struct thread *thread, l
     uint32_t generation = recording->generation;
     PyObject *codes = ask(recording->questions.stack, skipped, entering);
     if (codes && recording->generation == generation) {
-        uint32_t node = descend(recording, thread, codes, 0);
+        uint32_t node = threads_descend(recording, thread, codes, 0);
         if (node)
             thread->node = node;
     }

@@ -20,6 +20,7 @@ void threads_retain(struct recording *recording, PyObject *idents);
 bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes, uint64_t now);
 PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyObject *function, PyObject *argument,
                             uint32_t timed);
+uint32_t threads_descend(struct recording *recording, struct thread *thread, PyObject *codes, uint32_t opened);
 bool threads_switch_off(struct recording *recording, uint32_t index);
 bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped, bool entering);
 

@@ -84,4 +84,13 @@ def test_sessions_shows_events_and_overhead_of_those_that_tell_them(run: Run, da
     assert "%" not in none
     records = json.loads(run("sessions", "--json").stdout)["sessions"]
     assert [record["overhead"] and record["overhead"]["share"] for record in records] == [0.012, None, None]
-    assert records[1]["overhead"] == {"events_per_s": 1200, "event_ns": 0, "share": None, "span_s": 1.0}
+    rest = {"events_per_s": 1200, "event_ns": 0, "share": None, "span_s": 1.0, "recorded": 1.0}
+    assert records[1]["overhead"] == rest
+
+
+def test_sessions_shows_which_share_of_the_time_is_recorded(run: Run, daemon: FakeDaemon) -> None:
+    cost = sessions_pb2.Overhead(events_per_s=310_000, event_ns=38.2, share=0.18, span_s=1.0, recorded=0.27)
+    daemon.script.answers["Sessions.List"] = sessions_pb2.ListSessionsResponse(sessions=[make_session(overhead=cost)])
+    assert "18%, of 27% of the time" in run("sessions").stdout
+    (record,) = json.loads(run("sessions", "--json").stdout)["sessions"]
+    assert record["overhead"]["recorded"] == 0.27

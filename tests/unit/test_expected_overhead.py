@@ -32,7 +32,7 @@ class Live:
 
 
 def told(live: Live) -> Any:
-    running = SimpleNamespace(armed=SimpleNamespace(gauge=live.gauge))
+    running = SimpleNamespace(armed=SimpleNamespace(gauge=live.gauge, recorded=1.0))
     return expected(live, running)  # type: ignore[arg-type]
 
 

@@ -20,12 +20,14 @@ class Overhead:
         event_ns: what one costs on the mean, the interpreter's dispatch included; 0.0 where that is not known.
         share: what is added, of the CPU time that the process would take without; None where that is not known.
         span_s: over how many seconds, the last ones.
+        recorded: the share of the time that is recorded: below 1.0 where it goes on in time slices, to keep its limit.
     """
 
     events_per_s: float
     event_ns: float
     share: float | None
     span_s: float
+    recorded: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from execd.errors import ProfileCorrupt
 from execd.model.profile import BUILTIN_FILE, ROOT, Column, Function, Label, Location, Profile, check
+from execd.model.timeslices import with_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +21,9 @@ _MAGIC: Final = 0x65726F6364637865
 _VERSION: Final = 1
 NO_INDEX: Final = 0xFFFFFFFF
 # magic; version, head_bytes; size; nodes_at, threads_at, functions_at, text_at; 4 limits; clock, spare; the first and
-# the latest instant. On the third line of a cache: sequence; unused, nodes, threads, functions, text_bytes; lost_calls.
-_HEAD: Final = struct.Struct("<QIIQQQQQ6IQQQQ16xQ5I4xQ24x")
+# the latest instant; sliced_ns, recorded_ns. On the third line of a cache: sequence; unused, nodes, threads, functions,
+# text_bytes; lost_calls; is_paused.
+_HEAD: Final = struct.Struct("<QIIQQQQQ6I6QQ5I4xQI20x")
 _NODE_BYTES, _NODE_LONGS, _NODE_INTS = 64, 8, 16
 # ident, last_ticks, skipped; root, node, youngest, timing, name_at, name_bytes; native_id; state, is_silent, over.
 _THREAD: Final = struct.Struct("<3Q6Ii3I")
@@ -49,6 +51,12 @@ class Head:
     first: tuple[int, int]
     latest: tuple[int, int]
     lost_calls: int
+    is_paused: bool
+    """Whether nothing is recorded just now: then all that is open has its time."""
+    sliced_ns: int
+    """On CLOCK_MONOTONIC as `first` has it, when time slices began; 0 where there are none."""
+    recorded_ns: int
+    """How long slices were since then."""
 
     @property
     def ns_a_tick(self) -> float:
@@ -96,7 +104,7 @@ def read_core(
     met = [threads[thread] for thread in labels]
     figures = _figures(nodes, order, head, _pending(threads, head, cpu_ns))
     found = Profile(
-        header=replace(header, lost={**header.lost, **({_LOST: head.lost_calls} if head.lost_calls else {})}),
+        header=_completed(header, head),
         functions=functions,
         locations=tuple(Location(index, 0) for index in range(len(functions))),
         labels=tuple(Label(one.ident, one.name or names.get(one.ident, ""), pid, 0) for one in met),
@@ -128,14 +136,16 @@ def read_head(data: bytes | memoryview) -> Head:
         raise ProfileCorrupt("tables of another core than ours")
     nodes_at, threads_at, functions_at, text_at = rest[:4]
     first, latest = (rest[10], rest[11]), (rest[12], rest[13])
-    _, _, nodes, threads, functions, text, lost_calls = rest[14:]
+    sliced_ns, recorded_ns = rest[14:16]
+    _, _, nodes, threads, functions, text, lost_calls, is_paused = rest[16:]
     regions = (nodes_at, threads_at, functions_at, text_at)
     counts = (nodes, threads, functions, text)
     ends = [at + count * size for at, count, size in zip(regions, counts, _SIZES, strict=True)]
     # One after the other: what lies in several would be read more often than its bytes were counted.
     if any(end > start for end, start in zip(ends, (*regions[1:], len(data)), strict=True)) or nodes_at < _HEAD.size:
         raise ProfileCorrupt("tables of a core that overlap, or end too soon")
-    return Head(regions, counts, rest[8], first, latest, min(lost_calls, _SUM_LIMIT))
+    lost_calls = min(lost_calls, _SUM_LIMIT)
+    return Head(regions, counts, rest[8], first, latest, lost_calls, bool(is_paused), sliced_ns, recorded_ns)
 
 
 def function_rows(data: bytes | memoryview, head: Head) -> Iterable[tuple[int, ...]]:
@@ -221,10 +231,22 @@ def _pending(threads: list[_Thread], head: Head, cpu_ns: Mapping[int, int]) -> d
     """Return the ticks that have gone since the last event of threads that run, by the node that they are at."""
     found = {}
     for thread in threads[1:]:
-        if thread.state == _RUNS:
+        if thread.state == _RUNS and not head.is_paused:
             now = cpu_ns.get(thread.native_id, 0) if head.clock == _CLOCK_CPU else head.latest[0]
             found[thread.node] = max(now - thread.last_ticks, 0)
     return found
+
+
+def _completed(header: Header, head: Head) -> Header:
+    """Return a header with what is told of losses and of time slices."""
+    lost = {**header.lost, **({_LOST: head.lost_calls} if head.lost_calls else {})}
+    header = replace(header, lost=lost)
+    if not head.sliced_ns:
+        return header
+    # By the span that the header has, which is ours: in it lies what a target says, whatever that is.
+    span_s = max(header.ended_at - header.started_at, 0.0)
+    whole_s = span_s - min(max((head.sliced_ns - head.first[1]) / 1e9, 0.0), span_s)
+    return with_slices(header, head.recorded_ns / 1e9, whole_s)
 
 
 def _figures(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from execd.errors import UsageError
 from execd.model.fold import NOTHING, by_function
-from execd.model.origins import recorded_s
+from execd.model.origins import origins_of, recorded_s
+from execd.model.timeslices import missed_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,6 +112,9 @@ def compares_per_second(earlier: Header, later: Header) -> bool:
 def seconds_of(header: Header) -> float:
     """Return what figures that compare per second are divided by. Raises UsageError where it is nothing."""
     seconds = recorded_s(header)
+    # Of a sum the pauses of one part may be another's time.
+    if seconds and not origins_of(header):
+        seconds = max(seconds - missed_s(header), 0.0)
     if not seconds:
         raise UsageError(
             "profiles of two sessions compare per second, and one of them covers no time",

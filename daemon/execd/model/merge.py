@@ -15,6 +15,7 @@ from execd.model.overhead import switched_off_in_sum
 from execd.model.profile import ROOT, Column, Function, Label, Location, Profile
 from execd.model.sampled import figures_of_sum
 from execd.model.summed import summed
+from execd.model.timeslices import slices_in_sum
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -83,7 +84,8 @@ def _own_extra(profiles: Sequence[Profile]) -> Mapping[str, object]:
     """Return what a collector's own figures add up to, in the header of a sum."""
     match profiles[0].header.collector:
         case CALLS.name:
-            return {**costs_of_sum(profiles), **switched_off_in_sum([one.header for one in profiles])}
+            headers = [one.header for one in profiles]
+            return {**costs_of_sum(profiles), **switched_off_in_sum(headers), **slices_in_sum(headers)}
         case SAMPLES.name:
             return figures_of_sum([profile.header for profile in profiles])
     return {}

@@ -129,6 +129,7 @@ class Overhead:
         share: what is added, of the CPU time that the process would take without; None where that is not known.
         cpu_ns: what the process has taken.
         added_ns: what is added of it.
+        recorded: the share of the time that is recorded, 1.0 without time slices.
     """
 
     span_s: float
@@ -137,6 +138,7 @@ class Overhead:
     share: float | None = None
     cpu_ns: int = 0
     added_ns: float = 0.0
+    recorded: float = 1.0
 
 
 def overhead_between(earlier: Look, later: Look, prices: Prices | None) -> Overhead | None:

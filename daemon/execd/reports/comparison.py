@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from execd.model.change import compare, of_one_session
 from execd.model.fold import renamed, strip_dirs
+from execd.model.timeslices import slices_in
 from execd.reports.escape import visible
 from execd.reports.figures import unit_of
 from execd.reports.function_names import FunctionNames
@@ -62,7 +63,13 @@ def _basis(comparison: Comparison) -> list[Fact]:
     earlier = comparison.earlier
     of_one = "of one session: " if of_one_session(earlier, comparison.later) else ""
     basis = "per second of each" if comparison.per_second else f"{of_one}{plain_basis(earlier, comparison.later)}"
-    return [compared_with(earlier, basis), ("Functions", kinds)]
+    return [compared_with(earlier, basis), ("Functions", kinds), *_earlier_slices(earlier, comparison.later)]
+
+
+def _earlier_slices(earlier: Header, later: Header) -> list[Fact]:
+    """Return what is to be known of time slices: those of the later one stand among its own caveats."""
+    told = slices_in(later)
+    return [("Caveat", f"what this is compared with was {one.caveat}") for one in slices_in(earlier) if one not in told]
 
 
 def _table(

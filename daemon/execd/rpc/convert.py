@@ -162,7 +162,11 @@ def specs_from(messages: Iterable[sessions_pb2.SessionSpec]) -> list[SessionSpec
 def overhead(value: Overhead) -> sessions_pb2.Overhead:
     """Return the message of an overhead."""
     return sessions_pb2.Overhead(
-        events_per_s=value.events_per_s, event_ns=value.event_ns, share=value.share, span_s=value.span_s
+        events_per_s=value.events_per_s,
+        event_ns=value.event_ns,
+        share=value.share,
+        span_s=value.span_s,
+        recorded=value.recorded,
     )
 
 

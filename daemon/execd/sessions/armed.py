@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from execd.model.target import Target
     from execd.sessions.native import NativeTables
     from execd.sessions.overhead import Gauge
+    from execd.sessions.slicing import Slicing
     from execd.sessions.stream.feed import Feed
 
 # How often what is recorded is stored in case we end before it does.
@@ -50,6 +51,13 @@ class Armed:
     checkpoint_s: float = CHECKPOINT_S
     # Of calls: what it costs, and what was switched off to keep that within a limit.
     gauge: Gauge | None = None
+    # Where it goes on in time slices, for the same end.
+    slicing: Slicing | None = None
+
+    @property
+    def recorded(self) -> float:
+        """The share of the time that is recorded."""
+        return 1.0 if self.slicing is None else self.slicing.share
 
     @property
     def extra(self) -> dict[str, object]:

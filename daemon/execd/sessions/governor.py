@@ -1,7 +1,8 @@
 """Governor: the thread that keeps recordings of calls within the overhead that they may have.
 
 It is there while one has a limit. Above it over a second, short functions are switched off in the target, those with
-most events first. Where that is not enough, or cannot be done, the sessions end with what they have.
+most events first; below 3.12 it is recorded in time slices (slicing.py). Where that is not enough, or cannot be done,
+the sessions end with what they have.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from execd.errors import AgentSilent, CollectorRefused, ExecdError
-from execd.model.lines.names import version_of
 from execd.model.overhead import overhead_between, to_switch_off
-from execd.sessions.overhead import SWITCHES_OFF, limit_of
+from execd.sessions.overhead import limit_of
+from execd.sessions.slicing import adapt, can_slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +49,12 @@ class Watch:
 
     Attributes:
         limit: of the share.
-        looks: of the last second, with what each function had cost; None where only the sum is known.
+        patience_s: over how long it may be above that.
+        looks: of so long, with what each function had cost; None where only the sum is known.
     """
 
     limit: float
+    patience_s: float = _PATIENCE_S
     looks: deque[tuple[Look, CoreCounts | None]] = field(default_factory=deque)
 
     def add(self, look: Look, counts: CoreCounts | None) -> None:
@@ -63,20 +66,30 @@ class Watch:
             # What was switched off is off now: whether that is enough the next second tells.
             self.looks.clear()
         self.looks.append((look, counts))
-        while len(self.looks) > 2 and look.at_s - self.looks[1][0].at_s >= _PATIENCE_S:  # noqa: PLR2004 - a span has two
+        while len(self.looks) > 2 and look.at_s - self.looks[1][0].at_s >= self.patience_s:  # noqa: PLR2004 - a span has two
             self.looks.popleft()
 
-    def above(self, prices: Prices | None) -> Overhead | None:
-        """Return what the last second has cost where that is above the limit, None where it is not, or not known."""
+    def begin_anew(self, patience_s: float) -> None:
+        """Look at what comes from now on: something was changed."""
+        self.looks.clear()
+        self.patience_s = patience_s
+
+    def spent(self, prices: Prices | None) -> Overhead | None:
+        """Return what the last second, or as long as it takes to tell, has cost; None where that is not known."""
         if not self.looks:
             return None
         (earlier, _), (later, _) = self.looks[0], self.looks[-1]
-        if later.at_s - earlier.at_s < _PATIENCE_S:
+        if later.at_s - earlier.at_s < self.patience_s:
             return None
         spent = overhead_between(earlier, later, prices)
         if spent is None or spent.share is None or spent.cpu_ns < _LEAST_CPU_SHARE * spent.span_s * 1e9:
             return None
-        return spent if spent.share > self.limit else None
+        return spent
+
+    def above(self, prices: Prices | None) -> Overhead | None:
+        """Return the same where it is above the limit, None where it is not, or not known."""
+        spent = self.spent(prices)
+        return spent if spent is not None and spent.share is not None and spent.share > self.limit else None
 
     def hottest(self, prices: Prices, spent: Overhead) -> list[FunctionCounts] | None:
         """Return the functions to switch off, None where it is not known yet what each has cost."""
@@ -159,13 +172,18 @@ class Governor:
             what = f"what recording calls adds to process {live.target.key.pid}"
             self._end(live, armed, f"{what} is not known: {unknown}")
             return
-        spent = watch.above(gauge.prices)
-        if spent is not None and gauge.prices is not None:
+        is_sliced = armed.slicing is not None
+        spent = watch.spent(gauge.prices) if is_sliced else watch.above(gauge.prices)
+        if spent is None:
+            return
+        if is_sliced or can_slice(armed, live.target.python_version):
+            self._slice(live, armed, watch, spent)
+        else:
             self._restrain(live, armed, watch, spent, gauge)
 
     def _restrain(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead, gauge: Gauge) -> None:
         """Switch functions off, or end the sessions where that cannot be done."""
-        why = _why_not(armed, live.target.python_version)
+        why = "" if armed.form == "native" else f"the {armed.form} form switches no functions off"
         if not why and gauge.prices is not None:
             chosen = watch.hottest(gauge.prices, spent)
             if chosen is None:
@@ -174,6 +192,20 @@ class Governor:
             if refused is None or (chosen and not refused and _is_done(watch, gauge, chosen)):
                 return
             why = refused or "no function that is left is short enough to be switched off"
+        self._give_up(live, armed, watch, spent, why)
+
+    def _slice(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead) -> None:
+        """Have it go on in time slices that keep the limit, or end the sessions where there are none."""
+        with _turn(live, armed) as is_ours:
+            if not is_ours:
+                return
+            why = adapt(live, armed, spent, watch.limit)
+        if why:
+            self._give_up(live, armed, watch, spent, why)
+        elif armed.slicing is not None:
+            watch.begin_anew(armed.slicing.span_s)
+
+    def _give_up(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead, why: str) -> None:
         said = f"recording calls added {spent.share:.0%} to the CPU time of process {live.target.key.pid}"
         self._end(live, armed, f"{said}, and may add {watch.limit * 100:g}%; {why}")
 
@@ -228,15 +260,6 @@ def _is_done(watch: Watch, gauge: Gauge, chosen: list[FunctionCounts]) -> bool:
         return True
     watch.add(*latest)
     return latest[1] is not None and any(one.index in latest[1].off for one in chosen)
-
-
-def _why_not(armed: Armed, python_version: str) -> str:
-    """Return why no function can be switched off, "" where some can."""
-    if armed.form != "native":
-        return f"the {armed.form} form switches no functions off"
-    if version_of(python_version) < SWITCHES_OFF:
-        return f"Python {python_version} tells of all functions or of none"
-    return ""
 
 
 def _running(live: LiveTarget) -> list[Running]:

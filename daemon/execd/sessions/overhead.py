@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from execd.attach.corecounts import functions_at, off_in, read_counts
@@ -294,7 +295,8 @@ def of_running(rows: Sequence[Running]) -> list[Overhead | None]:
         time.sleep(COUNT_S)
     for gauge in lone:
         gauge.look(is_due=True)
-    return [None if gauge is None else gauge.now() for gauge in gauges]
+    told = [None if gauge is None else gauge.now() for gauge in gauges]
+    return [cost and replace(cost, recorded=running.armed.recorded) for cost, running in zip(told, rows, strict=True)]
 
 
 def expected(live: LiveTarget, running: Running) -> Overhead | None:

@@ -53,6 +53,8 @@ class NativeCalls:
         self._core = core
         self._builtins = bool(options.get("builtins", True))
         self._off: list[CodeType] = []
+        # Where it goes on in time slices.
+        self.slices: Any = None
         self._hooks = Subscription(
             self._handlers, disabled=self._disabled, resume=self._resume, force=bool(options.get("force"))
         )
@@ -94,7 +96,7 @@ class NativeCalls:
         self._core.begin()
         # Some may have no event as long as it lasts. None comes before all are there.
         for ident, frame in innermost_frames():
-            self._core.enter(self._described(ident, native_id_of(ident), frame))
+            self._enter(ident, frame)
         if self._filters is not None:
             self._hooks.note(self._filters.caveat)
         return self._hooks.install()
@@ -172,6 +174,28 @@ class NativeCalls:
                 done.append(index)
         return done
 
+    def slice(self, share: float) -> dict[str, int]:
+        """Record for a share of the time from now on, or for another one.
+
+        Args:
+            share: above 0 and below 1.
+
+        Returns what switching has taken, and how many slices there were.
+
+        Raises:
+            Refused: from 3.12 on it would save less than switching functions off; or others hear the same events.
+        """
+        if compat.HAS_MONITORING:
+            raise Refused("from 3.12 on there are no time slices: functions can be switched off")
+        if self._ended_ns:
+            return {}
+        if self.slices is None:
+            from execd_agent.collectors.slices import Slices  # noqa: PLC0415 - what few need
+
+            self.slices = Slices(self._core, self._hooks, self._codes, self._enter, self._break)
+        said: dict[str, int] = self.slices.begin(share)
+        return said
+
     def stop(self) -> None:
         """Disarm. What was recorded stays until `free`."""
         # A child that was forked has it too.
@@ -181,6 +205,8 @@ class NativeCalls:
         if posix.getpid() == self._pid:
             self._measure()
             self._core.retain(thread_ids())
+            if self.slices is not None:
+                self.slices.close()
         try:
             self._hooks.remove()
         finally:
@@ -249,6 +275,12 @@ class NativeCalls:
         is_old = self._initial.get(ident) == id(outermost(frame))
         began = None if self._clock is None else self._clock.began_ns(native_id)
         return ident, native_id, _text(thread_name(ident, frame)), began or 0, is_old, self._codes(frame)
+
+    def _enter(self, ident: int, frame: FrameType) -> None:
+        self._core.enter(self._described(ident, native_id_of(ident), frame))
+
+    def _break(self, why: str) -> None:
+        self.broken = why
 
     def _resume(self, ident: int, frame: FrameType | None) -> None:
         """Go on with a thread that was not recorded for a while: nobody is credited with that time."""

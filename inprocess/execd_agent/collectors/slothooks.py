@@ -51,10 +51,14 @@ class SlotHooks:
         self._taken_over: Any = functions.direct
         self._above_trampoline = 0
         self._is_open = True
+        # What steps back, while the trampoline's owner has it out of the slots.
+        self._returns: Any = None
         self._own_ident = originals.current_thread_id()
 
     def join(self, subscription: Subscription) -> None:
         """Let one more hear every thread but this one. Raises Refused."""
+        if self._returns is not None:
+            self._returns()
         self._subscriptions.append(subscription)
         self._redirect()
         if len(self._subscriptions) == 1:
@@ -76,6 +80,19 @@ class SlotHooks:
         self._redirect()
         return bool(self._subscriptions)
 
+    def slots(self) -> tuple[tuple[int, int], Any] | None:
+        """Return how the trampoline of who alone hears is set, and the object beside it; None where there is none."""
+        is_alone = self._functions.trampoline and not is_audited()
+        return (self._states.reach, self._functions.direct) if is_alone else None
+
+    def step_aside(self, returns: Any) -> None:
+        """Leave the slots to the trampoline's owner, which is out of them, until there is nothing that steps back."""
+        self._returns = returns
+        threading: Any = sys.modules.get("threading")
+        now, then = (self._hook, self._previous_hook)[:: -1 if returns is None else 1]
+        if type(threading) is type(sys) and getattr(threading, self._slot.hook, self) is now:
+            setattr(threading, self._slot.hook, then)
+
     def _redirect(self) -> None:
         """Have the function call those who hear now; in the threads that have it already too."""
         before = self._functions.trampoline
@@ -85,6 +102,8 @@ class SlotHooks:
 
     def poll(self) -> None:
         """Set the function in threads that have none yet, or none any more."""
+        if self._returns is not None:
+            return
         if self._functions.starting is not None:
             self._set_hook()
             if hasattr(sys.modules.get("threading"), self._slot.hook):
@@ -155,7 +174,7 @@ class SlotHooks:
         # A program may put there what it likes, and what that raises would be the thread's.
         if type(threading) is not type(sys):
             return
-        if self._is_open and getattr(threading, self._slot.hook, self._hook) is None:
+        if self._is_open and self._returns is None and getattr(threading, self._slot.hook, self._hook) is None:
             setattr(threading, self._slot.hook, self._hook)
             if not self._is_open:  # it was taken out meanwhile
                 setattr(threading, self._slot.hook, None)
@@ -272,7 +291,7 @@ class SlotHooks:
                 self._note(
                     "the target replaced its %s function in thread %d; recording ended there" % (name, one.ident)
                 )
-            elif one.ident in self._armed and one.ident in started:
+            elif one.ident in self._armed and one.ident in started and self._returns is None:
                 self._note("the %s function was taken out in thread %d; recording ended there" % (name, one.ident))
         return before, looked
 
@@ -352,6 +371,11 @@ def shortcut(subscription: Subscription) -> None:
     hooks = _hooks.get(subscription.slot)
     if hooks is not None:
         hooks.shortcut()
+
+
+def hooks_of(subscription: Subscription) -> SlotHooks | None:
+    """Return what somebody hears through."""
+    return _hooks.get(subscription.slot)
 
 
 def leave(subscription: Subscription) -> None:

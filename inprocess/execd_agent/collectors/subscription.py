@@ -98,6 +98,30 @@ class Subscription:
         """Have the calling thread, of which something else was told, tell the trampoline."""
         shared.shortcut(self)
 
+    def slots(self) -> tuple[tuple[int, int], Any] | None:
+        """Return what a trampoline's owner needs to set it in all threads (3.9 to 3.11): how, and the object beside it.
+
+        None where others hear by the same slot, or of audit events.
+        """
+        hooks = shared.hooks_of(self)
+        return None if hooks is None else hooks.slots()
+
+    def step_aside(self, returns: Callable[[], None]) -> None:
+        """Leave the slots as they are, without the trampoline, until `step_back`: its owner sets it.
+
+        Args:
+            returns: called where somebody else is about to hear by the same slot; it steps back.
+        """
+        hooks = shared.hooks_of(self)
+        if hooks is not None:
+            hooks.step_aside(returns)
+
+    def step_back(self) -> None:
+        """Look after the slots again."""
+        hooks = shared.hooks_of(self)
+        if hooks is not None:
+            hooks.step_aside(None)
+
     def remove(self) -> None:
         """Hear no more; the others go on."""
         if self._joined:

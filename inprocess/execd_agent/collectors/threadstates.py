@@ -119,6 +119,8 @@ class ThreadStates:
         self._own = self._function("PyThreadState_Get")()
         self._is_trace = slot.name == "trace"
         self._object_word, self.trampoline = self._find(slot)
+        # Of the slot's setter, and of its C function in a thread state: for who sets it without us.
+        self.reach: tuple[int, int] = (_ctypes.dlsym(self._library, slot.setter), (self._object_word - 2) * _WORD)
         self._own_state = self._function("PyThreadState_Get")
         self._ident_word = self._own_words().index(originals.current_thread_id())
 

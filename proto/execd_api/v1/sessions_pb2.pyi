@@ -215,6 +215,7 @@ class Overhead(google.protobuf.message.Message):
     EVENT_NS_FIELD_NUMBER: builtins.int
     SHARE_FIELD_NUMBER: builtins.int
     SPAN_S_FIELD_NUMBER: builtins.int
+    RECORDED_FIELD_NUMBER: builtins.int
     events_per_s: builtins.float
     """Events that it has, two of each call."""
     event_ns: builtins.float
@@ -223,6 +224,8 @@ class Overhead(google.protobuf.message.Message):
     """What is added, of the CPU time that the process would take without; missing where it is not known."""
     span_s: builtins.float
     """Over how many seconds, the last ones."""
+    recorded: builtins.float
+    """The share of the time that is recorded: below 1 where it goes on in time slices, to keep within its limit."""
     def __init__(
         self,
         *,
@@ -230,9 +233,10 @@ class Overhead(google.protobuf.message.Message):
         event_ns: builtins.float = ...,
         share: builtins.float | None = ...,
         span_s: builtins.float = ...,
+        recorded: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_share", b"_share", "share", b"share"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_share", b"_share", "event_ns", b"event_ns", "events_per_s", b"events_per_s", "share", b"share", "span_s", b"span_s"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_share", b"_share", "event_ns", b"event_ns", "events_per_s", b"events_per_s", "recorded", b"recorded", "share", b"share", "span_s", b"span_s"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_share", b"_share"]) -> typing.Literal["share"] | None: ...
 
 Global___Overhead: typing_extensions.TypeAlias = Overhead
