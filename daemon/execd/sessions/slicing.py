@@ -33,6 +33,7 @@ _LEAST_SLICE_S: Final = 0.01
 # Slices differ from each other: so many of them are looked at, and a second at least.
 _PERIODS: Final = 5
 _LEAST_SPAN_S: Final = 1.0
+_LEAST_SLICES: Final = 3
 _MOST_ADDED: Final = 0.99
 _MOST_COUNT: Final = 1 << 62
 
@@ -82,9 +83,9 @@ def adapt(live: LiveTarget, armed: Armed, spent: Overhead, limit: float) -> str:
         # It is never all that a program uses.
         added_ns = min(spent.added_ns + max(now.switching_ns - before.switching_ns, 0), spent.cpu_ns * _MOST_ADDED)
         share = next_share(now.share, share_of(added_ns, spent.cpu_ns), limit)
-        if share is not None and share > now.share and now.slices - before.slices < _PERIODS:
-            # The agent did not come to it: that it cost little says nothing.
-            share = now.share
+        if armed.slicing is not None and (share is None or share > now.share):
+            # Where the agent did not come to it, that it cost little, or much, says nothing.
+            share = share if now.slices - before.slices >= _LEAST_SLICES else now.share
         if share is None:
             return f"it does so in time slices of {now.share:.0%} of the time, and shorter ones tell nothing"
         armed.slicing = now if share == now.share else _asked(live, armed, share)
