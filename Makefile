@@ -33,9 +33,11 @@ soak: $(INSTALLED) $(BYTECODE)
 	PYTHONPATH=tests $(RUN)/python -m soak
 	$(RUN)/python -m pytest -q -m soak
 
-# The unit tests of the native core, looked after by AddressSanitizer and UBSan: a minute, and gcc's libasan.
+# Tests of the native code in targets and in the daemon, looked after by AddressSanitizer and UBSan: some minutes, and
+# gcc's libasan.
 sanitize: $(INSTALLED) $(BYTECODE)
 	$(RUN)/python tests/sanitizing.py -n $(WORKERS)
+	$(RUN)/python tests/sanitizing_daemon.py
 
 check: $(INSTALLED)
 	$(RUN)/ruff check
