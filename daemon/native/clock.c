@@ -23,7 +23,8 @@ uint64_t clock_own_cpu_ns(void)
     return read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-/* Time that all threads of a process have computed, 0 where there is none: it stands still while none of them runs. */
+/* Time that all threads of a process have computed, 0 where there is none: it stands still while none of them runs. Of
+ * those that run now what they computed since the kernel's last tick is not in it. */
 uint64_t clock_process_cpu_ns(pid_t pid)
 {
     /* As the kernel numbers them (posix-timers.h): the clock of the scheduler, of a whole process. */

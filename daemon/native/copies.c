@@ -1,4 +1,5 @@
-/* One process_vm_readv takes a thread's state with what that points to, its frames, and both once more. */
+/* One process_vm_readv takes a thread's state with what that points to, its frames, and both once more where it is not
+ * held. */
 #include "copies.h"
 
 #include <stdlib.h>
@@ -136,6 +137,15 @@ static bool is_complete(const struct copies *copies, const struct layout *layout
     return cframe == copies->places->cframe && is_covered(copies, layout);
 }
 
+/* Appends all that is read a second time, to see what has stayed as it was: nothing of a thread that is held. */
+static void add_second(struct copies *copies, const struct layout *layout, uint64_t thread)
+{
+    if (copies->is_held)
+        return;
+    add_state(copies, layout, thread, SECOND);
+    add_frames(copies, layout, SECOND);
+}
+
 /* Reads what the first look at a thread state leads to, where that is not what was foreseen: its instant stays. */
 static bool take_again(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread)
 {
@@ -149,13 +159,12 @@ static bool take_again(struct copies *copies, const struct layout *layout, pid_t
     if (places->cframe)
         remote_add(&copies->list, places->cframe, copies->cframe_words[FIRST], sizeof copies->cframe_words[FIRST]);
     add_frames(copies, layout, FIRST);
-    add_state(copies, layout, thread, SECOND);
-    add_frames(copies, layout, SECOND);
+    add_second(copies, layout, thread);
     return remote_read_list(pid, &copies->list) == copies->list.count;
 }
 
-/* Reads a thread's state and frames, at its places and where these have moved to. No GIL needed. False where that
- * failed: the thread, or the process, may have ended. */
+/* Reads a thread's state and frames, at its places and where these have moved to. `is_held` and `gil_at` are the
+ * caller's to set. No GIL needed. False where that failed: the thread, or the process, may have ended. */
 bool copies_take(struct copies *copies, struct places *places, const struct layout *layout, pid_t pid,
                  uint64_t thread)
 {
@@ -166,8 +175,7 @@ bool copies_take(struct copies *copies, struct places *places, const struct layo
     copies->is_late = copies->is_full = false;
     add_state(copies, layout, thread, FIRST);
     add_frames(copies, layout, FIRST);
-    add_state(copies, layout, thread, SECOND);
-    add_frames(copies, layout, SECOND);
+    add_second(copies, layout, thread);
     size_t whole = remote_read_list(pid, &copies->list);
     copies->has_gil = copies->gil_at && whole > 1;
     if (whole == copies->list.count && is_complete(copies, layout)) {

@@ -51,8 +51,9 @@ struct copies {
     uint64_t gil_at;
     bool has_gil;
     unsigned char gil[GIL_BYTES];
-    /* Whether a frame had to be read after the second look; whether one had no place any more. */
-    bool is_late, is_full;
+    /* Whether the thread is held: then all reads are of one instant, and there is no second one. Whether a frame had to be
+     * read after the second look; whether one had no place any more. */
+    bool is_held, is_late, is_full;
     /* The lone frame that was asked for last, and which copies there are of each. */
     size_t last;
     bool has_lone[LONE_FRAMES][READS];

@@ -19,7 +19,7 @@
 #define SLOW_NS 10000000
 /* One that looks at more threads has, too: a turn of theirs takes a millisecond. */
 #define FEW_THREADS 100
-#define SETTLE_NS 50000
+#define JOIN_NS 50000
 /* How long the others wait for a thread that was to stop, and comes to it late; and for a read that does not come back,
  * as who removes its sampler does once more. */
 #define SETTLE_PATIENCE_NS 20000000
@@ -80,11 +80,10 @@ static void name_thread(void)
 /* Waits until nothing is owed to a sampler's process, for so long. Returns whether it is so. */
 static bool settles(struct sampler *sampler, uint64_t patience_ns)
 {
-    const struct timespec rest = {.tv_nsec = SETTLE_NS};
     uint64_t began = clock_now_ns();
     bool is_settled;
     while (!(is_settled = stop_settle(&sampler->stops)) && clock_now_ns() - began < patience_ns)
-        nanosleep(&rest, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long)stop_rest_ns(&sampler->stops)}, NULL);
     return is_settled;
 }
 
@@ -105,8 +104,8 @@ static bool wait_for_turn(struct sampler *sampler, uint64_t next, enum end *why)
 {
     struct pollfd waited[2] = {{.fd = sampler->stopfd, .events = POLLIN}, {.fd = sampler->pidfd, .events = POLLIN}};
     do {
-        uint64_t soon = clock_now_ns() + SETTLE_NS;
         bool is_settled = stop_settle(&sampler->stops);
+        uint64_t soon = clock_now_ns() + stop_rest_ns(&sampler->stops);
         struct timespec timeout = until(is_settled || next < soon ? next : soon);
         int ready = ppoll(waited, 2, &timeout, NULL);
         *why = waited[0].revents ? END_STOPPED : END_TARGET;
@@ -338,7 +337,7 @@ static struct member *await_turn(struct crowd *crowd, const struct sampler *samp
  * whether it was joined. */
 static bool join_or_leave(pthread_t thread)
 {
-    const struct timespec rest = {.tv_nsec = SETTLE_NS};
+    const struct timespec rest = {.tv_nsec = JOIN_NS};
     uint64_t began = clock_now_ns();
     while (pthread_tryjoin_np(thread, NULL) != 0) {
         if (clock_now_ns() - began > TURN_PATIENCE_NS) {

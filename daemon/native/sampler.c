@@ -222,6 +222,7 @@ static bool read_stack(struct sampler *sampler, struct thread *thread)
         stops = false;
     }
     stops = stops && stop_begin(&sampler->stops, thread->task);
+    sampler->copies.is_held = stops;
     sampler->copies.gil_at = layout->holds_gil == NONE ? thread->gil : 0;
     bool is_read = copies_take(&sampler->copies, thread->places, layout, sampler->pid, thread->address);
     if (is_read)
@@ -281,10 +282,12 @@ static uint32_t look_at(struct sampler *sampler, struct thread *thread)
 static void take_one(struct sampler *sampler, struct thread *thread)
 {
     sampler->figures.samples++;
-    thread_open(thread, sampler->pid);
+    /* One that is new, or could not be asked. */
+    if (thread->schedstat < 0)
+        thread_ask(thread, sampler->pid);
     uint32_t node = thread->node;
     bool was_for_gil = thread->state == WAITING_FOR_GIL;
-    if (thread_is_unchanged(thread) && node != NO_NODE)
+    if (thread->has_stayed && node != NO_NODE)
         sampler->figures.unchanged++;
     else
         thread->node = look_at(sampler, thread);
@@ -301,6 +304,15 @@ static void take_one(struct sampler *sampler, struct thread *thread)
 static bool is_sampled(const struct sampler *sampler, const struct thread *thread)
 {
     return thread->native_id > 0 && (!sampler->thread || thread->native_id == sampler->thread);
+}
+
+/* Asks each of the threads that were looked at whether it has run. */
+static void ask_all(struct sampler *sampler)
+{
+    struct thread_list *list = sampler->threads.known;
+    for (size_t index = 0; index < list->count; index++)
+        if (list->of[index].schedstat >= 0)
+            thread_ask(&list->of[index], sampler->pid);
 }
 
 /* Takes a sample of each thread of the list, as long as there is time. */
@@ -329,7 +341,8 @@ static void take_all(struct sampler *sampler)
     slices_begin(&sampler->slices, now);
     sampler->codes_at = now / SAME_CODE_NS;
     stop_settle(&sampler->stops);
-    bool is_known = threads_follow(&sampler->threads, &sampler->layout, sampler->pid);
+    ask_all(sampler);
+    bool is_known = threads_follow(&sampler->threads, &sampler->layout, sampler->pid, now);
     pthread_mutex_lock(&sampler->lock);
     uint32_t codes_before = sampler->codes.count;
     sampler->figures.turns++;
@@ -345,16 +358,28 @@ static void take_all(struct sampler *sampler)
     pthread_mutex_unlock(&sampler->lock);
 }
 
-/* Whether no thread has run since the last turn, in which all of them waited: then all is as it was. Now and then nobody
- * asks: a time that a hypervisor took from a processor may be taken for that of a thread, which then seems not to have
- * run (update_rq_clock_task in the kernel). */
+/* Whether all threads that are sampled wait where they did at the last turn. */
+static bool have_stayed(const struct sampler *sampler)
+{
+    const struct thread_list *list = sampler->threads.known;
+    for (size_t index = 0; index < list->count; index++)
+        if (is_sampled(sampler, &list->of[index]) && !thread_has_stayed(&list->of[index]))
+            return false;
+    return true;
+}
+
+/* Whether no thread has run since the last turn, in which all of them waited: then all is as it was. What a process has
+ * computed does not tell of a thread that has run since less than a tick of the kernel's (thread_group_cputime): so each
+ * is asked, where that says that none has run for longer. Now and then nobody asks: threads that are not Python's may
+ * have come to the lists. */
 static bool is_still(struct sampler *sampler)
 {
     uint64_t before = sampler->computed_ns;
     /* One that was found to run in between each time is asked less often. */
     bool is_asked = sampler->all_waited && (sampler->ran_turns < MOST_RAN_TURNS || sampler->figures.turns % 16 < 2);
     sampler->computed_ns = is_asked ? clock_process_cpu_ns(sampler->pid) : 0;
-    bool is_same = before && sampler->computed_ns == before && sampler->still_turns < MOST_STILL_TURNS;
+    bool is_same = before && sampler->computed_ns == before && sampler->still_turns < MOST_STILL_TURNS &&
+                   have_stayed(sampler);
     sampler->still_turns = is_same ? sampler->still_turns + 1 : 0;
     if (before && is_asked)
         sampler->ran_turns = sampler->computed_ns == before ? 0 : sampler->ran_turns + 1;

@@ -1,5 +1,6 @@
 /* The first look at the thread state fixes the instant, and what the innermost frame is. All that is read after it may
- * be of later: a frame counts as sure where it is the same in both reads, and what it has called was still there. */
+ * be of later: a frame counts as sure where it is the same in both reads, and what it has called was still there. Of a
+ * thread that is held all is of one instant, and read once. */
 #include "stack.h"
 
 #include <string.h>
@@ -126,10 +127,22 @@ static void find_callers(struct stack *stack, const struct stack *again, struct 
     stack->frames[0] = leaf;
 }
 
+/* Returns the stack of a thread that is held. False where `copies` hold none. */
+static bool read_held(struct stack *stack, struct copies *copies, const struct layout *layout, pid_t pid)
+{
+    stack->has_leaf = follow(stack, copies, layout, pid, FIRST);
+    /* Held in the midst of resuming a generator: that does not say yet who called it. */
+    bool lacks_callers = stack->is_rootless && stack->depth && !stack->cut;
+    stack->settled = lacks_callers ? 0 : stack->depth;
+    return stack->has_leaf;
+}
+
 /* Returns the stack that `copies` hold. False where they hold none. `again` is for the second read. No GIL needed. */
 bool stack_read(struct stack *stack, struct stack *again, struct copies *copies, const struct layout *layout,
                 pid_t pid, uint64_t thread)
 {
+    if (copies->is_held)
+        return read_held(stack, copies, layout, pid);
     stack->has_leaf = follow(stack, copies, layout, pid, FIRST);
     /* Where frames had to be read one by one, that was after the second look. */
     if (copies->is_late && !copies_look_again(copies, layout, pid, thread))

@@ -14,8 +14,12 @@
 
 #include "clock.h"
 
-/* A running thread stops within microseconds; one that does not is in an uninterruptible system call. */
-#define PATIENCE_NS 2000000
+/* A thread that computes stops within microseconds. One that does not is deep in the kernel, or waits for a processor:
+ * there it stops before it goes on with anything of its own. To wait for that would take a processor from others. */
+#define PATIENCE_NS 50000
+/* How long is waited at least, and at most, before it is looked whether one that is late has come to its stop. */
+#define REST_NS 50000
+#define MOST_REST_NS 1000000
 /* Of threads that this thread of ours traces, the ends alone, and without taking them from who waits for them. */
 #define ENDS (WEXITED | WNOHANG | __WALL | __WNOTHREAD)
 
@@ -92,6 +96,16 @@ bool stop_settle(struct stops *stops)
     return true;
 }
 
+/* Returns after how long stop_settle is to be called again: as long again as the thread has taken to come to its stop, and
+ * no longer may it be held. */
+uint64_t stop_rest_ns(const struct stops *stops)
+{
+    uint64_t late_ns = clock_now_ns() - stops->asked_at_ns;
+    if (late_ns < REST_NS)
+        return REST_NS;
+    return late_ns < MOST_REST_NS ? late_ns : MOST_REST_NS;
+}
+
 /* Stops a thread. False where it cannot be: it is traced by another one, stopped by a signal, ending, or deep in the
  * kernel; then it runs on. */
 bool stop_begin(struct stops *stops, pid_t native_id)
@@ -102,12 +116,13 @@ bool stop_begin(struct stops *stops, pid_t native_id)
     }
     ptrace(PTRACE_INTERRUPT, native_id, NULL, NULL);
     stops->owed = native_id;
+    stops->asked_at_ns = clock_now_ns();
     siginfo_t stop;
-    enum found found;
-    uint64_t began = clock_now_ns();
-    while ((found = look(stops, native_id, &stop)) == RUNS && clock_now_ns() - began < PATIENCE_NS)
+    bool has_stopped;
+    while (!(has_stopped = ptrace(PTRACE_GETSIGINFO, native_id, NULL, &stop) == 0) &&
+           clock_now_ns() - stops->asked_at_ns < PATIENCE_NS)
         sched_yield();
-    if (found == STOPPED && is_asked_for(&stop)) {
+    if (has_stopped && is_asked_for(&stop)) {
         stops->owed = 0;
         return true;
     }

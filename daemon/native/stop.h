@@ -19,6 +19,7 @@ struct stops {
     uint64_t buckets[STOP_BUCKETS];
     /* A thread that was asked to stop, and has not yet: it is let go as soon as it has. 0 for none. */
     pid_t owed;
+    uint64_t asked_at_ns;
     /* Whose threads they are. */
     pid_t process;
 };
@@ -26,5 +27,6 @@ struct stops {
 bool stop_begin(struct stops *stops, pid_t native_id);
 void stop_end(struct stops *stops, pid_t native_id, uint64_t held_ns);
 bool stop_settle(struct stops *stops);
+uint64_t stop_rest_ns(const struct stops *stops);
 
 #endif

@@ -1,4 +1,6 @@
 /* The lists of thread states are compared with what is known by one list of reads, and walked where they have changed.
+ * A thread takes its own state out of a list, and puts new ones at its head: so the links are compared that lead to those
+ * which have run and from there, and all of them now and then, for C code may do it to others.
  *
  * A walk takes no more than LINKS reads of the target, whatever that says, and opens nothing.
  */
@@ -18,6 +20,8 @@
 #define STATUS_BYTES 4096
 /* Of all lists together; what lies beyond is not even counted. */
 #define LINKS 10000
+/* How long the links between threads that have not run are taken for the same. */
+#define SAME_LINKS_NS 10000000
 
 _Static_assert(1 + 2 * INTERPRETERS + 2 * THREADS <= REMOTE_RANGES, "a look at the lists is one list");
 
@@ -37,6 +41,7 @@ static void thread_shut(struct thread *thread)
     if (thread->syscall >= 0)
         close(thread->syscall);
     thread->schedstat = thread->syscall = -1;
+    thread->has_stayed = false;
 }
 
 static void list_close(struct thread_list *list)
@@ -54,7 +59,7 @@ void threads_close(struct threads *threads)
 }
 
 /* Opens what is read of a thread in /proc, where that is not open. */
-void thread_open(struct thread *thread, pid_t pid)
+static void thread_open(struct thread *thread, pid_t pid)
 {
     if (thread->schedstat < 0)
         thread->schedstat = proc_open(pid, thread->task, "schedstat");
@@ -192,7 +197,15 @@ static struct span links_span(const struct layout *layout)
     return span;
 }
 
-/* Reads all of it. False where that failed. */
+/* Whether what is known of a thread state's links is held against them: where it has run, or the one after it. */
+static bool is_compared(const struct threads *threads, size_t index)
+{
+    const struct thread_list *known = threads->known;
+    return threads->compares_all || !known->of[index].has_stayed ||
+           (index + 1 < known->count && !known->of[index + 1].has_stayed);
+}
+
+/* Reads all that is compared. False where that failed. */
 static bool read_links(struct threads *threads, const struct layout *layout, pid_t pid)
 {
     struct links *links = &threads->links;
@@ -208,6 +221,8 @@ static bool read_links(struct threads *threads, const struct layout *layout, pid
     }
     for (size_t index = 0; index < known->count; index++) {
         const struct thread *thread = &known->of[index];
+        if (!is_compared(threads, index))
+            continue;
         remote_add(list, thread->address + (uint64_t)span.start, links->threads[index] + span.start,
                    (size_t)(span.end - span.start));
         if (layout->native_id == NONE)
@@ -242,7 +257,7 @@ static bool are_known(struct threads *threads, const struct layout *layout, pid_
             links->interpreters[index][1] != known->interpreters[index].first)
             return false;
     for (size_t index = 0; index < known->count; index++)
-        if (!is_same_thread(threads, layout, index))
+        if (is_compared(threads, index) && !is_same_thread(threads, layout, index))
             return false;
     return true;
 }
@@ -258,10 +273,12 @@ static void find_doubled(struct thread_list *list)
     }
 }
 
-/* Brings the list up to date. No GIL needed. False where it could not be read: the process has ended, or its lists
- * change faster than we read, or go round. */
-bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid)
+/* Brings the list up to date, after each thread of it was asked whether it has run. No GIL needed. False where it could
+ * not be read: the process has ended, or its lists change faster than we read, or go round. */
+bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid, uint64_t now_ns)
 {
+    threads->compares_all = threads->compared_at != now_ns / SAME_LINKS_NS;
+    threads->compared_at = now_ns / SAME_LINKS_NS;
     if (are_known(threads, layout, pid))
         return true;
     struct thread_list *other = &threads->lists[threads->known == &threads->lists[0]];
@@ -288,20 +305,31 @@ static bool line_of(int descriptor, char *line)
     return true;
 }
 
-/* Whether a thread has waited ever since its last sample. No GIL needed. */
-bool thread_is_unchanged(struct thread *thread)
+/* Returns how often a thread was given a processor, from its schedstat: it comes after the times that it ran, and was
+ * ready to. 0 where nobody counts. */
+static uint64_t arrivals_of(const char *line)
+{
+    const char *last = strrchr(line, ' ');
+    return last ? strtoull(last, NULL, 10) : 0;
+}
+
+/* Asks whether a thread has waited ever since its last sample: one that has not is to be looked at. No GIL needed. */
+void thread_ask(struct thread *thread, pid_t pid)
 {
     char line[LINE_BYTES];
-    if (!line_of(thread->schedstat, line))
-        return false;
-    /* After the times that it ran, and was ready to. */
-    char *at = line;
-    strtoull(at, &at, 10);
-    strtoull(at, &at, 10);
-    uint64_t arrivals = strtoull(at, NULL, 10);
-    bool is_unchanged = thread->was_waiting && arrivals && arrivals == thread->arrivals;
+    thread_open(thread, pid);
+    uint64_t arrivals = line_of(thread->schedstat, line) ? arrivals_of(line) : 0;
+    thread->has_stayed = thread->was_waiting && arrivals && arrivals == thread->arrivals;
+    thread->was_waiting = thread->has_stayed;
     thread->arrivals = arrivals;
-    return is_unchanged;
+}
+
+/* Whether a thread waits where it was at its last sample; all stays as it is, for another look at it. No GIL needed. */
+bool thread_has_stayed(const struct thread *thread)
+{
+    char line[LINE_BYTES];
+    return thread->was_waiting && thread->arrivals && line_of(thread->schedstat, line) &&
+           arrivals_of(line) == thread->arrivals;
 }
 
 /* Finds what a thread waits for: a system call's number and its first argument, -1 for something else; or RUNNING.

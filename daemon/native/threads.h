@@ -25,7 +25,9 @@ struct thread {
     /* Of files in /proc; -1 where it was not sampled yet, or they could not be opened. */
     int schedstat, syscall;
     uint64_t arrivals;
-    bool was_waiting;
+    /* Whether it waited at its last sample, and has not run since as far as was asked; whether the last one who asked found
+     * that. */
+    bool was_waiting, has_stayed;
     /* Whether a thread state after it in the list has its number. */
     bool is_doubled;
     int64_t system_call;
@@ -63,15 +65,18 @@ struct links {
 struct threads {
     struct thread_list lists[2], *known;
     bool has_numbers;
+    /* In which span of time all links were compared last; whether all are now. */
+    uint64_t compared_at;
+    bool compares_all;
     struct numbers numbers;
     struct remote_list list;
     struct links links;
 };
 
-bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid);
+bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid, uint64_t now_ns);
 void threads_close(struct threads *threads);
-bool thread_is_unchanged(struct thread *thread);
-void thread_open(struct thread *thread, pid_t pid);
+void thread_ask(struct thread *thread, pid_t pid);
+bool thread_has_stayed(const struct thread *thread);
 bool thread_look(struct thread *thread);
 bool thread_may_stop(struct thread *thread, pid_t pid, uint64_t slice);
 

@@ -42,6 +42,7 @@ TIMES = 20
 FEWER_TIMES = 8
 PATIENCE_S = 20.0
 LEAST_TURNS = 200
+MANY_TURNS = 1000
 # Long enough for the thread that takes the turns of many.
 SLOW_INTERVAL_NS = 20_000_000
 CROWD = 4
@@ -55,6 +56,16 @@ def second():
     time.sleep(1000)
 first()
 second()
+"""
+# Less than a tick of most kernels, and long enough for a look.
+BURSTS = """
+import time
+print("ready", flush=True)
+while True:
+    end = time.perf_counter() + 0.0015
+    while time.perf_counter() < end:
+        pass
+    time.sleep(0.01)
 """
 LOST = ("torn", "no_code", "unread", "no_room")
 COUNTED = ("verified", "unsettled", "unchanged")
@@ -97,7 +108,12 @@ def samples_of(program: Program, stopping: int) -> Samples:
 
 def ran_s(program: Program) -> float:
     """How long the main thread of a program has computed."""
-    return int(Path(f"/proc/{program.pid}/schedstat").read_text().split()[0]) / 1e9
+    return cpu_s(program.pid)
+
+
+def cpu_s(pid: int) -> float:
+    """How long the main thread of a process has computed."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def drained(sampler: ProcessSampler) -> Samples:
@@ -245,6 +261,23 @@ def test_a_process_that_stood_still_is_met_where_it_waits_next(local_interpreter
                 assert becomes(lambda: is_in("second") and max(seen) > before + FEW, PATIENCE_S)
         finally:
             child.kill()
+
+
+def test_what_a_process_does_between_two_ticks_of_the_kernel_is_met(local_interpreter: Interpreter) -> None:
+    with subprocess.Popen([*local_interpreter.argv, "-c", BURSTS], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            with sampled_pid(child.pid, _sampler.STOP_NEVER, INTERVAL_NS) as sampler:
+                before_s, began_s = cpu_s(child.pid), time.monotonic()
+                assert becomes(lambda: drained(sampler).figures["turns"] >= MANY_TURNS, 3 * PATIENCE_S)
+                share = (cpu_s(child.pid) - before_s) / (time.monotonic() - began_s)
+        finally:
+            child.kill()
+    counts = sampler.samples.counts
+    running = sum(count for (_, state), count in counts.items() if STATES[state].startswith("running"))
+    # It is told to run while it waits for a processor in the midst of it, too.
+    assert running > counts.total() * share / 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")

@@ -6,7 +6,7 @@ import os
 import random
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,13 @@ def everything(sampler: _sampler.Sampler) -> _sampler.Taken:
 
 def figures(sampler: _sampler.Sampler) -> dict[str, int]:
     return everything(sampler)["figures"]
+
+
+def samples_of_a_turn(sampler: _sampler.Sampler) -> int:
+    """How many samples one takes."""
+    before = figures(sampler)["samples"]
+    sampler.turn()
+    return figures(sampler)["samples"] - before
 
 
 def only_stack(samples: Samples) -> list[int]:
@@ -163,6 +170,25 @@ def test_lists_that_go_round_are_no_lists_and_cost_no_descriptors(world: World) 
         world.set(interpreter, 0)
         sampler.turn()
         assert figures(sampler)["verified"] == 1
+
+
+def test_a_thread_that_runs_is_taken_from_the_list_at_once_and_one_that_waits_soon(world: World) -> None:
+    with ExitStack() as waiting:
+        numbers = [os.getpid(), *(waiting.enter_context(waiting_thread()) for _ in range(3))]
+        last = world.thread(0, world.stack([world.code()]), numbers[1])
+        waits = world.thread(last, world.stack([world.code()]), numbers[2])
+        runs = world.thread(waits, world.stack([world.code()]), numbers[0])
+        first = world.thread(runs, world.stack([world.code()]), numbers[3])
+        world.set(world.head, world.interpreter(first))
+        with world.sampler() as sampler:
+            assert samples_of_a_turn(sampler) == samples_of_a_turn(sampler) == 4
+            assert figures(sampler)["unchanged"] == 3
+            # As it does itself when it ends.
+            world.set(first + NEXT, waits)
+            assert samples_of_a_turn(sampler) == 3
+            # Nothing shows that this was done but the list itself.
+            world.set(first + NEXT, last)
+            assert becomes(lambda: samples_of_a_turn(sampler) == 2, 10.0)
 
 
 def test_what_there_is_no_place_for_is_counted(world: World) -> None:
