@@ -139,6 +139,20 @@ static bool has_gil(const struct sampler *sampler, const struct thread *thread)
            word_at(sampler->copies.gil, layout->gil_holder) == thread->address;
 }
 
+/* Whether a thread may have the GIL now; one that has not cannot change its frames, and need not be held. */
+static bool may_have_gil(const struct sampler *sampler, const struct thread *thread)
+{
+    const struct layout *layout = &sampler->layout;
+    if (layout->holds_gil != NONE) {
+        uint32_t flags;
+        return !remote_read(sampler->pid, thread->address + (uint64_t)layout->holds_gil, &flags, sizeof flags) ||
+               (flags & (uint32_t)layout->holds_gil_mask);
+    }
+    uint64_t holder;
+    return !remote_read(sampler->pid, thread->gil + (uint64_t)layout->gil_holder, &holder, sizeof holder) ||
+           holder == thread->address;
+}
+
 static enum state state_of(const struct sampler *sampler, const struct thread *thread)
 {
     if (has_gil(sampler, thread))
@@ -216,7 +230,7 @@ static bool read_stack(struct sampler *sampler, struct thread *thread)
     const struct layout *layout = &sampler->layout;
     uint64_t began = clock_now_ns();
     /* One that waits is not stopped: that would end some system calls. */
-    bool stops = sampler->slices.stops && !thread->was_waiting;
+    bool stops = sampler->slices.stops && !thread->was_waiting && may_have_gil(sampler, thread);
     if (stops && !thread_may_stop(thread, sampler->pid, sampler->slices.slice)) {
         sampler->stops.refused++;
         stops = false;
