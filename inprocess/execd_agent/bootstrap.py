@@ -4,9 +4,10 @@ Executed with `frozen` and `settings` as globals (see launch.py). Where its byte
 the target, so it is short.
 settings: descriptor (our end of the channel), peer (the daemon's end, taken over by now), marker (an open memfd);
 call (calls a function with one of them, where that is ours still); close (closes one of them, or all), stub and forget
-(what a forked child calls); silence (of os.fork's warning, here and at each fork); hurry (shortens the switch interval,
-see haste.py); turn (empty where another thread of the same launch is the agent's); let_go (of a program that waits for
-us, see startup.py; an attach has none); sizes (of the bytecode, 0 where there is none, and of the sources).
+(what a forked child calls); unheard (how this thread was started, and what that has taken: see unheard.py); silence (of
+os.fork's warning, here and at each fork); hurry (shortens the switch interval, see haste.py); turn (empty where another
+thread of the same launch is the agent's); let_go (of a program that waits for us, see startup.py; an attach has none);
+sizes (of the bytecode, 0 where there is none, and of the sources).
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ def main() -> None:
         if (settings["pid"], settings["silence"]) in stub.silences:
             stub.silences.remove((settings["pid"], settings["silence"]))
         settings["silence"](on=False)
+        settings["unheard"][1]()
         # When the daemon sees it closed, nothing of ours is open any more.
         settings["close"]()
         stub.disarms.remove((settings["pid"], settings["forget"]))

@@ -18,3 +18,5 @@ HAS_RESUME = sys.version_info >= (3, 11)
 COMPILES_BY_MODULE = sys.version_info >= (3, 15)
 # Ids that no well-known tool uses: 0 debugger, 1 coverage, 2 profiler, 5 optimizer (PEP 669).
 MONITORING_TOOL_IDS = (3, 4)
+# Whose one of them is from 3.14 on while nothing hears events: see unheard.py.
+AGENT_TOOL_NAME = "execd's agent"

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    # These files are in front of this one.
+    from execd_agent.replaced import REPLACED, replaced_functions  # noqa: TC004
+    from execd_agent.unheard import unheard_by  # noqa: TC004
+
     frozen: dict[str, Any]
     bootstrap: Any
     settings: dict[str, Any]
@@ -23,23 +27,11 @@ _ATTEMPTS = 20
 _STUB_NAME, _STUB_MODULE = "ExecdForkStub5", "execd_agent.launch"
 _STACK_BYTES = 1 << 20
 # Events of what is done here, of which a hook may refuse one (3.12+ has the first).
-_AUDITED = ("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork")
-_NO_THREAD = "it cannot start a thread: a limit is reached, or a hook forbids it"
-_REPLACED = "the program has replaced functions that all code uses: "
-# What the agent calls; functions of a program's in their place would be told of it, or break it.
-_FUNCTIONS = (
-    *("__build_class__", "all", "any", "callable", "compile", "delattr", "eval", "exec", "getattr", "globals"),
-    *("hasattr", "id", "isinstance", "issubclass", "iter", "len", "locals", "max", "min", "next", "ord"),
-    *("repr", "round", "setattr", "sorted", "sum", "vars"),
+_AUDITED = (
+    *("_thread.start_new_thread", "sys._getframe", "object.__getattr__", "os.register_at_fork"),
+    *("code.__new__", "sys.monitoring.register_callback"),
 )
-# The same in modules; what is replaced there runs the agent's thread as one of the program's own kind.
-_IN_MODULES = {
-    "_thread": ("allocate_lock", "get_native_id", "stack_size", "start_new_thread"),
-    "marshal": ("loads",),
-    "posix": ("close", "fpathconf", "fstat", "getpid", "read", "register_at_fork", "stat", "write"),
-    "sys": ("_current_frames", "_getframe", "getswitchinterval", "setswitchinterval"),
-    "_signal": ("pthread_sigmask", "valid_signals"),
-}
+_NO_THREAD = "it cannot start a thread: a limit is reached, or a hook forbids it"
 # A program that replaces some later must not be told of what stays here, in the list of the stub, until we leave.
 (lambda: None).__globals__["__builtins__"] = {**frozen["__builtins__"]}
 
@@ -253,11 +245,12 @@ def hurrier(sys: Any, posix: Any, failed: Any, intervals: list[float], descripto
     return hurry
 
 
-def forgetter(close: Any, silence: Any, hurry: Any) -> Any:
-    """Return what a forked child does: it has our files, and maybe our filter and our switch interval."""
+def forgetter(close: Any, silence: Any, hurry: Any, give_back: Any) -> Any:
+    """Return what a forked child does: it has our files, and maybe our filter, switch interval and monitoring id."""
 
     def forget() -> None:
         close()
+        give_back()
         silence(on=False)
         hurry(on=False)
 
@@ -275,7 +268,8 @@ def start(sys: Any, posix: Any) -> None:
             return
         settings["intervals"] = []
         settings["hurry"] = hurrier(sys, posix, OSError, settings["intervals"], settings["descriptor"])
-        settings["forget"] = forgetter(settings["close"], settings["silence"], settings["hurry"])
+        silence, give_back = settings["silence"], settings["unheard"][1]
+        settings["forget"] = forgetter(settings["close"], silence, settings["hurry"], give_back)
     stub.launched = settings["nonce"]
     for listed, action in ((stub.disarms, settings["forget"]), (stub.silences, settings["silence"])):
         if (settings["pid"], action) not in listed:
@@ -283,7 +277,8 @@ def start(sys: Any, posix: Any) -> None:
     # A fork may be under way, whose hooks run this text.
     settings["silence"](on=True)
     signal = sys.modules.get("_signal")
-    arguments = (bootstrap, {"__builtins__": __builtins__, "frozen": frozen, "settings": settings})
+    names = {"__builtins__": __builtins__, "frozen": frozen, "settings": settings}
+    begin, arguments = settings["unheard"][0](exec, (bootstrap, names))
     # Asked for before it is changed: the call that changes it may run a signal handler and return nothing.
     mask = settings.setdefault("usual_mask", signal.pthread_sigmask(signal.SIG_BLOCK, ()) if signal else None)
     usual_s = settings.setdefault("usual_s", sys.getswitchinterval())
@@ -297,7 +292,7 @@ def start(sys: Any, posix: Any) -> None:
         # The new thread must not wait 5 ms for its first turn; bootstrap.py puts it back.
         sys.setswitchinterval(min(usual_s, 0.0001))
         settings["intervals"][:] = [usual_s, sys.getswitchinterval()]
-        original(frozen["_thread"], "start_new_thread")(exec, arguments)
+        original(frozen["_thread"], "start_new_thread")(begin, arguments)
     finally:
         # The mask first: what comes after it may be left out where a handler raises.
         if signal:
@@ -316,19 +311,6 @@ def is_ours(error: BaseException) -> bool:
     if trace is None:
         return not isinstance(error, KeyboardInterrupt)
     return any(type(value) is str and value in _AUDITED for value in trace.tb_frame.f_locals.values())
-
-
-def replaced_functions(posix: Any) -> list[str]:
-    """Return the names of the functions that are not the interpreter's; it calls none of them."""
-    kind = "".join.__class__
-    replaced = [name for name in _FUNCTIONS if frozen["__builtins__"].get(name).__class__ is not kind]
-    if replaced:
-        return replaced
-    sys, marshal = frozen["sys"], frozen["_bootstrap_external"].marshal
-    for module in (frozen["_thread"], marshal, posix, sys, sys.modules.get("_signal")):
-        names = _IN_MODULES.get(module.__name__, ()) if module else ()
-        replaced += [module.__name__ + "." + name for name in names if original(module, name).__class__ is not kind]
-    return replaced
 
 
 def refuse(reason: str) -> None:
@@ -362,13 +344,14 @@ def launch() -> None:
         return
     settings["silence"] = silencer(sys, posix, frozen["_warnings"])
     # A forked child that is recorded too needs its own.
-    settings["makers"] = (caller, closer, silencer, hurrier, forgetter)
+    unheard = unheard_by(sys, frozen["_bootstrap_external"].MAGIC_NUMBER)
+    settings["makers"], settings["unheard"] = (caller, closer, silencer, hurrier, forgetter, unheard), unheard(is_ours)
     settings["bootstrap"] = bootstrap
     # Of two threads the second finds nothing to take, and ends.
     settings["turn"] = [True]
-    replaced = replaced_functions(posix)
+    replaced = replaced_functions(posix, frozen)
     if replaced:
-        refuse(_REPLACED + ", ".join(replaced))
+        refuse(REPLACED + ", ".join(replaced))
         return
     for _ in range(_ATTEMPTS):
         try:

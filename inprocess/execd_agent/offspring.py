@@ -153,7 +153,7 @@ class Offspring:
     def _child_settings(self, descriptor: int) -> dict[str, Any]:
         """Return what a child's agent needs, as launch.py makes it."""
         ours = self._settings
-        caller, closer, silencer, hurrier, forgetter = ours["makers"]
+        caller, closer, silencer, hurrier, forgetter, unheard = ours["makers"]
         files = [(descriptor, *_identity(descriptor))]
         call = caller(posix, OSError, files, -1)
         close = closer(posix, OSError, files, call)
@@ -163,7 +163,10 @@ class Offspring:
         kept: dict[str, Any] = {name: ours[name] for name in ("stub", "makers", "bootstrap", "modules", "sizes")}
         kept.update({name: ours.get(name) for name in ("exit", "replacement", "end")})
         kept.update(descriptor=descriptor, peer=-1, marker=-1, files=files, pid=posix.getpid(), call=call, close=close)
-        kept.update(silence=silence, hurry=hurry, intervals=intervals, forget=forgetter(close, silence, hurry))
+        # It stands in a fork hook, where all that fails is ours.
+        kept["unheard"] = unheard(lambda _error: True)
+        kept["forget"] = forgetter(close, silence, hurry, kept["unheard"][1])
+        kept.update(silence=silence, hurry=hurry, intervals=intervals)
         kept.update(nonce=self._nonce, offspring=self, turn=[True], main_thread=_thread.get_ident())
         return kept
 
@@ -274,7 +277,8 @@ def _start_thread(settings: dict[str, Any], frozen: dict[str, Any]) -> None:
         sys.setswitchinterval(min(usual_s, 0.0001))
         settings["intervals"][:] = [usual_s, sys.getswitchinterval()]
         names = {"__builtins__": frozen["__builtins__"], "frozen": frozen, "settings": settings}
-        originals.original(_thread, "start_new_thread")(exec, (settings["bootstrap"], names))
+        begin, arguments = settings["unheard"][0](exec, (settings["bootstrap"], names))
+        originals.original(_thread, "start_new_thread")(begin, arguments)
     finally:
         stack_size(usual_stack)
 

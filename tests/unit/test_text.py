@@ -95,7 +95,7 @@ def test_bytecode_of_any_bytes_comes_through(agent: text.Agent) -> None:
     assert content in [eval(ast.unparse(call.args[0])) for call in calls]  # noqa: S307 - a literal of ours
 
 
-@pytest.mark.parametrize("module", ["launch", "handback", "bootstrap"])
+@pytest.mark.parametrize("module", ["replaced", "unheard", "launch", "handback", "bootstrap"])
 def test_what_is_injected_needs_no_import_and_has_no_words(module: str) -> None:
     source = text.stripped_source(module)
     assert '"""' not in source
@@ -111,7 +111,7 @@ def test_the_bundle_is_the_bytecode_of_every_module_but_the_injected(agent: text
     )
     modules = eval(agent.sources_literal, {"__builtins__": {}})  # noqa: S307 - as the agent reads it
     assert {"execd_agent", "execd_agent.agent", "execd_agent.wire", "execd_agent.collectors.calls"} <= set(modules)
-    assert not any(name.endswith(("launch", "handback", "bootstrap")) for name in modules)
+    assert not any(name.endswith(("replaced", "unheard", "launch", "handback", "bootstrap")) for name in modules)
 
 
 def test_the_bundle_for_a_version_without_bytecode_is_the_sources(agent: text.Agent) -> None:

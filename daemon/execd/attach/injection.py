@@ -188,20 +188,25 @@ class Injection:
             if not self._lendable(self._stopper.registers(tid), states):
                 return False
             if self._queued is None:
-                self._start_in(tid)
+                self._start_in(tid, states)
                 return True
         if self._take_out():
             with self._stopper.one(tid):
                 if self._lendable(self._stopper.registers(tid), states):
-                    self._start_in(tid)
+                    self._start_in(tid, states)
                     return True
         return False
 
-    def _start_in(self, tid: int) -> None:
+    def _start_in(self, tid: int, states: list[ThreadState]) -> None:
         functions, gadgets = self._found.functions, self._found.gadgets
+        state = _state_of(states, self._stopper.registers(tid)["fs_base"])
+        steps = [x86_64.Step(functions["PyRun_SimpleString"], (self._link.text_address,))]
+        if state is not None and self._function is not None:
+            enter, leave = call.bounds(self._found, self._link)
+            steps = [x86_64.Step(enter, (state.address,)), *steps, x86_64.Step(leave, (state.address,))]
         steps = [
             x86_64.Step(functions["PyGILState_Ensure"], ()),
-            x86_64.Step(functions["PyRun_SimpleString"], (self._link.text_address,)),
+            *steps,
             x86_64.Step(functions["PyGILState_Release"], (_GILSTATE_UNLOCKED,)),
             unmap_step(self._found, self._link),
         ]

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 _RUNTIME = "_PyRuntime"
 _FUNCTIONS = (
     *("PyRun_SimpleString", "PyGILState_Ensure", "PyGILState_Release"),
-    *("PyDict_New", "PyRun_String", "Py_DecRef"),
+    *("PyDict_New", "PyRun_String", "Py_DecRef", "PyThreadState_Get"),
 )
+# From 3.11 on.
+_FUNCTIONS_SINCE = ("PyThreadState_EnterTracing", "PyThreadState_LeaveTracing")
 _VERSION = "Py_Version"
 # Their presence tells the minor version where Py_Version (3.11+) is missing.
 _SINCE_3_10 = "PyErr_SetInterruptEx"
 _SINCE_3_9 = "PyFrame_GetCode"
-_SYMBOLS = (_RUNTIME, *_FUNCTIONS, _VERSION, _SINCE_3_10, _SINCE_3_9)
+_SYMBOLS = (_RUNTIME, *_FUNCTIONS, *_FUNCTIONS_SINCE, _VERSION, _SINCE_3_10, _SINCE_3_9)
 _THREADS_LIMIT = 20_000
 _INTERPRETERS_LIMIT = 10_000
 _STATES_CHECKED = 256
@@ -225,7 +227,7 @@ class Finder:
                 f"the CPython {text} that process {memory.pid} has loaded has not been started, or has ended",
                 remedy="try again when it runs",
             )
-        functions = {name: places[name] for name in _FUNCTIONS}
+        functions = {name: places[name] for name in (*_FUNCTIONS, *_FUNCTIONS_SINCE) if name in places}
         gadgets = self._gadgets.find(memory, mappings)
         found = Interpreter(memory, version, text, runtime, main, functions, layout, gadgets)
         check(found)

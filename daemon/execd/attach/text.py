@@ -21,7 +21,9 @@ _ELF, _ELF_HEAD = b"\x7fELF", 64
 _PACKAGE = "execd_agent"
 # Where they go while a program is put together: a name that nothing in it has.
 _SETTINGS = "__execd_settings__"
-_INJECTED = ("launch", "handback", "bootstrap")
+# One text: launch.py is the last of it.
+_LAUNCH = ("replaced", "unheard", "launch")
+_INJECTED = (*_LAUNCH, "handback", "bootstrap")
 # Goes into the archive of a program that is started (startup.py).
 _STARTUP = "startup"
 # Runs in __main__'s namespace or in a fresh one and looks up no name there: a program may define its own `exec`. The
@@ -71,7 +73,8 @@ class Agent:
 def read_agent() -> Agent:
     """Return the agent that is installed beside us."""
     package = resources.files(_PACKAGE)
-    launch, handback, bootstrap = (stripped_source(name) for name in _INJECTED)
+    launch = "\n".join(map(stripped_source, _LAUNCH))
+    handback, bootstrap = map(stripped_source, _INJECTED[len(_LAUNCH) :])
     return Agent(launch, handback, bootstrap, dict(_modules(package, _PACKAGE)), bytecode.read(package))
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from execd_agent.collectors.subscription import Subscription
 
 _TOOL_NAME = "execd"
+_TOOL_IDS = 6
 # What holds the target up at once, beside another tool: 70 us a code object on 3.12, 40 on 3.13.
 _CODES_AT_ONCE = 100
 # Typed loosely because the type checker knows the daemon's version, not the target's.
@@ -124,7 +125,7 @@ class MonitoringHooks:
         codes = codes + self._starts.codes()
         if not codes:
             return
-        if all(_MONITORING.get_tool(other) is None for other in range(6) if other != self._tool_id):
+        if all(_MONITORING.get_tool(other) is None for other in range(_TOOL_IDS) if other != self._tool_id):
             _MONITORING.restart_events()
             return
         # That would tell other tools of places that they are done with.
@@ -209,10 +210,20 @@ def _callbacks_for(subscriptions: list[Subscription], starts: Starts) -> dict[in
     return found
 
 
+def others_hear() -> bool:
+    """Tell whether a tool of the program's has global events, which come from all threads."""
+    others = [tool_id for tool_id in range(_TOOL_IDS) if _MONITORING.get_tool(tool_id) not in (None, _TOOL_NAME)]
+    return any(map(_MONITORING.get_events, others))
+
+
 def _free_tool_id() -> int:
     owners = []
     for tool_id in compat.MONITORING_TOOL_IDS:
         owner = _MONITORING.get_tool(tool_id)
+        if owner == compat.AGENT_TOOL_NAME:
+            # It needs none any more. That all code is instrumented anew for this is no loss: it will be.
+            _MONITORING.free_tool_id(tool_id)
+            owner = None
         if owner is None:
             return tool_id
         owners.append("%s (%d)" % (owner, tool_id))

@@ -32,8 +32,8 @@ untold lines cost nothing. Where it is not asked (3.12+) the line handler is tol
 `resume(ident, frame)`: told of a thread, and where it is, that was not heard of for a while.
 
 On 3.9 to 3.11 a subscription with "line" hears "line" and "enter" alone, in their order, from the trace function; one
-without it hears all else from the profile function. On 3.12+ the agent's thread is heard too: `selection.py` tells
-what of it to leave out, and decides once a code object what --ignore-module and --ignore-dir leave out.
+without it hears all else from the profile function. On 3.12+ the agent's thread may be heard too (unheard.py):
+`selection.py` tells what of it to leave out, and decides once a code object what --ignore-module and --ignore-dir leave out.
 """
 
 from __future__ import annotations
