@@ -343,9 +343,6 @@ def launch() -> None:
         settings["close"]()
         return
     settings["silence"] = silencer(sys, posix, frozen["_warnings"])
-    # A forked child that is recorded too needs its own.
-    unheard = unheard_by(sys, frozen["_bootstrap_external"].MAGIC_NUMBER)
-    settings["makers"], settings["unheard"] = (caller, closer, silencer, hurrier, forgetter, unheard), unheard(is_ours)
     settings["bootstrap"] = bootstrap
     # Of two threads the second finds nothing to take, and ends.
     settings["turn"] = [True]
@@ -353,6 +350,9 @@ def launch() -> None:
     if replaced:
         refuse(REPLACED + ", ".join(replaced))
         return
+    # A forked child that is recorded too needs its own.
+    unheard = unheard_by(sys, frozen["_bootstrap_external"].MAGIC_NUMBER)
+    settings["makers"], settings["unheard"] = (caller, closer, silencer, hurrier, forgetter, unheard), unheard(is_ours)
     for _ in range(_ATTEMPTS):
         try:
             start(sys, posix)
