@@ -34,11 +34,14 @@ _ONE_LINE = 0xE8
 
 
 def returner(monitoring: Any, held: list[int], name: str) -> Any:
-    """Return what gives back the id that is held, also in a forked child."""
+    """Return what gives back the id that is held, also in a forked child.
+
+    It is the very object that counts: an agent that comes while this one leaves has a name that is equal.
+    """
 
     def give_back() -> None:
         while held:
-            if monitoring.get_tool(held[-1]) == name:
+            if monitoring.get_tool(held[-1]) is name:
                 monitoring.free_tool_id(held[-1])
             held.pop()
 
@@ -67,12 +70,12 @@ def armer(sys: Any, units: bytes) -> Any:
     It takes an id where none is held, and raises ValueError where none is free.
     """
     monitoring: Any = getattr(sys, "monitoring", None)
-    name, lines, flags, make_hear = _NAME, _ONE_LINE, _FLAGS, hearer
+    lines, flags, make_hear = _ONE_LINE, _FLAGS, hearer
     # From 3.14 on an id that is given back has all code instrumented anew, which takes memory: it is kept to the end,
     # or until a collector needs one (monitoringhooks.py).
     is_kept = sys.version_info >= (3, 14)
 
-    def arm(held: list[int], give_back: Any, run: Any, arguments: Any) -> Any:
+    def arm(name: str, held: list[int], give_back: Any, run: Any, arguments: Any) -> Any:
         if not held:
             held += [number for number in (3, 4) if monitoring.get_tool(number) is None][:1]
         if not held:
@@ -105,13 +108,14 @@ def unheard_by(sys: Any, magic: bytes) -> Any:
 
     def make(is_ours: Any) -> tuple[Any, Any]:
         held: list[int] = []
-        give_back = make_return(monitoring, held, name)
+        own_name = "".join([*name])
+        give_back = make_return(monitoring, held, own_name)
 
         def begin(run: Any, arguments: Any) -> Any:
             if not units:
                 return run, arguments
             try:
-                return arm(held, give_back, run, arguments), ()
+                return arm(own_name, held, give_back, run, arguments), ()
             except BaseException as error:
                 if not is_ours(error):
                     raise

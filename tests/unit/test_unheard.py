@@ -57,6 +57,19 @@ gc.collect()
 monitoring.set_events(2, 0)
 print(json.dumps([function is not run, heard, ids, [monitoring.get_tool(number) for number in (3, 4)]]))
 """
+# One agent leaves when another has come, and has the same id.
+FOLLOWING = """
+import importlib.util, json, sys
+monitoring = sys.monitoring
+make = unheard_by(sys, importlib.util.MAGIC_NUMBER)
+(begin, give_back), (begin_next, give_back_next) = (make(lambda error: False) for _ in range(2))
+owners = []
+for act in (lambda: begin(print, ()), lambda: monitoring.free_tool_id(3), lambda: begin_next(print, ()), give_back,
+            give_back_next):
+    act()
+    owners.append(monitoring.get_tool(3))
+print(json.dumps(owners))
+"""
 
 
 def said(interpreter: Interpreter, script: str) -> Any:
@@ -88,3 +101,8 @@ def test_no_tool_hears_what_a_thread_does_within_it(with_monitoring: Interpreter
     assert heard == []
     assert ids == [["execd's agent" if kept else None, None]]
     assert left == [None, None]
+
+
+def test_an_agent_that_leaves_takes_nothing_from_the_next_one(with_monitoring: Interpreter) -> None:
+    name = "execd's agent"
+    assert said(with_monitoring, stripped_source("unheard") + FOLLOWING) == [name, None, name, name, None]

@@ -33,7 +33,8 @@ untold lines cost nothing. Where it is not asked (3.12+) the line handler is tol
 
 On 3.9 to 3.11 a subscription with "line" hears "line" and "enter" alone, in their order, from the trace function; one
 without it hears all else from the profile function. On 3.12+ the agent's thread may be heard too (unheard.py):
-`selection.py` tells what of it to leave out, and decides once a code object what --ignore-module and --ignore-dir leave out.
+`selection.py` tells what of it to leave out, and decides once a code object what --ignore-module and --ignore-dir leave
+out.
 """
 
 from __future__ import annotations
