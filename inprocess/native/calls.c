@@ -12,12 +12,14 @@
 
 struct calls calls;
 
-/* Takes down what a handler took since it read its clock; it ends here. */
+/* Takes down what a handler took since it read its clock, where it is its turn; it ends here. Of the program's one of
+ * some is timed: those that follow on each other after a beat are all dear, for the agent has just run. */
 static void take_time(struct recording *recording, struct thread *thread, uint32_t index, uint64_t began)
 {
+    if (--thread->timing % TIMED_OF && thread->state != THREAD_REHEARSES)
+        return;
     uint64_t spent = ticks_now(recording->clock) - began;
     struct node *node = &recording->tables.nodes[index];
-    thread->timing--;
     if (spent < (recording->clock == CLOCK_TSC ? HELD_UP_TICKS : HELD_UP_NS)) {
         node->timed++;
         node->timed_ticks += spent;

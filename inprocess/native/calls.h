@@ -19,6 +19,9 @@ struct kinds {
 /* How a frame holds its code object: unknown, so that the interpreter is asked; as a flat or as an outer frame. */
 enum frames { FRAMES_ASKED, FRAMES_FLAT, FRAMES_OUTER };
 
+/* Of how many handlers of a thread one is timed. A prime: what a program does over and over has seldom so many events. */
+#define TIMED_OF 13
+
 struct calls {
     /* In a page of its own, of zeros in every child: no event of a child finds the tables of its parent. */
     struct recording *recording;

@@ -176,7 +176,7 @@ static PyObject *close_recording(PyObject *module, PyObject *unused)
     return answered(Py_None);
 }
 
-/* beat(timed): take down what time it is by both clocks; time so many of the next handlers of each thread. Returns how
+/* beat(timed): take down what time it is by both clocks; time so many handlers of each thread from now on. Returns how
  * many bytes are used, and how many calls were left out for want of room. */
 static PyObject *beat(PyObject *module, PyObject *arguments)
 {
@@ -191,7 +191,7 @@ static PyObject *beat(PyObject *module, PyObject *arguments)
         tables_begin(tables);
         tables->head->latest = ticks_instant(calls.recording->clock);
         for (uint32_t index = 1; timed && index < tables->head->threads; index++)
-            tables->threads[index].timing = timed;
+            tables->threads[index].timing = timed * TIMED_OF;
         tables_end(tables);
     }
     return Py_BuildValue("(KK)", (unsigned long long)calls.recording->used_bytes,

@@ -90,7 +90,7 @@ static PyObject *item(PyObject *tuple, Py_ssize_t index)
     return PyTuple_GetItem(tuple, index);
 }
 
-/* Writes down a function that was described: (name, qualname, file, first_line, bytes), or a C function's name. */
+/* Writes down a function that was described: (name, qualname, file, first_line, bytes, is_resumed), or a C function's name. */
 static uint32_t add_function(struct recording *recording, uint64_t key, PyObject *what, PyObject *said)
 {
     struct head *head = recording->tables.head;
@@ -103,6 +103,7 @@ static uint32_t add_function(struct recording *recording, uint64_t key, PyObject
         is_whole = is_whole && add_text(recording, item(said, 1), &function.qualname_at, &function.qualname_bytes) &&
                    add_text(recording, item(said, 2), &function.file_at, &function.file_bytes);
         function.first_line = is_whole ? (uint32_t)PyLong_AsUnsignedLong(item(said, 3)) : 0;
+        function.kind |= PyObject_IsTrue(item(said, 5)) == 1 ? FUNCTION_RESUMED : 0;
     }
     if (!is_whole || !keys_add(&recording->function_keys, 0, key, index)) {
         head->text_bytes = text_before;
@@ -364,7 +365,7 @@ enum choice recording_choice(struct recording *recording, PyObject *code)
 bool recording_switch_off(struct recording *recording, uint32_t index)
 {
     struct tables *tables = &recording->tables;
-    if (index <= OVER_FUNCTION || index >= tables->head->functions || tables->functions[index].kind != FUNCTION_CODE)
+    if (index <= OVER_FUNCTION || index >= tables->head->functions || (tables->functions[index].kind & ~FUNCTION_RESUMED) != FUNCTION_CODE)
         return false;
     tables->functions[index].kind |= FUNCTION_OFF;
     recording->selects = true;

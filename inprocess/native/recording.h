@@ -22,7 +22,7 @@
 
 /* What of the agent's is called: see execd_agent/collectors/nativecalls.py. */
 struct questions {
-    /* (code) -> (name, qualname, file, first_line, bytes that it takes), texts as bytes. */
+    /* (code) -> (name, qualname, file, first_line, bytes that it takes, whether it is resumed), texts as bytes. */
     PyObject *code;
     /* (function) -> its name, bytes. */
     PyObject *c_function;

@@ -19,8 +19,9 @@
 /* Index 0 of nodes and of functions is nobody's. */
 #define NOTHING 0u
 
-/* What a function is, with FUNCTION_OFF where it was switched off: its figures stay as they were then. */
-enum { FUNCTION_CODE, FUNCTION_C, FUNCTION_OFF };
+/* What a function is, with FUNCTION_OFF where it was switched off: its figures stay as they were then. FUNCTION_RESUMED
+ * is a generator's or coroutine's code, of which each resumption is a call. */
+enum { FUNCTION_CODE, FUNCTION_C, FUNCTION_OFF, FUNCTION_RESUMED = 4 };
 /* What has become of a thread; the nodes of a merged one are others' now. One that rehearses is none of the program's. */
 enum { THREAD_RUNS, THREAD_ENDED, THREAD_MERGED, THREAD_REHEARSES };
 enum { CLOCK_TSC, CLOCK_WALL, CLOCK_CPU };
@@ -53,7 +54,7 @@ struct thread {
     uint32_t root, node;
     /* The youngest of its nodes. */
     uint32_t youngest;
-    /* How many of its next handlers are to be timed. */
+    /* Until how many handlers from now on some are to be timed: see take_time. */
     uint32_t timing;
     uint32_t name_at, name_bytes;
     int32_t native_id;

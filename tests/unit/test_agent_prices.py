@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agent_drivers import profile_of
+from counted_tables import IS_C, IS_RESUMED, tables
 from execd.attach import coretables
 from execd.attach.corecounts import NOBODY, functions_at, read_counts
 from execd.errors import ProfileCorrupt
@@ -52,6 +53,8 @@ def test_each_kind_of_call_has_a_price(drivers: Drivers, interpreter: Interprete
     prices = Prices.read(told["prices"])
     assert prices is not None
     assert {"python", "resumed", "c", "slower"} <= told["prices"].keys()
+    # The Python form's handlers are timed in bursts, and tell nothing of programs.
+    assert (prices.timed > 0) is (form == "native")
     assert ("uncounted" in told["prices"]) is (interpreter.version_info >= (3, 12))
     # How much more than nothing the others come to in the native form is a machine's.
     assert form == "native" or min(prices.python, prices.resumed, prices.c) > 0
@@ -99,7 +102,9 @@ def test_a_cores_events_are_counted_as_its_profile_has_them(drivers: Drivers, in
     profile = profile_of(result["table"])
     core = core_of(result["table"])
     found = read_counts(core)
-    assert found.total.python == calls_of(profile, "", is_c=False)
+    assert found.total.python + found.total.resumed == calls_of(profile, "", is_c=False)
+    # Of `numbers`, and of `range` in it none.
+    assert found.total.resumed == COUNT + 1
     assert found.total.method == calls_of(profile, "<method ", is_c=True)
     assert found.total.c == calls_of(profile, "", is_c=True) - found.total.method
     assert found.total.uncounted == sum(profile.column("uncounted"))
@@ -119,6 +124,18 @@ def test_calls_that_there_is_no_room_for_are_counted_too(drivers: Drivers, inter
     assert found.functions[NOBODY].counts.python == result["lost"]
     # There are no C functions, and none is among what costs as one.
     assert (found.total.c, found.total.method) == (0, 0)
+
+
+@pytest.mark.parametrize(("ns_a_call", "c_ns"), [(1000, 300_000), (2_000_000, 0)])
+def test_a_core_tells_what_is_resumed_what_was_timed_and_which_c_functions_do_not_wait(
+    ns_a_call: int, c_ns: int
+) -> None:
+    found = read_counts(tables([100, 200, 300], ns_a_call=ns_a_call, kinds={2: IS_RESUMED, 3: IS_C}, timed=(7, 90)))
+    python_ns = 300 * ns_a_call
+    assert found.total == Counts(100, 200, 300, python_ns=python_ns, c_ns=c_ns, timed=21, timed_ns=270)
+    # All the time of C functions is their caller's, which may wait.
+    assert found.functions[NOBODY].ns == 300 * ns_a_call
+    assert found.functions[2].counts.resumed == 200
 
 
 def test_what_came_since_an_earlier_copy_is_told_by_function(drivers: Drivers, local_interpreter: Interpreter) -> None:

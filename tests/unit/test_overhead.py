@@ -52,9 +52,10 @@ def look(at_s: float, cpu_ms: float, counts: Counts) -> Look:
 
 def test_an_overhead_is_what_is_added_of_what_there_would_be_without() -> None:
     # 1,000,000 calls are 100 ms of the 600 ms that were used.
-    found = overhead_between(look(5.0, 100, Counts()), look(7.0, 700, Counts(python=1_000_000)), PRICES)
+    calls = Counts(python=1_000_000, uncounted=1_000_000)
+    found = overhead_between(look(5.0, 100, Counts()), look(7.0, 700, calls), PRICES)
     assert found is not None
-    assert (found.events_per_s, found.event_ns, found.share) == (1_000_000, 50.0, pytest.approx(0.2))
+    assert (found.events_per_s, found.event_ns, found.share) == (1_500_000, pytest.approx(100 / 3), pytest.approx(0.2))
 
 
 def test_each_kind_of_event_has_its_price() -> None:
@@ -69,28 +70,79 @@ def test_each_kind_of_event_has_its_price() -> None:
     [
         # All were told before they began.
         (Counts(python=1000, uncounted=1000), 1000 * 100),
-        # 400 begins without: they are a generator's.
-        (Counts(python=1000, uncounted=600), 600 * 100 + 400 * 60),
+        # 400 were not: C code made these calls.
+        (Counts(python=1000, uncounted=600), 600 * 100 + 400 * (100 - 20)),
         # 300 events more: of calls of types.
         (Counts(python=1000, uncounted=1300), 1000 * 100 + 300 * 20),
-        # An agent that tells resumptions apart has the events before calls as well.
+        # A resumption has no event before it, the call that makes a generator has.
         (Counts(python=1000, resumed=500, uncounted=1300), 1000 * 100 + 500 * 60 + 300 * 20),
-        # Before 3.12 nobody is told before.
-        (Counts(python=1000), 1000 * 100),
     ],
 )
-def test_calls_that_were_told_before_their_begin_are_none_of_generators(counts: Counts, added_ns: int) -> None:
+def test_the_event_before_a_call_is_in_its_price_once(counts: Counts, added_ns: int) -> None:
     found = overhead_between(look(0.0, 0, Counts()), look(1.0, 900, counts), PRICES)
     assert found is not None
     assert found.added_ns == added_ns
 
 
+def test_before_3_12_no_event_comes_before_a_call() -> None:
+    prices = replace(PRICES, uncounted=0.0)
+    found = overhead_between(look(0.0, 0, Counts()), look(1.0, 900, Counts(python=1000)), prices)
+    assert found is not None
+    assert found.added_ns == 1000 * 100
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "times"),
+    [
+        # Those of the span, not those before it.
+        (Counts(timed=1000, timed_ns=90_000), Counts(timed=2000, timed_ns=105_000), 1.5),
+        # Too few in the span: all that there were.
+        (Counts(timed=900, timed_ns=18_000), Counts(timed=1000, timed_ns=20_000), 2.0),
+        # Nobody knows yet: as in most programs.
+        (Counts(), Counts(timed=100, timed_ns=90_000), 1.25),
+        # A loop is never dearer than a program, and what is held up is no event.
+        (Counts(), Counts(timed=1000, timed_ns=5_000), 1.0),
+        (Counts(), Counts(timed=1000, timed_ns=5_000_000), 20.0),
+    ],
+)
+def test_events_cost_more_where_those_that_are_timed_take_longer(earlier: Counts, later: Counts, times: float) -> None:
+    prices = replace(PRICES, timed=10.0)
+    before, after = look(0.0, 0, earlier), look(1.0, 900, replace(later, python=1000, c=1000, uncounted=1000))
+    found = overhead_between(before, after, prices)
+    assert found is not None
+    assert (found.dearer, found.added_ns) == (times, pytest.approx(times * 150_000))
+    # Where none was timed as its price was measured, a price is what it is.
+    plain = overhead_between(before, after, PRICES)
+    assert plain is not None
+    assert (plain.dearer, plain.added_ns) == (1.0, 150_000)
+
+
+def test_what_a_function_saves_is_dearer_too() -> None:
+    prices = replace(PRICES, timed=10.0)
+    total = Counts(python=1_000_000, timed=1000, timed_ns=20_000)
+    spent = overhead_between(look(0.0, 0, Counts()), look(1.0, 1000, total), prices)
+    assert spent is not None
+    rows = [FunctionCounts(index, Counts(python=250_000), 60 * MS) for index in range(1, 5)]
+    # 160 of 1,000 ms are added: one is 40, two leave 80 of 920, which are above 9%.
+    assert spent.added_ns == pytest.approx(160 * MS)
+    assert [one.index for one in to_switch_off(rows, prices, spent, 0.09)] == [1, 2, 3]
+
+
 def test_where_all_instructions_are_slower_that_is_added_too() -> None:
     slow = replace(PRICES, slower=2.0)
-    counts = Counts(python=1000, python_ns=500 * MS)
+    counts = Counts(python=1000, uncounted=1000, python_ns=500 * MS)
     found = overhead_between(look(0.0, 0, Counts()), look(1.0, 800, counts), slow)
     assert found is not None
     assert found.added_ns == 100_000 + (500 * MS - 100_000) / 2
+
+
+def test_the_time_of_python_functions_is_a_share_of_what_was_used() -> None:
+    slow = replace(PRICES, slower=2.0)
+    # Threads waited for a processor for as long as they ran, in functions of either kind.
+    counts = Counts(python=1000, uncounted=1000, python_ns=1200 * MS, c_ns=400 * MS)
+    found = overhead_between(look(0.0, 0, Counts()), look(2.0, 800, counts), slow)
+    assert found is not None
+    assert found.added_ns == 100_000 + (600 * MS - 100_000) / 2
 
 
 def test_what_is_added_never_comes_to_all_that_was_used() -> None:
@@ -146,7 +198,8 @@ def functions() -> list[FunctionCounts]:
 
 
 def test_the_hottest_short_functions_are_switched_off_until_the_rest_is_within_the_limit() -> None:
-    spent = overhead_between(look(0, 0, Counts()), look(1, 1000, Counts(python=900_010, c=2_200_000)), PRICES)
+    counts = Counts(python=900_010, c=2_200_000, uncounted=900_010)
+    spent = overhead_between(look(0, 0, Counts()), look(1, 1000, counts), PRICES)
     assert spent is not None
     assert spent.added_ns == pytest.approx(200 * MS, rel=0.01)
     assert [one.index for one in to_switch_off(functions(), PRICES, spent, 0.2)] == [3]

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
     from execd.model.profile import Function
 
-_CODE, _C, _METHOD, _OWN, _OVER = range(5)
-_IS_C, _IS_OFF = 1, 2
+# What a function is. The first four are places in sums too, which begin as Counts do.
+_CODE, _RESUMED, _C, _METHOD, _OWN, _OVER = range(6)
+_UNCOUNTED, _OWN_TICKS, _BUSY_TICKS, _TIMED, _TIMED_TICKS, _TICKS_BELOW, _SUMS = range(4, 11)
+# C functions that take longer on the mean are taken for such as wait.
+_WAITS_NS: Final = 1_000_000
+_IS_C, _IS_OFF, _IS_RESUMED = 1, 2, 4
 # Whose the calls are that a thread's root has made: what the memory limit left out.
 NOBODY: Final = -1
 _METHOD_NAME: Final = b"<method "
@@ -63,15 +67,19 @@ def read_counts(data: bytes) -> CoreCounts:
     """
     head = coretables.read_head(data)
     kinds, off = _kinds(data, head)
-    sums = _sums(coretables.Nodes(data, head), kinds)
-    rate = head.ns_a_tick
-    functions = {
-        index: FunctionCounts(
-            index, Counts(python, 0, c, method, uncounted, round(own * rate)), round((own + below) * rate)
-        )
-        for index, (python, c, method, uncounted, own, below) in sums.items()
-    }
+    sums = _sums(coretables.Nodes(data, head), kinds, _WAITS_NS / head.ns_a_tick)
+    functions = {index: _function(index, row, head.ns_a_tick) for index, row in sums.items()}
     return CoreCounts(functions, frozenset(off))
+
+
+def _function(index: int, row: list[int], rate: float) -> FunctionCounts:
+    """Return what is counted of a function, by its sums, with so many ns a tick."""
+    own_ns, busy_ns, timed_ns, below_ns = (
+        round(row[at] * rate) for at in (_OWN_TICKS, _BUSY_TICKS, _TIMED_TICKS, _TICKS_BELOW)
+    )
+    python, resumed, c, method, uncounted = row[: _UNCOUNTED + 1]
+    counts = Counts(python, resumed, c, method, uncounted, own_ns, busy_ns, row[_TIMED], timed_ns)
+    return FunctionCounts(index, counts, own_ns + below_ns)
 
 
 def functions_at(data: bytes, indexes: Collection[int]) -> dict[int, Function]:
@@ -103,18 +111,21 @@ def _kinds(data: bytes, head: coretables.Head) -> tuple[bytearray, list[int]]:
             starts = (data.startswith(name, text_at + name_at) for name in (_METHOD_NAME, _OVER_NAME))
             kinds.append(next((of for of, is_so in zip((_METHOD, _OVER), starts, strict=True) if is_so), _C))
         else:
-            kinds.append(_OWN if data.startswith(_OWN_FILE, text_at + file_at) else _CODE)
+            is_own = data.startswith(_OWN_FILE, text_at + file_at)
+            kinds.append(_OWN if is_own else _RESUMED if kind & _IS_RESUMED else _CODE)
     return kinds, off
 
 
-def _sums(nodes: coretables.Nodes, kinds: bytearray) -> dict[int, list[int]]:
-    """Return by function of code: its calls, those of C functions and methods that it made, uncounted events, ticks.
+def _sums(nodes: coretables.Nodes, kinds: bytearray, waits_ticks: float) -> dict[int, list[int]]:
+    """Return sums by function of code, as the places above name them.
 
-    The ticks are its own, and those of the C functions.
+    Calls or resumptions of its own, those of C functions and methods that it made, uncounted events; ticks of its own,
+    and of C functions that take less a call than `waits_ticks`; timed handlers, their ticks; ticks of all C functions.
     """
     sums: dict[int, list[int]] = {}
-    rows = zip(nodes.functions, nodes.parents, nodes.calls, nodes.uncounted, nodes.self_ticks, strict=True)
-    for function, parent, calls, uncounted, ticks in rows:
+    timed = zip(nodes.timed, nodes.timed_ticks, strict=True)
+    rows = zip(nodes.functions, nodes.parents, nodes.calls, nodes.uncounted, nodes.self_ticks, timed, strict=True)
+    for function, parent, calls, uncounted, ticks, (count, took) in rows:
         # Roots, and nodes that nobody has, stand for no function; 0 is nobody's number.
         if parent == coretables.NO_INDEX or not function:
             continue
@@ -123,11 +134,14 @@ def _sums(nodes: coretables.Nodes, kinds: bytearray) -> dict[int, list[int]]:
         kind = kinds[function]
         if kind == _OWN:
             continue
-        owner = NOBODY if kind == _OVER else function if kind == _CODE else _caller(nodes, parent)
-        found = sums.setdefault(owner, [0] * 6)
+        owner = NOBODY if kind == _OVER else function if kind <= _RESUMED else _caller(nodes, parent)
+        found = sums.setdefault(owner, [0] * _SUMS)
         found[_CODE if kind == _OVER else kind] += calls
-        found[3] += uncounted
-        found[4 if kind == _CODE else 5] += ticks
+        found[_UNCOUNTED] += uncounted
+        found[_OWN_TICKS if kind <= _RESUMED else _TICKS_BELOW] += ticks
+        found[_BUSY_TICKS] += ticks if kind > _RESUMED and ticks < calls * waits_ticks else 0
+        found[_TIMED] += count
+        found[_TIMED_TICKS] += took
     return sums
 
 

@@ -8,7 +8,7 @@ take without.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ _MOST_SLOWER: Final = 100.0
 _MOST_COUNT: Final = 1 << 63
 # Prices are estimates: what is added never comes to all that a program uses.
 _MOST_ADDED: Final = 0.99
+_OF_EVENTS: Final = ("python", "resumed", "c", "method", "uncounted")
+# Fewer handlers that were timed, by chance, say nothing.
+_ENOUGH_TIMED: Final = 200
+# Measured: benchmarks/bench_overhead.py.
+_USUALLY_DEARER: Final = 1.25
+_MOST_DEARER: Final = 20.0
 # Beside the program's other work a function may be above the limit by itself: by so much it is short all the same.
 _SHORT: Final = 2.0
 
@@ -36,6 +42,7 @@ class Prices:
         c: a call of a C function; method: of a method of a type written in C.
         uncounted: an event of no counted call.
         slower: how many times as long instructions take that are no calls.
+        timed: what a handler took that was timed where these were measured, 0 where none was.
     """
 
     python: float
@@ -44,6 +51,7 @@ class Prices:
     method: float = 0.0
     uncounted: float = 0.0
     slower: float = 1.0
+    timed: float = 0.0
 
     @classmethod
     def read(cls, said: object) -> Self | None:
@@ -56,16 +64,22 @@ class Prices:
         known["slower"] = min(max(known.get("slower", 1.0), 1.0), _MOST_SLOWER)
         return cls(**known)
 
+    def times(self, factor: float) -> Self:
+        """Return the prices where events cost so many times as much."""
+        of_events = {name: getattr(self, name) * factor for name in _OF_EVENTS}
+        return replace(self, **of_events)
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What was recorded until an instant, or between two.
 
     Attributes:
-        python, resumed, c, method: calls by the kinds of Prices; what is not known to be resumed is a call, until
-            `told_apart`.
+        python, resumed, c, method: calls by the kinds of Prices.
         uncounted: events of no counted call.
         python_ns: the time of Python functions by themselves, 0 where that is not told.
+        c_ns: that of C functions which do not wait, as far as is known.
+        timed, timed_ns: handlers that were timed, and what they took.
     """
 
     python: int = 0
@@ -74,6 +88,9 @@ class Counts:
     method: int = 0
     uncounted: int = 0
     python_ns: int = 0
+    c_ns: int = 0
+    timed: int = 0
+    timed_ns: int = 0
 
     @classmethod
     def read(cls, said: object) -> Self | None:
@@ -91,16 +108,6 @@ class Counts:
     def since(self, earlier: Counts) -> Counts:
         """Return what came after others."""
         return Counts(*(max(now - then, 0) for now, then in zip(astuple(self), astuple(earlier), strict=True)))
-
-    def told_apart(self) -> Counts:
-        """Return the counts where each call of a Python function was told before its begin, as an uncounted event.
-
-        Begins without are those of generators, or C code made these calls.
-        """
-        if self.resumed or not self.uncounted:
-            return self
-        called = min(self.python, self.uncounted)
-        return Counts(called, self.python - called, self.c, self.method, self.uncounted, self.python_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ class Overhead:
         cpu_ns: what the process has taken.
         added_ns: what is added of it.
         recorded: the share of the time that is recorded, 1.0 without time slices.
+        dearer: how many times as much events cost as where their prices were measured.
     """
 
     span_s: float
@@ -139,6 +147,7 @@ class Overhead:
     cpu_ns: int = 0
     added_ns: float = 0.0
     recorded: float = 1.0
+    dearer: float = 1.0
 
 
 def overhead_between(earlier: Look, later: Look, prices: Prices | None) -> Overhead | None:
@@ -149,25 +158,48 @@ def overhead_between(earlier: Look, later: Look, prices: Prices | None) -> Overh
     counts = later.counts.since(earlier.counts)
     if prices is None:
         return Overhead(span_s, counts.events / span_s)
-    added_ns = min(added(counts, prices, cpu_ns), cpu_ns * _MOST_ADDED)
+    by = dearer(earlier.counts, later.counts, prices)
+    added_ns = min(added(counts, prices.times(by), cpu_ns), cpu_ns * _MOST_ADDED)
     event_ns = added_ns / counts.events if counts.events else 0.0
-    return Overhead(span_s, counts.events / span_s, event_ns, share_of(added_ns, cpu_ns), cpu_ns, added_ns)
+    return Overhead(span_s, counts.events / span_s, event_ns, share_of(added_ns, cpu_ns), cpu_ns, added_ns, dearer=by)
+
+
+def dearer(earlier: Counts, later: Counts, prices: Prices) -> float:
+    """Return how many times as much an event costs in the program as where its price was measured.
+
+    Some of its handlers are timed, as are those of that loop: what holds these up, caches and branches that were used
+    for other things meanwhile, holds up the interpreter before them as well.
+    """
+    if not prices.timed:
+        return 1.0
+    for counts in (later.since(earlier), later):
+        if counts.timed >= _ENOUGH_TIMED:
+            return min(max(counts.timed_ns / counts.timed / prices.timed, 1.0), _MOST_DEARER)
+    return _USUALLY_DEARER
 
 
 def added(counts: Counts, prices: Prices, cpu_ns: int) -> float:
     """Return how much longer a program ran, ns, that took so much CPU time in all."""
-    told = counts.told_apart()
-    # Each call that was told before its begin has one of these, in its price.
-    others = max(told.uncounted - told.python, 0)
-    of_events = (
-        told.python * prices.python
-        + told.resumed * prices.resumed
-        + told.c * prices.c
-        + told.method * prices.method
-        + others * prices.uncounted
-    )
-    in_python = min(max(told.python_ns, 0), cpu_ns) - of_events
+    of_events = _price(counts, prices)
+    # These times go on while a thread waits for a processor, which it does in either.
+    recorded_ns = counts.python_ns + counts.c_ns
+    in_python = counts.python_ns * min(cpu_ns / recorded_ns, 1.0) - of_events if recorded_ns else 0.0
     return of_events + max(in_python, 0.0) * (1 - 1 / prices.slower)
+
+
+def _price(counts: Counts, prices: Prices) -> float:
+    """Return what events have added.
+
+    A call of a Python function has the event before it in its price, where one is told; but that is counted by itself,
+    in the caller. Calls by C code have none.
+    """
+    return (
+        counts.python * max(prices.python - prices.uncounted, 0.0)
+        + counts.resumed * prices.resumed
+        + counts.c * prices.c
+        + counts.method * prices.method
+        + counts.uncounted * prices.uncounted
+    )
 
 
 def share_of(added_ns: float, cpu_ns: float) -> float:
@@ -203,7 +235,7 @@ def to_switch_off(
         limit: of the share.
     """
     found: list[FunctionCounts] = []
-    left_ns = spent.added_ns
+    left_ns, prices = spent.added_ns, prices.times(spent.dearer)
     for one in sorted(functions, key=lambda one: one.counts.events, reverse=True):
         if share_of(left_ns, spent.cpu_ns - (spent.added_ns - left_ns)) <= limit:
             break
@@ -221,19 +253,6 @@ def _is_short(function: FunctionCounts, prices: Prices, limit: float) -> bool:
     counts = function.counts
     price_ns = counts.python * prices.python + counts.resumed * prices.resumed
     return price_ns > 0 and function.ns < price_ns * (1 + 1 / limit) * _SHORT
-
-
-def _price(counts: Counts, prices: Prices) -> float:
-    """Return what is not added any more where a function is switched off.
-
-    The event before its calls is told in its callers all the same; those before the calls that it makes are its own.
-    """
-    return (
-        (counts.python + counts.resumed) * max(prices.python - prices.uncounted, 0.0)
-        + counts.c * prices.c
-        + counts.method * prices.method
-        + counts.uncounted * prices.uncounted
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ _ENDED_THREADS_KEPT = 64
 NODE_BYTES = 460
 C_FUNCTION_BYTES = 300
 # What the memory limit left out is shown as a C function of this name; so it is in native/recording.c.
+# Flags of code of which each resumption is a call: a generator's, a coroutine's, an asynchronous generator's.
+RESUMED = 0x20 | 0x80 | 0x200
 OVER_LIMIT = "(calls over the memory limit)"
 # More than that a handler takes only where its thread is held up.
 _HELD_UP_NS = 50_000

@@ -54,6 +54,8 @@ class EventCosts:
     price_calls = 50
     # Measured: benchmarks/bench_overhead.py.
     dearer = 1.1
+    # What handlers that are timed take in a loop, where those of programs are too.
+    _timed_ns: Any = None
 
     def __init__(self, calls: CallTree, handlers: Any, *, builtins: bool) -> None:
         self._calls = calls
@@ -121,12 +123,12 @@ class EventCosts:
             raise ValueError("this thread has a profile function")
         self.prices.measure_plain(self._plain_ns)
         if self._profile is None:
-            self.prices.measure(self._recorded_whole)
+            self.prices.measure(self._recorded_whole, self._timed_ns)
             return [self._cost(*row) for row in self._rows]
         plain = [self._plain_ns(row[0]) for row in self._rows]
         self._hear(on=True)
         try:
-            self.prices.measure(self._recorded_whole)
+            self.prices.measure(self._recorded_whole, self._timed_ns)
             return [self._cost(*row, plain_ns=known) for row, known in zip(self._rows, plain)]
         finally:
             self._hear(on=False)

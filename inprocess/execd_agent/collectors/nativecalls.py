@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from execd_agent import compat, wire
 from execd_agent.collectors import Refused, cfunctions
 from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of, filters_of
-from execd_agent.collectors.calltree import code_bytes, greenlets, native_id_of, outermost, thread_name
+from execd_agent.collectors.calltree import RESUMED, code_bytes, greenlets, native_id_of, outermost, thread_name
 from execd_agent.collectors.fanout import STARTS
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.subscription import Subscription
@@ -251,7 +251,7 @@ class NativeCalls:
         except Exception:  # noqa: BLE001 - an audit hook of the target's forbids it: its times stay as they are recorded
             self._measures = False
 
-    def _code(self, code: CodeType) -> tuple[bytes, bytes, bytes, int, int]:
+    def _code(self, code: CodeType) -> tuple[bytes, bytes, bytes, int, int, bool]:
         """Describe a code object that is called for the first time."""
         if code.co_name == STARTS:
             self._hooks.starts()
@@ -329,11 +329,12 @@ def _require_reach() -> None:
         raise Unfit(str(error)) from None
 
 
-def _described_code(code: CodeType) -> tuple[bytes, bytes, bytes, int, int]:
+def _described_code(code: CodeType) -> tuple[bytes, bytes, bytes, int, int, bool]:
     qualname = code.co_qualname if compat.HAS_QUALNAME else code.co_name
     texts = _text(code.co_name), _text(qualname), _text(code.co_filename)
     # What of ours is called to measure is in no account.
-    return (*texts, max(code.co_firstlineno, 0), 0 if _is_own(code) else code_bytes(code))
+    taken = 0 if _is_own(code) else code_bytes(code)
+    return (*texts, max(code.co_firstlineno, 0), taken, bool(code.co_flags & RESUMED))
 
 
 def _c_function(function: Any) -> bytes:

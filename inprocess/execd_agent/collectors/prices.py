@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from execd_agent import compat
 from execd_agent.collectors import cfunctions
+from execd_agent.collectors.calltree import RESUMED
 from execd_agent.collectors.selection import OWN_CODE
 
 TYPE_CHECKING = False
@@ -22,8 +23,6 @@ _MOST_NODES = 20_000
 _AT_ONCE = {"two": 2, "method": 2}
 # What the figure of a loop is the price of.
 _MEANT = {"tree": "python", "two": "c", "type": "uncounted"}
-# Flags of code: a generator's, a coroutine's, an asynchronous generator's.
-_RESUMED = 0x20 | 0x80 | 0x200
 # What `_tree` of this number calls, itself among it.
 _TREE_DEPTH, _TREE_CALLS = 10, 177
 
@@ -34,7 +33,8 @@ class Prices:
     Args:
         calls: how many a loop makes.
         kinds: of loops that there are to measure.
-        dearer: how many times as much it costs in a program, whose caches and branches are others'.
+        dearer: how many times as much it costs in a program, but for its other caches and branches where some of its
+            handlers are timed.
     """
 
     def __init__(self, calls: int, kinds: tuple[str, ...], dearer: float) -> None:
@@ -56,19 +56,24 @@ class Prices:
             took = [plain_ns(loop, self._calls) for _ in range(_TIMES)]
             self._plain[kind] = sorted(took)[_TIMES // 2] / self._count(kind)
 
-    def measure(self, recorded_ns: Any) -> None:
+    def measure(self, recorded_ns: Any, timed_ns: Any = None) -> None:
         """Measure what they take with events, which must be on.
 
         Args:
             recorded_ns: records a loop and what it calls, of which the key in a tree is told; returns what it took,
                 None where not all was told.
+            timed_ns: returns what handlers that are timed take in a loop; None where nobody times those of programs.
         """
         recorded = {}
         for _, (kind, loop, key) in self._loops:
             took = [recorded_ns(loop, key, self._calls) for _ in range(_TIMES)]
             if None not in took:
                 recorded[kind] = sorted(took)[_TIMES // 2] / self._count(kind)
-        self._found.append(self._priced(recorded))
+        prices = self._priced(recorded)
+        if timed_ns is not None:
+            _, (_, loop, _) = self._loops[0]
+            prices["timed"] = timed_ns(loop, self._calls)
+        self._found.append(prices)
         del self._found[:-_KEPT]
 
     def figures(self) -> dict[str, float]:
@@ -76,7 +81,7 @@ class Prices:
 
         python: a call of a Python function, with all of its events; resumed: one of a generator; c: a call of a C
         function; method: of a method of a type written in C; uncounted: an event of no counted call. And slower: how
-        many times as long other instructions take.
+        many times as long other instructions take; timed: what a handler took that was timed meanwhile, ns.
         """
         kinds_found = dict.fromkeys(kind for one in self._found for kind in one)
         return {kind: _median([one[kind] for one in self._found if kind in one]) for kind in kinds_found}
@@ -97,8 +102,9 @@ class Prices:
         return _TREE_CALLS if kind == "tree" else len(self._calls) * _AT_ONCE.get(kind, 1)
 
 
+# The smaller one of two: what comes between makes a loop longer.
 def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
+    return sorted(values)[(len(values) - 1) // 2]
 
 
 def kinds(*, builtins: bool) -> tuple[str, ...]:
@@ -204,7 +210,7 @@ def counted(roots: list[Any], lost_calls: int) -> dict[str, int] | None:
         if not left:
             return None
         flags = getattr(node.what, "co_flags", -1)
-        counts["c" if flags < 0 else "resumed" if flags & _RESUMED else "python"] += node.calls
+        counts["c" if flags < 0 else "resumed" if flags & RESUMED else "python"] += node.calls
         counts["uncounted"] += node.uncounted
     counts["python"] += lost_calls
     return counts
