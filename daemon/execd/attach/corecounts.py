@@ -123,9 +123,9 @@ def _sums(nodes: coretables.Nodes, kinds: bytearray, waits_ticks: float) -> dict
     and of C functions that take less a call than `waits_ticks`; timed handlers, their ticks; ticks of all C functions.
     """
     sums: dict[int, list[int]] = {}
-    timed = zip(nodes.timed, nodes.timed_ticks, strict=True)
+    timed = enumerate(nodes.timed)
     rows = zip(nodes.functions, nodes.parents, nodes.calls, nodes.uncounted, nodes.self_ticks, timed, strict=True)
-    for function, parent, calls, uncounted, ticks, (count, took) in rows:
+    for function, parent, calls, uncounted, ticks, (node, count) in rows:
         # Roots, and nodes that nobody has, stand for no function; 0 is nobody's number.
         if parent == coretables.NO_INDEX or not function:
             continue
@@ -134,14 +134,17 @@ def _sums(nodes: coretables.Nodes, kinds: bytearray, waits_ticks: float) -> dict
         kind = kinds[function]
         if kind == _OWN:
             continue
-        owner = NOBODY if kind == _OVER else function if kind <= _RESUMED else _caller(nodes, parent)
-        found = sums.setdefault(owner, [0] * _SUMS)
+        is_code = kind <= _RESUMED
+        owner = function if is_code else NOBODY if kind == _OVER else _caller(nodes, parent)
+        found = sums.get(owner) or sums.setdefault(owner, [0] * _SUMS)
         found[_CODE if kind == _OVER else kind] += calls
         found[_UNCOUNTED] += uncounted
-        found[_OWN_TICKS if kind <= _RESUMED else _TICKS_BELOW] += ticks
-        found[_BUSY_TICKS] += ticks if kind > _RESUMED and ticks < calls * waits_ticks else 0
-        found[_TIMED] += count
-        found[_TIMED_TICKS] += took
+        found[_OWN_TICKS if is_code else _TICKS_BELOW] += ticks
+        if not is_code and ticks < calls * waits_ticks:
+            found[_BUSY_TICKS] += ticks
+        if count:
+            found[_TIMED] += count
+            found[_TIMED_TICKS] += nodes.timed_ticks[node]
     return sums
 
 
