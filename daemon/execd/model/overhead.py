@@ -28,7 +28,8 @@ _OF_EVENTS: Final = ("python", "resumed", "c", "method", "uncounted")
 _ENOUGH_TIMED: Final = 200
 # Measured: benchmarks/bench_overhead.py.
 _USUALLY_DEARER: Final = 1.25
-_MOST_DEARER: Final = 20.0
+# A program that mostly waits. More it is where a thread just got its processor, and its own work is as cold by then.
+_MOST_DEARER: Final = 4.0
 # Beside the program's other work a function may be above the limit by itself: by so much it is short all the same.
 _SHORT: Final = 2.0
 
