@@ -99,6 +99,15 @@ def test_the_time_of_python_functions_is_a_share_of_what_was_used() -> None:
     assert found.added_ns == 100_000 + (600 * MS - 100_000) / 2
 
 
+def test_in_time_slices_that_is_a_share_of_what_was_used_in_them() -> None:
+    slow = replace(PRICES, slower=2.0)
+    counts = Counts(python=1000, uncounted=1000, python_ns=400 * MS)
+    after = replace(look(1.0, 800, counts), recorded=0.25)
+    found = overhead_between(look(0.0, 0, Counts()), after, slow)
+    assert found is not None
+    assert (found.recorded, found.added_ns) == (0.25, 100_000 + (200 * MS - 100_000) / 2)
+
+
 def test_what_is_added_never_comes_to_all_that_was_used() -> None:
     found = overhead_between(look(0.0, 0, Counts()), look(1.0, 1, Counts(python=10**9)), PRICES)
     assert found is not None

@@ -20,7 +20,7 @@ def test_the_share_of_the_time_follows_the_limit_and_is_never_all() -> None:
     assert share == pytest.approx(0.138 / 0.33, rel=0.02)
     rounds.pass_(20.0, FULL)
     assert (target.shares, target.asked, list(target.running)) == ([share], [], ["s1"])
-    assert target.armed.recorded == share
+    assert target.armed.gauge.recorded == share
     # With less to tell it is recorded for longer, in steps, and never whole.
     rounds.pass_(20.0, FIFTH)
     assert target.shares == [share, min(2 * share, MOST_SHARE), MOST_SHARE]
@@ -76,11 +76,11 @@ def test_a_silent_agent_is_not_asked_again_until_it_says_something() -> None:
 
     target.sliced = say_nothing  # type: ignore[method-assign]
     rounds.pass_(5.0, FULL)
-    assert (len(asked), target.silent, target.armed.recorded) == (1, True, 1.0)
+    assert (len(asked), target.silent, target.armed.gauge.recorded) == (1, True, 1.0)
     target.sliced = answer  # type: ignore[method-assign]
     target.link.channel.has_news = lambda: True
     rounds.pass_(2.0, FULL)
-    assert target.armed.recorded == target.shares[-1] < 1.0
+    assert target.armed.gauge.recorded == target.shares[-1] < 1.0
 
 
 @pytest.mark.parametrize("said", [None, -1, "many", 1 << 70, True])

@@ -119,11 +119,13 @@ class Look:
         at_s: on time.monotonic().
         cpu_ns: of the process.
         counts: of the recording.
+        recorded: the share of the time that was recorded by then of late, 1.0 without time slices.
     """
 
     at_s: float
     cpu_ns: int
     counts: Counts
+    recorded: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +160,12 @@ def overhead_between(earlier: Look, later: Look, prices: Prices | None) -> Overh
         return None
     counts = later.counts.since(earlier.counts)
     if prices is None:
-        return Overhead(span_s, counts.events / span_s)
+        return Overhead(span_s, counts.events / span_s, recorded=later.recorded)
     by = dearer(earlier.counts, later.counts, prices)
-    added_ns = min(added(counts, prices.times(by), cpu_ns), cpu_ns * _MOST_ADDED)
+    added_ns = min(added(counts, prices.times(by), cpu_ns * later.recorded), cpu_ns * _MOST_ADDED)
     event_ns = added_ns / counts.events if counts.events else 0.0
-    return Overhead(span_s, counts.events / span_s, event_ns, share_of(added_ns, cpu_ns), cpu_ns, added_ns, dearer=by)
+    share = share_of(added_ns, cpu_ns)
+    return Overhead(span_s, counts.events / span_s, event_ns, share, cpu_ns, added_ns, later.recorded, by)
 
 
 def dearer(earlier: Counts, later: Counts, prices: Prices) -> float:
@@ -179,8 +182,8 @@ def dearer(earlier: Counts, later: Counts, prices: Prices) -> float:
     return _USUALLY_DEARER
 
 
-def added(counts: Counts, prices: Prices, cpu_ns: int) -> float:
-    """Return how much longer a program ran, ns, that took so much CPU time in all."""
+def added(counts: Counts, prices: Prices, cpu_ns: float) -> float:
+    """Return how much longer a program ran, ns, that took so much CPU time while it was recorded."""
     of_events = _price(counts, prices)
     # These times go on while a thread waits for a processor, which it does in either.
     recorded_ns = counts.python_ns + counts.c_ns

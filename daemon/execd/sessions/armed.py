@@ -55,11 +55,6 @@ class Armed:
     slicing: Slicing | None = None
 
     @property
-    def recorded(self) -> float:
-        """The share of the time that is recorded."""
-        return 1.0 if self.slicing is None else self.slicing.share
-
-    @property
     def extra(self) -> dict[str, object]:
         """What a header of its profiles has beside what the collector tells."""
         off = [] if self.gauge is None else self.gauge.switched_off()

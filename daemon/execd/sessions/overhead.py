@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from execd.attach.corecounts import functions_at, off_in, read_counts
@@ -81,6 +80,8 @@ class Gauge:
         self._lock = threading.Lock()
         self._looks: deque[Look] = deque(maxlen=_KEPT)
         self.prices: Prices | None = None
+        # The share of the time that is recorded.
+        self.recorded = 1.0
         # The latest look, with what it found by function where that is known and there is a limit.
         self.latest: tuple[Look, CoreCounts | None] | None = None
         self._asked_off: frozenset[int] = frozenset()
@@ -180,7 +181,7 @@ class Gauge:
         self._note(data, found, instant[0])
         self._judge("counts", "")
         # Where nobody governs, nobody needs more than the sum.
-        self._add(Look(*instant, found.total), None if self._limit is None else found)
+        self._add(Look(*instant, found.total, self.recorded), None if self._limit is None else found)
 
     def _take(self, counts: Counts) -> None:
         instant = self._instant()
@@ -295,8 +296,7 @@ def of_running(rows: Sequence[Running]) -> list[Overhead | None]:
         time.sleep(COUNT_S)
     for gauge in lone:
         gauge.look(is_due=True)
-    told = [None if gauge is None else gauge.now() for gauge in gauges]
-    return [cost and replace(cost, recorded=running.armed.recorded) for cost, running in zip(told, rows, strict=True)]
+    return [None if gauge is None else gauge.now() for gauge in gauges]
 
 
 def expected(live: LiveTarget, running: Running) -> Overhead | None:

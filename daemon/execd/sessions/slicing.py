@@ -89,6 +89,8 @@ def adapt(live: LiveTarget, armed: Armed, spent: Overhead, limit: float) -> str:
         if share is None:
             return f"it does so in time slices of {now.share:.0%} of the time, and shorter ones tell nothing"
         armed.slicing = now if share == now.share else _asked(live, armed, share)
+        if armed.gauge is not None:
+            armed.gauge.recorded = armed.slicing.share
     except CollectorRefused as refused:
         return refused.message
     return ""
