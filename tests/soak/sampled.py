@@ -141,7 +141,8 @@ def check_goes_on(target: Sampled, since: float, toll: Toll) -> None:
 
 def check_exit(target: Sampled, toll: Toll) -> None:
     """Ends a target and notes one that ends otherwise, or has said something."""
-    target.program.ask(f"exit {EXIT_CODE}")
+    # Nobody waits for an answer: the program may have ended before it is given.
+    target.program.tell(f"exit {EXIT_CODE}")
     if (code := target.program.wait()) != EXIT_CODE:
         toll.failures.append(f"{target.name} ended with {code}, not with {EXIT_CODE}")
     if target.program.stderr():
