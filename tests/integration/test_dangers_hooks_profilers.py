@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from conftest import Spawn
     from execd.attach.attacher import AgentLink, Attacher
+    from execd.attach.channel import Reply
     from interpreters import Interpreter
     from programs import Program
 
@@ -33,9 +34,9 @@ OF_OURS = ("execd", "start_new_thread", "fstat", "pthread_sigmask", "switchinter
 ROUNDS = 8
 
 
-def request(link: AgentLink, operation: str, **arguments: object) -> None:
+def request(link: AgentLink, operation: str, **arguments: object) -> Reply:
     """Something is asked of the agent."""
-    link.channel.request(operation, timeout_s=REQUEST_TIMEOUT_S, session="c1", **arguments)
+    return link.channel.request(operation, timeout_s=REQUEST_TIMEOUT_S, session="c1", **arguments)
 
 
 def start(link: AgentLink, form: str) -> None:
@@ -146,3 +147,24 @@ def test_a_profiler_finds_the_same_where_we_come_to_a_program_at_work(
     expected = {name: [passes * count for count in counts] for name, counts in CALLS.items()}
     assert {name: count for name, count in counted(rows).items() if name in CALLS} == expected
     assert not [row for row in rows if any(part in str(row) for part in OF_OURS)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_events_cost_is_measured_unless_a_profiler_would_hear_of_it(
+    interpreter: Interpreter, spawn: Spawn, attacher: Attacher, form: str
+) -> None:
+    """Where a profiler hears its own thread alone it hears nothing of the agent's."""
+    program, profiled = (spawn(interpreter, "profiled", "0") for _ in range(2))
+    profiled.ask("cprofile-on")
+    found = []
+    for one in (program, profiled):
+        with attached(attacher, one.pid) as link:
+            start(link, form)
+            request(link, "snapshot")
+            found.append(request(link, "ping").facts["costs"]["c1"].get("prices", {}))
+            detach(link)
+    alone, beside = found
+    assert {"python", "c", "slower"} <= alone.keys()
+    # Of the native form, from handlers that were told of events.
+    assert alone.get("timed", 1.0) > 0
+    assert beside.keys() == (set() if interpreter.version_info >= HEARS_ALL_THREADS else alone.keys())

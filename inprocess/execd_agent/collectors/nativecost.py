@@ -52,7 +52,7 @@ class NativeCosts(EventCosts):
 
     def _timed_ns(self, row: Any, turns: range) -> float:
         """Return what a handler takes in a row of calls after it read its clock, the mean of all."""
-        nodes = self._core.rehearse(row, turns, _ALL)
+        nodes = self._aloud(self._core.rehearse, row, turns, _ALL)
         timed = sum([node[3] for node in nodes])
         return sum([node[4] for node in nodes]) / timed if timed else 0.0
 
