@@ -2,7 +2,8 @@
 
 There a tool hears all threads, and cProfile has one stack for all: it would list what we do, and take it for called by
 the program's functions. The interpreter tells nobody of what a thread does within a callback. So the agent's thread
-begins with code of which an instruction is told to us alone, and all that the agent does lies within that.
+begins with code of which an instruction is told to us, and to who hears all instructions of all code, and all that the
+agent does lies within that.
 
 The code that it begins with must not be told of either, so it is made here. RESUME tells the begin of a function, and
 instructions are told of that lie behind one: it jumps over it. A return is told, but not that of a generator's call,

@@ -98,6 +98,19 @@ def test_detaching_from_a_process_without_agent_is_no_error(run: Run, daemon: Fa
     assert "was not attached to" in result.stderr
 
 
+def test_a_detach_that_ends_no_session_says_where_the_ended_ones_are(run: Run, daemon: FakeDaemon) -> None:
+    daemon.script.answers["Targets.Detach"] = targets_pb2.DetachResponse(target=make_target(), was_attached=True)
+    result = run("detach", "4711")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "execctl sessions --all" in result.stderr
+
+
+def test_a_recording_of_one_process_and_of_all_is_refused(run: Run) -> None:
+    result = run("record", "4711", "--all")
+    assert result.exit_code == 2
+    assert "--all has process 4711 in it" in result.stderr
+
+
 def test_a_name_that_starts_with_a_dash_goes_after_two_dashes(run: Run, daemon: FakeDaemon) -> None:
     refused = run("stop", "-weird")
     assert refused.exit_code == 2

@@ -21,6 +21,8 @@ ATTACHES = 4
 MOST_KEPT = 16
 COLLECTORS = ("calls", "callers", "functions", "lines", "cover", "memory", "trace")
 SNAPSHOTS = 3
+# Of some 1,000 and more.
+MOST_ENDED_ELSEWHERE = 2
 
 
 def told(daemon: Daemon, pid: int) -> list[int]:
@@ -74,5 +76,8 @@ def test_no_object_of_a_program_outlives_its_call(daemon: Daemon, interpreter: I
         for _ in range(SNAPSHOTS):
             daemon.snapshot(program.pid)
         daemon.detach(program.pid)
-    assert program.ask_json("kept") == [0, 0]
+    kept, ended_elsewhere = program.ask_json("kept")
+    assert kept == 0
+    # A frame is looked at for some instructions; a machine with much to do may run its thread to the end meanwhile.
+    assert ended_elsewhere <= MOST_ENDED_ELSEWHERE
     assert program.stderr() == ""

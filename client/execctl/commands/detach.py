@@ -32,5 +32,7 @@ def command(ctx: click.Context, *, target: str) -> None:
     output.note(f"detached from process {left.target.pid}")
     for sentence in left.residue:
         output.note(f"left in it: {sentence}")
+    if not left.sessions:
+        output.note("no session went on; execctl sessions --all lists those that ended before")
     tell_ended(left.sessions)
     ctx.exit(code_of_ends(one.state for one in left.sessions))

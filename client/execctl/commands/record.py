@@ -64,7 +64,9 @@ def command(
     `execctl report PID --last 5m` and `--between 10:02 10:05` show the past; the recording goes on until
     `execctl stop`. Nothing is put into the process.
     """
-    if bool(target) == everyone:
+    if target and everyone:
+        raise UsageError(f"--all has process {target} in it: leave one of them out")
+    if not (target or everyone):
         raise UsageError("record what? Name a PID, or --all for every Python process of yours")
     if everyone and (children or into):
         raise UsageError("--all has all descendants in it, and each process is kept by itself: leave the others out")
