@@ -276,8 +276,8 @@ def test_what_a_process_does_between_two_ticks_of_the_kernel_is_met(local_interp
             child.kill()
     counts = sampler.samples.counts
     running = sum(count for (_, state), count in counts.items() if STATES[state].startswith("running"))
-    # It is told to run while it waits for a processor in the midst of it, too. Where the processors have other things to
-    # do, their turns and ours come together for a while: a second alone was met with two fifths of its share.
+    # It is told to run while it waits for a processor in the midst of it, too. Where these have other things to do
+    # its turns and ours come together for a while: a second alone was met with two fifths of its share.
     assert running > counts.total() * share / 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -335,6 +336,18 @@ def test_where_no_thread_runs_python_nothing_can_be_said(seen: Seen, monkeypatch
     monkeypatch.setattr(layout_check, "_has_data", lambda *_: False)
     with pytest.raises(AttachBusy, match="no thread"):
         check(seen.memory, seen.layout, seen.runtime)
+
+
+def test_a_child_that_has_its_parents_numbers_until_it_runs_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    used_ns = [0, 0, 7, 7]
+    monkeypatch.setattr(layout_check, "_PAUSES_S", (0.0,))
+    monkeypatch.setattr(layout_check, "_misfit", lambda *_: "no thread has its id" if len(used_ns) > 1 else "")
+    monkeypatch.setattr(layout_check.process, "cpu_ns", lambda _pid: used_ns.pop(0))
+    forked: Any = SimpleNamespace(pid=7, version=(3, 9))
+    check(forked, forked, 0)
+    used_ns[:] = [7, 7]
+    with pytest.raises(NotSupported, match="no thread has its id"):
+        check(forked, forked, 0)
 
 
 def test_a_layout_of_another_version_is_refused(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
