@@ -63,6 +63,43 @@ def test_a_refusal_of_slices_ends_a_session_with_its_reason() -> None:
     target.sliced = refuse  # type: ignore[method-assign]
     rounds.pass_(3.0, FULL)
     assert "not here" in rounds.reason
+    assert "recording calls added 49%" in rounds.reason
+
+
+def test_where_another_recording_joins_one_within_its_limit_it_goes_on_in_full() -> None:
+    rounds = Rounds(target := Target(version=OLD))
+    rounds.pass_(4.0, FULL)
+    answer, (share,) = target.sliced, target.shares
+
+    def refuse(_share: float) -> object:
+        raise CollectorRefused("not alone", remedy="none")
+
+    target.sliced = refuse  # type: ignore[method-assign]
+    target.shares.clear()
+    # In full it costs less than its limit by now.
+    rounds.pass_(4.0, FIFTH)
+    assert (list(target.running), target.armed.slicing, target.armed.gauge.recorded) == (["s1"], None, 1.0)
+    target.sliced = answer  # type: ignore[method-assign]
+    rounds.pass_(4.0, FULL)
+    # The second in which it was alone again was half of one in which there was less to do.
+    assert target.shares[-1] == pytest.approx(share, rel=0.02)
+    assert list(target.running) == ["s1"]
+
+
+def test_a_join_ends_one_only_when_it_is_above_its_limit_in_full() -> None:
+    rounds = Rounds(target := Target(version=OLD))
+    rounds.pass_(4.0, FULL)
+
+    def refuse(_share: float) -> object:
+        raise CollectorRefused("not alone", remedy="none")
+
+    target.sliced = refuse  # type: ignore[method-assign]
+    rounds.pass_(1.0, FULL)
+    assert (list(target.running), target.armed.slicing) == (["s1"], None)
+    target.shares.clear()
+    rounds.pass_(3.0, FULL)
+    assert "recording calls added 49%" in rounds.reason
+    assert "may add 20%; not alone" in rounds.reason
 
 
 def test_a_silent_agent_is_not_asked_again_until_it_says_something() -> None:
@@ -76,11 +113,25 @@ def test_a_silent_agent_is_not_asked_again_until_it_says_something() -> None:
 
     target.sliced = say_nothing  # type: ignore[method-assign]
     rounds.pass_(5.0, FULL)
-    assert (len(asked), target.silent, target.armed.gauge.recorded) == (1, True, 1.0)
+    # It may be in slices by now: its answer is late.
+    assert (len(asked), target.silent) == (1, True)
+    assert target.armed.slicing == Slicing(asked[0])
+    assert target.armed.gauge.recorded == asked[0]
+    target.shares.append(asked[0])
+    rounds.pass_(3.0, FULL)
     target.sliced = answer  # type: ignore[method-assign]
     target.link.channel.has_news = lambda: True
-    rounds.pass_(2.0, FULL)
+    rounds.pass_(4.0, FULL)
+    assert target.shares == asked
     assert target.armed.gauge.recorded == target.shares[-1] < 1.0
+
+
+def test_what_slices_cost_is_told_of_as_long_as_it_takes_to_tell() -> None:
+    rounds = Rounds(target := Target(version=OLD, limit=0.002))
+    rounds.pass_(12.0, FIFTH)
+    told = target.armed.gauge.now()
+    assert target.armed.slicing.share < 0.05
+    assert told.span_s >= target.armed.slicing.span_s * 0.9 > 1.0
 
 
 @pytest.mark.parametrize("said", [None, -1, "many", 1 << 70, True])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from execd.errors import AgentSilent, CollectorRefused, ExecdError
 from execd.model.overhead import overhead_between, to_switch_off
 from execd.sessions.overhead import limit_of
-from execd.sessions.slicing import adapt, can_slice
+from execd.sessions.slicing import Slicing, adapt, can_slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,11 +199,15 @@ class Governor:
         with _turn(live, armed) as is_ours:
             if not is_ours:
                 return
-            why = adapt(live, armed, spent, watch.limit)
+            why = ""
+            try:
+                why = adapt(live, armed, spent, watch.limit)
+            finally:
+                # Where it did not answer, too: it may do it all the same.
+                if not why:
+                    watch.begin_anew((armed.slicing or Slicing()).span_s)
         if why:
             self._give_up(live, armed, watch, spent, why)
-        elif armed.slicing is not None:
-            watch.begin_anew(armed.slicing.span_s)
 
     def _give_up(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead, why: str) -> None:
         said = f"recording calls added {spent.share:.0%} to the CPU time of process {live.target.key.pid}"

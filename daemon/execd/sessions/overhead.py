@@ -80,8 +80,8 @@ class Gauge:
         self._lock = threading.Lock()
         self._looks: deque[Look] = deque(maxlen=_KEPT)
         self.prices: Prices | None = None
-        # The share of the time that is recorded.
-        self.recorded = 1.0
+        # The share of the time that is recorded, and of how long it is told what that costs, at least.
+        self.recorded, self.span_s = 1.0, SPAN_S
         # The latest look, with what it found by function where that is known and there is a limit.
         self.latest: tuple[Look, CoreCounts | None] | None = None
         self._asked_off: frozenset[int] = frozenset()
@@ -169,6 +169,9 @@ class Gauge:
         if not far:
             return None
         near = [one for one in far if one[0] <= _OF_LATE_S] or far[:1]
+        # With another share of the time it cost something else.
+        near = [one for one in near if one[1].recorded == looks[-1].recorded] or near
+        span_s = max(span_s, self.span_s)
         _, earlier = next((one for one in near if one[0] >= span_s * _ALMOST), near[-1])
         return overhead_between(earlier, looks[-1], self.prices)
 

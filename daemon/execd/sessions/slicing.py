@@ -6,7 +6,7 @@ here is decided what share of the time they are. Once it goes on in slices a rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from execd.errors import CollectorRefused
@@ -72,7 +72,7 @@ def adapt(live: LiveTarget, armed: Armed, spent: Overhead, limit: float) -> str:
         spent: what it has cost since this was done for the last time.
         limit: of the share that is added.
 
-    Returns why it cannot be kept, "" where it can.
+    Returns why it cannot be kept, "" where it can, or where it records in full again and that is not known yet.
 
     Raises:
         AgentSilent: it did not answer yet, and may do so later all the same.
@@ -80,19 +80,27 @@ def adapt(live: LiveTarget, armed: Armed, spent: Overhead, limit: float) -> str:
     before = armed.slicing or Slicing()
     try:
         now = before if armed.slicing is None else _asked(live, armed, before.share)
+        switching_ns = max(now.switching_ns - before.switching_ns, 0)
         # It is never all that a program uses.
-        added_ns = min(spent.added_ns + max(now.switching_ns - before.switching_ns, 0), spent.cpu_ns * _MOST_ADDED)
+        added_ns = min(spent.added_ns + switching_ns, spent.cpu_ns * _MOST_ADDED)
         share = next_share(now.share, share_of(added_ns, spent.cpu_ns), limit)
         if armed.slicing is not None and (share is None or share > now.share):
             # Where the agent did not come to it, that it cost little, or much, says nothing.
             share = share if now.slices - before.slices >= _LEAST_SLICES else now.share
         if share is None:
-            return f"it does so in time slices of {now.share:.0%} of the time, and shorter ones tell nothing"
-        armed.slicing = now if share == now.share else _asked(live, armed, share)
-        if armed.gauge is not None:
-            armed.gauge.recorded = armed.slicing.share
+            switching = (
+                f", with {switching_ns / spent.cpu_ns:.1%} of its CPU time for switching" if switching_ns else ""
+            )
+            return f"it does so in time slices of {now.share:.0%} of the time{switching}, and shorter ones tell nothing"
+        if share != now.share:
+            # Where it answers late it does so all the same.
+            _take_down(armed, replace(now, share=share))
+            now = _asked(live, armed, share)
+        _take_down(armed, now)
     except CollectorRefused as refused:
-        return refused.message
+        # It records in full: within the limit, for what that costs is known in the next second.
+        _take_down(armed, None)
+        return "" if spent.share is not None and spent.share <= limit else refused.message
     return ""
 
 
@@ -115,6 +123,14 @@ def next_share(share: float, added: float, limit: float) -> float | None:
 def _part(added: float) -> float:
     """Return what is added as a part of all that a program takes with it: that goes with the time that is recorded."""
     return added / (1 + added)
+
+
+def _take_down(armed: Armed, slicing: Slicing | None) -> None:
+    """Take down how a recording goes on, None for in full."""
+    armed.slicing = slicing
+    if armed.gauge is not None:
+        told = slicing or Slicing()
+        armed.gauge.recorded, armed.gauge.span_s = told.share, told.span_s
 
 
 def _asked(live: LiveTarget, armed: Armed, share: float) -> Slicing:
