@@ -207,12 +207,13 @@ static PyObject *enter(PyObject *module, PyObject *said)
     return answered(Py_None);
 }
 
-/* retain(idents): of threads that have had no event only those in a set of numbers are there still. */
-static PyObject *retain(PyObject *module, PyObject *idents)
+/* retain(native_ids): of threads that have had no event only those in a dict are there still: by idents the system's
+ * numbers, 0 for one that is not known. */
+static PyObject *retain(PyObject *module, PyObject *native_ids)
 {
     (void)module;
     if (calls.recording->generation)
-        threads_retain(calls.recording, idents);
+        threads_retain(calls.recording, native_ids);
     return answered(Py_None);
 }
 
@@ -298,22 +299,24 @@ static PyObject *proceed(PyObject *module, PyObject *arguments)
     return PyBool_FromLong(pauses_end(calls.recording, &slots, object));
 }
 
-/* unsettled(): the threads of which it is to be told where they are, in a pause: a list of their numbers. */
-static PyObject *unsettled(PyObject *module, PyObject *unused)
+/* unsettled(native_ids): the threads of which it is to be told where they are, in a pause: a list of their idents. What it
+ * is given is as for retain(). */
+static PyObject *unsettled(PyObject *module, PyObject *native_ids)
 {
-    (void)module, (void)unused;
-    return pauses_unsettled(calls.recording);
+    (void)module;
+    return pauses_unsettled(calls.recording, native_ids);
 }
 
-/* settle(ident, codes): where a thread is that is owed its time of the slice that is over. Returns whether it is known. */
+/* settle(ident, native_id, codes): where a thread is that is owed its time of the slice that is over. Returns whether it is known. */
 static PyObject *settle(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned long long ident;
+    int native_id;
     PyObject *codes;
-    if (!PyArg_ParseTuple(arguments, "KO!", &ident, &PyTuple_Type, &codes))
+    if (!PyArg_ParseTuple(arguments, "KiO!", &ident, &native_id, &PyTuple_Type, &codes))
         return NULL;
-    bool is_known = pauses_settle(calls.recording, ident, codes);
+    bool is_known = pauses_settle(calls.recording, ident, native_id, codes);
     return PyErr_Occurred() ? NULL : PyBool_FromLong(is_known);
 }
 
@@ -367,7 +370,7 @@ static PyMethodDef functions[] = {
     {"switch_off", switch_off, METH_O, NULL},
     {"pause", pause_recording, METH_O, NULL},
     {"proceed", proceed, METH_VARARGS, NULL},
-    {"unsettled", unsettled, METH_NOARGS, NULL},
+    {"unsettled", unsettled, METH_O, NULL},
     {"settle", settle, METH_VARARGS, NULL},
     {"wait", wait_for, METH_VARARGS, NULL},
     {"copy", copy, METH_NOARGS, NULL},

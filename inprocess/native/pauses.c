@@ -60,7 +60,7 @@ bool pauses_begin(struct recording *recording, const struct slots *slots)
             close_thread(recording, index, now.ticks);
     head->latest = now;
     if (head->sliced_ns)
-        head->recorded_ns += now.monotonic_ns - recording->slice_began_ns;
+        head->recorded_ns += now.monotonic_ns - head->slice_began_ns;
     else
         head->sliced_ns = now.monotonic_ns;
     head->is_paused = 1;
@@ -78,9 +78,9 @@ bool pauses_end(struct recording *recording, const struct slots *slots, PyObject
         return false;
     struct instant now = ticks_instant(recording->clock);
     recording->slice++;
-    recording->slice_began_ns = now.monotonic_ns;
     recording->began_ticks = now.ticks;
     tables_begin(tables);
+    tables->head->slice_began_ns = now.monotonic_ns;
     for (uint32_t index = 1; index < tables->head->threads; index++) {
         struct thread *thread = &tables->threads[index];
         if (thread->state == THREAD_RUNS)
@@ -97,11 +97,11 @@ bool pauses_end(struct recording *recording, const struct slots *slots, PyObject
 }
 
 /* Returns the number of a thread, 0 where it is not known. */
-static uint32_t number_of(const struct recording *recording, uint64_t ident)
+static uint32_t number_of(const struct recording *recording, uint64_t ident, int32_t native_id)
 {
     const struct tables *tables = &recording->tables;
     for (uint32_t index = 1; index < tables->head->threads; index++)
-        if (tables->threads[index].ident == ident && tables->threads[index].state == THREAD_RUNS)
+        if (tables->threads[index].state == THREAD_RUNS && threads_is(&tables->threads[index], ident, native_id))
             return index;
     return 0;
 }
@@ -153,7 +153,8 @@ static uint32_t known_node(const struct recording *recording, uint32_t node, PyF
 /* Settles one thread where that takes no question; false where it does, or nobody knows of it. */
 static bool settle_known(struct recording *recording, uint64_t ident, PyObject *frame)
 {
-    uint32_t number = number_of(recording, ident);
+    /* Those of threads that have ended are ended. */
+    uint32_t number = number_of(recording, ident, 0);
     if (!number)
         return false;
     if (!recording->standings[number].owed)
@@ -166,9 +167,12 @@ static bool settle_known(struct recording *recording, uint64_t ident, PyObject *
 }
 
 /* Gives the threads that had no event in the slice that is over their time of it: they are where they were in it. Returns a
- * list of the numbers of those of which that is to be told, for pauses_settle(); NULL with an exception. */
-PyObject *pauses_unsettled(struct recording *recording)
+ * list of the numbers of those of which that is to be told, for pauses_settle(); NULL with an exception. `native_ids`: of
+ * those that run, see threads_retain. */
+PyObject *pauses_unsettled(struct recording *recording, PyObject *native_ids)
 {
+    if (recording->generation)
+        threads_retain(recording, native_ids);
     PyObject *left = PyList_New(0), *frames = NULL, *function = PySys_GetObject("_current_frames");
     PyObject *ident, *frame, *own = NULL;
     Py_ssize_t position = 0;
@@ -181,20 +185,24 @@ PyObject *pauses_unsettled(struct recording *recording)
             PyList_Append(left, ident);
     Py_DecRef(own);
     Py_DecRef(frames);
-    return PyErr_Occurred() ? NULL : left;
+    if (!PyErr_Occurred())
+        return left;
+    Py_DecRef(left);
+    return NULL;
 }
 
 /* Gives a thread's time of the slice that is over to where it is: it had no event in it. False where nobody knows of that
  * thread. */
-bool pauses_settle(struct recording *recording, uint64_t ident, PyObject *codes)
+bool pauses_settle(struct recording *recording, uint64_t ident, int32_t native_id, PyObject *codes)
 {
-    uint32_t generation = recording->generation, number = number_of(recording, ident);
+    uint32_t generation = recording->generation, number = number_of(recording, ident, native_id);
     if (!generation || !number)
         return !generation;
     struct thread *thread = &recording->tables.threads[number];
-    uint32_t was = thread->node, node = threads_descend(recording, thread, codes, 0);
-    if (node && recording->generation == generation)
-        pay(recording, number, was, node);
+    struct thread was = *thread;
+    uint32_t node = threads_descend(recording, thread, codes, 0);
+    if (node && recording->generation == generation && threads_goes_on(thread, &was))
+        pay(recording, number, was.node, node);
     return true;
 }
 

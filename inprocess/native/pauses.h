@@ -22,8 +22,8 @@ struct slots {
 
 bool pauses_begin(struct recording *recording, const struct slots *slots);
 bool pauses_end(struct recording *recording, const struct slots *slots, PyObject *object);
-PyObject *pauses_unsettled(struct recording *recording);
-bool pauses_settle(struct recording *recording, uint64_t ident, PyObject *codes);
+PyObject *pauses_unsettled(struct recording *recording, PyObject *native_ids);
+bool pauses_settle(struct recording *recording, uint64_t ident, int32_t native_id, PyObject *codes);
 bool pauses_place(struct recording *recording, uint32_t number, long skipped, bool entering);
 
 /* Whether nothing is recorded of a thread at the moment; what is rehearsed is always. */

@@ -239,7 +239,7 @@ static uint32_t add_node(struct recording *recording, struct thread *thread, uin
     return index;
 }
 
-/* Returns the child of a node, made where there is none; NOTHING over the limit, where the recording has ended, or with
+/* Returns the child of a node, made where there is none; NOTHING over the limit, where recording or thread have ended, or with
  * an exception: the program's signal handlers may raise one while the agent's code is asked. */
 uint32_t recording_child(struct recording *recording, struct thread *thread, uint32_t parent, uint64_t key,
                          PyObject *what)
@@ -248,7 +248,7 @@ uint32_t recording_child(struct recording *recording, struct thread *thread, uin
     if (child)
         return child;
     uint32_t generation = recording->generation, function = function_of(recording, thread, key, what);
-    if (!function || recording->generation != generation)
+    if (!function || recording->generation != generation || recording_has_ended(thread))
         return NOTHING;
     /* While that was asked, somebody may have made it. */
     if ((child = keys_find(&recording->node_keys, parent, key)))

@@ -72,10 +72,9 @@ struct recording {
     uint32_t free_node, free_thread;
     /* How many threads have begun, and how many are there that have had no event. */
     uint32_t begun, silent;
-    /* The number of this slice, 0 before the first pause, and when it began. */
+    /* The number of this slice, 0 before the first pause. */
     uint32_t slice;
     bool is_paused;
-    uint64_t slice_began_ns;
     /* Whether some code is left out; the latest of it that was met, by its address. */
     bool selects;
     uint64_t left_out[LEFT_OUT_PLACES];
@@ -92,6 +91,12 @@ void recording_give_back(struct recording *recording, uint32_t first, uint32_t l
 void recording_select(struct recording *recording, PyObject *choice);
 enum choice recording_choice(struct recording *recording, PyObject *code);
 bool recording_switch_off(struct recording *recording, uint32_t index);
+
+/* Whether a thread has ended, and there may be nothing in its place. */
+static inline bool recording_has_ended(const struct thread *thread)
+{
+    return thread->state == THREAD_ENDED || thread->state == THREAD_MERGED;
+}
 
 /* Whether a code object is one that was switched off. */
 static inline bool recording_is_off(const struct recording *recording, PyObject *code)

@@ -95,6 +95,8 @@ struct head {
     uint64_t lost_calls;
     /* Whether nothing is recorded just now: all that is open has its time. */
     uint32_t is_paused;
+    /* When this slice began, by CLOCK_MONOTONIC; 0 before the first pause. */
+    uint64_t slice_began_ns;
 };
 
 _Static_assert(sizeof(struct node) == 64 && sizeof(struct thread) == 64, "a line of the processor's caches each");

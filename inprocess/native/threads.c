@@ -31,7 +31,7 @@ static PyObject *ask(PyObject *question, long skipped, bool entering)
 }
 
 /* Returns the node of a stack below a thread's root, as far as there is room: the rest is skipped. Each of its frames is
- * open so often. NOTHING where the recording has ended, or with an exception. */
+ * open so often. NOTHING where the recording or the thread has ended, or with an exception. */
 uint32_t threads_descend(struct recording *recording, struct thread *thread, PyObject *codes, uint32_t opened)
 {
     uint32_t generation = recording->generation, node = thread->root;
@@ -41,7 +41,8 @@ uint32_t threads_descend(struct recording *recording, struct thread *thread, PyO
         if (recording_is_off(recording, code))
             continue;
         uint32_t below = recording_child(recording, thread, node, (uint64_t)code, code);
-        if (recording->generation != generation || (!below && PyErr_Occurred()))
+        /* Another thread may have ended while the agent's code was asked. */
+        if (recording->generation != generation || recording_has_ended(thread) || (!below && PyErr_Occurred()))
             return NOTHING;
         if (!below) {
             thread->skipped = (uint64_t)(PyTuple_Size(codes) - index);
@@ -154,13 +155,27 @@ static void merge_ended(struct recording *recording)
     }
 }
 
-/* Returns a thread that was written down before it had an event, 0 where there is none. */
-static uint32_t silent_one(const struct recording *recording, uint64_t ident)
+/* Takes a thread that has had no event for ended. Within a change. */
+static void end_silent(struct recording *recording, struct thread *thread)
+{
+    thread->is_silent = 0;
+    recording->silent--;
+    atomic_store(&thread->state, THREAD_ENDED);
+}
+
+/* Returns a thread that was written down before it had an event, 0 where there is none. One that had its number before
+ * it has ended. Within a change. */
+static uint32_t silent_one(struct recording *recording, uint64_t ident, int32_t native_id)
 {
     const struct tables *tables = &recording->tables;
-    for (uint32_t index = 1; recording->silent && index < tables->head->threads; index++)
-        if (tables->threads[index].is_silent && tables->threads[index].ident == ident)
+    for (uint32_t index = 1; recording->silent && index < tables->head->threads; index++) {
+        struct thread *thread = &tables->threads[index];
+        if (!thread->is_silent || thread->ident != ident)
+            continue;
+        if (threads_is(thread, ident, native_id))
             return index;
+        end_silent(recording, thread);
+    }
     return 0;
 }
 
@@ -184,9 +199,10 @@ static void take_over(struct recording *recording, struct thread *thread, PyObje
  * exception: then what there is of it counts as a thread that has ended. */
 static uint32_t take_in(struct recording *recording, PyObject *said, uint64_t now)
 {
-    uint32_t generation = recording->generation, index = silent_one(recording, unsigned_of(said, 0));
+    uint32_t generation = recording->generation;
     bool is_old = PyObject_IsTrue(PyTuple_GetItem(said, 4)) == 1;
     tables_begin(&recording->tables);
+    uint32_t index = silent_one(recording, unsigned_of(said, 0), (int32_t)unsigned_of(said, 1));
     if (index)
         take_over(recording, &recording->tables.threads[index], said, is_old, now);
     tables_end(&recording->tables);
@@ -234,8 +250,8 @@ void threads_enter(struct recording *recording, PyObject *said)
     PyErr_Clear();
 }
 
-/* Takes the threads that have had no event for ended, but for those in a set of numbers. */
-void threads_retain(struct recording *recording, PyObject *idents)
+/* Takes the threads that have had no event for ended, but for those that run: a dict of the system's numbers by idents. */
+void threads_retain(struct recording *recording, PyObject *native_ids)
 {
     struct tables *tables = &recording->tables;
     for (uint32_t index = 1; recording->silent && index < tables->head->threads; index++) {
@@ -243,12 +259,13 @@ void threads_retain(struct recording *recording, PyObject *idents)
         if (!thread->is_silent)
             continue;
         PyObject *ident = PyLong_FromUnsignedLongLong(thread->ident);
-        int is_there = ident ? PySet_Contains(idents, ident) : 1;
+        PyObject *native_id = ident ? PyDict_GetItemWithError(native_ids, ident) : NULL;
         Py_DecRef(ident);
-        if (is_there == 0) {
-            thread->is_silent = 0;
-            recording->silent--;
-            atomic_store(&thread->state, THREAD_ENDED);
+        bool is_there = native_id && threads_is(thread, thread->ident, (int32_t)PyLong_AsUnsignedLongLong(native_id));
+        if (!is_there && !PyErr_Occurred()) {
+            tables_begin(tables);
+            end_silent(recording, thread);
+            tables_end(tables);
         }
     }
     PyErr_Clear();
@@ -263,8 +280,9 @@ bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes
         if (thread->ident != ident || thread->state != THREAD_RUNS)
             continue;
         thread->last_ticks = now;
+        struct thread was = *thread;
         uint32_t generation = recording->generation, node = threads_descend(recording, thread, codes, 0);
-        if (node && recording->generation == generation)
+        if (node && recording->generation == generation && threads_goes_on(thread, &was))
             thread->node = node;
         break;
     }

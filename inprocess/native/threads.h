@@ -12,11 +12,13 @@
 #define THREAD_IGNORED 0xFFFFFFFFu
 /* For one that there was no room for: its calls are counted as lost. */
 #define THREAD_NO_ROOM 0xFFFFFFFEu
+/* Some minutes, of a counter that counts some GHz and of one that counts ns. */
+#define LONGEST_ASKED_TICKS (1ll << 39)
 
 void threads_ignore(pthread_key_t key, struct recording *recording);
 struct thread *threads_begin(pthread_key_t key, struct recording *recording, long skipped, bool entering, uint64_t now);
 void threads_enter(struct recording *recording, PyObject *said);
-void threads_retain(struct recording *recording, PyObject *idents);
+void threads_retain(struct recording *recording, PyObject *native_ids);
 bool threads_resume(struct recording *recording, uint64_t ident, PyObject *codes, uint64_t now);
 PyObject *threads_rehearsed(pthread_key_t key, struct recording *recording, PyObject *function, PyObject *argument,
                             uint32_t timed);
@@ -24,14 +26,33 @@ uint32_t threads_descend(struct recording *recording, struct thread *thread, PyO
 bool threads_switch_off(struct recording *recording, uint32_t index);
 bool threads_resynchronise(struct recording *recording, struct thread *thread, long skipped, bool entering);
 
+/* Whether a thread has a number and one of the system's, 0 where that is not known: of those two the first is given to
+ * others when it has ended, at once. */
+static inline bool threads_is(const struct thread *thread, uint64_t ident, int32_t native_id)
+{
+    return thread->ident == ident && (!thread->native_id || !native_id || thread->native_id == native_id);
+}
+
+/* Whether a thread runs still: it may have ended while the agent's code was asked, and its place be another's by now. */
+static inline bool threads_goes_on(const struct thread *thread, const struct thread *was)
+{
+    return thread->state == THREAD_RUNS && thread->root == was->root && threads_is(thread, was->ident, was->native_id);
+}
+
 /* Credits the time since a thread's last event to a node. Within a change. */
 static inline struct node *threads_credit(struct recording *recording, struct thread *thread, uint32_t index,
                                           uint64_t now)
 {
     struct node *node = &recording->tables.nodes[index];
-    /* A clock may go back where the machine was moved. */
     int64_t elapsed = (int64_t)(now - thread->last_ticks);
-    node->self_ticks += elapsed > 0 ? (uint64_t)elapsed : 0;
+    if (__builtin_expect(elapsed < 0, 0)) {
+        /* What a handler read before a pause, in which it asked the agent's code something, is older than the pause's end;
+         * a clock goes back further, where the machine was moved. */
+        if (elapsed < -LONGEST_ASKED_TICKS)
+            thread->last_ticks = now;
+        return node;
+    }
+    node->self_ticks += (uint64_t)elapsed;
     thread->last_ticks = now;
     return node;
 }

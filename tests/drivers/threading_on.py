@@ -1,12 +1,14 @@
 """What the calls collector records of several threads, old, new, ended, and not of the threading module."""
 
 import _thread
+import json
 import os
 import sys
 import threading
 import time
 
 import measuring
+from execd_agent.collectors import nativecalls
 
 
 def part(value):
@@ -39,6 +41,8 @@ class Workers:
         """The body of a worker."""
         while True:
             self.orders[index].acquire()
+            if self.calls < 0:
+                break
             work(self.calls * (index + 1))
             self.finished.release()
 
@@ -172,6 +176,68 @@ def started_unheard(count, calls):
     return agent.result()
 
 
+def resumed_as_it_ends(count):
+    """Where a thread is is asked, and known when it has ended, and so many others, whose places are given to others."""
+    workers = Workers(1)
+    thread = next(one for one in threading.enumerate() if one.name == "worker-0")
+    agent = measuring.Agent()
+    agent.start()
+    workers.run(1)
+    described, ended = nativecalls._described_code, []
+
+    def in_turn():
+        for _ in range(count):
+            one = threading.Thread(target=work, args=(1,), name="request")
+            one.start()
+            one.join()
+
+    def slowly(code):
+        if code is never.__code__ and not ended:
+            ended.append(code)
+            workers.calls = -1
+            workers.orders[0].release()
+            thread.join()
+            asked.release()
+            answered.acquire()
+        return described(code)
+
+    asked, answered = threading.Semaphore(0), threading.Semaphore(0)
+    nativecalls._described_code = slowly
+    codes = tuple(_codes(Workers.serve, never))
+    agent._order = lambda: agent.collector._core.resume(thread.ident, codes, 0)
+    agent._ordered.release()
+    asked.acquire()
+    in_turn()
+    answered.release()
+    agent._done.acquire()
+    in_turn()
+    agent.stop()
+    return agent.result()
+
+
+def _codes(*functions):
+    return [function.__code__ for function in functions]
+
+
+def never():
+    """Nobody calls it."""
+
+
+def in_child(calls):
+    """What a child records of its only thread."""
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with open(writes, "w", encoding="ascii") as told:
+            json.dump(measuring.measured(lambda: work(calls)), told)
+        os._exit(0)
+    os.close(writes)
+    with open(reads, encoding="ascii") as told:
+        result = json.load(told)
+    os.waitpid(pid, 0)
+    return result
+
+
 def silent(calls):
     """A thread that has no event while it is recorded."""
     workers = Workers(1)
@@ -188,6 +254,8 @@ if __name__ == "__main__":
             "late_threads": late_threads,
             "bare_threads": bare_threads,
             "started_unheard": started_unheard,
+            "resumed_as_it_ends": resumed_as_it_ends,
+            "in_child": in_child,
             "silent": silent,
             "snapshots_of_busy_threads": snapshots_of_busy_threads,
         }

@@ -8,7 +8,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_drivers import PID, by_name, profile_of
+from agent_drivers import PID, Counts, by_name, profile_of
 from call_trees import header
 from execd.attach.table import read_table
 from execd.attach.text import is_whole, read_core
@@ -66,6 +66,24 @@ def test_a_child_that_no_handler_knows_of_records_nothing_and_goes_on(
     result = native.run(interpreter, "loading_core", "child_without_handlers")
     assert result["status"] == 7
     assert by_name(profile_of(result["table"]))["recurse"].calls == 4 + 2
+
+
+def test_a_thread_that_ends_while_it_is_asked_where_it_is_is_placed_nowhere(
+    native: Drivers, interpreter: Interpreter
+) -> None:
+    threads = 150
+    profile = profile_of(native.run(interpreter, "threading_on", "resumed_as_it_ends", threads)["table"])
+    assert by_name(profile)["step"] == Counts(1 + 2 * threads, 1 + 2 * threads)
+    assert by_name(profile)["part"] == Counts(2 + 4 * threads, 2 + 4 * threads)
+    assert by_name(profile).get("never", Counts(0, 0)) == Counts(0, 0)
+
+
+def test_in_a_child_the_main_thread_is_one_whatever_number_threading_has_of_it(
+    native: Drivers, interpreter: Interpreter
+) -> None:
+    profile = profile_of(native.run(interpreter, "threading_on", "in_child", 3)["table"])
+    assert [label.thread_name for label in profile.labels] == ["MainThread"]
+    assert by_name(profile)["step"] == Counts(3, 3)
 
 
 def test_tables_that_are_none_are_refused_and_nothing_else(native: Drivers, local_interpreter: Interpreter) -> None:

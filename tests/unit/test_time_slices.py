@@ -17,7 +17,7 @@ from execd.reports import comparison
 from execd.reports.options import ReportOptions
 
 SLICED_AT, PAUSED_AT = 112, 168
-FIRST_NS_AT = 88
+FIRST_NS_AT, LATEST_NS_AT = 88, 104
 SPAN_S = 10.0
 S = 10**9
 
@@ -44,6 +44,17 @@ def test_the_tables_tell_since_when_and_for_how_long() -> None:
         "(1.00 s of 6.0 s); counts and times from then on are of these slices alone"
     )
     assert read(4 * S, S).header.caveats[-1] == told.caveat
+
+
+@pytest.mark.parametrize(("paused", "began_ns", "recorded_s"), [(0, 7 * S, 3.0), (1, 7 * S, 1.0), (0, 20 * S, 1.0)])
+def test_a_slice_that_goes_on_counts_until_the_latest_instant(paused: int, began_ns: int, recorded_s: float) -> None:
+    made = tables(3, native_id=7)
+    (first_ns,) = struct.unpack_from("<Q", made, FIRST_NS_AT)
+    struct.pack_into("<2Q", made, SLICED_AT, first_ns + 4 * S, S)
+    struct.pack_into("<Q", made, LATEST_NS_AT, first_ns + 9 * S)
+    struct.pack_into("<IxxxxQ", made, PAUSED_AT, paused, first_ns + began_ns)
+    (told,) = slices_in(read_core(bytes(made), spanning(), 1, {}, {}).header)
+    assert told.recorded_s == pytest.approx(recorded_s)
 
 
 @pytest.mark.parametrize(("after_ns", "recorded_ns"), [(1 << 62, 1 << 63), (-S, 5), (0, (1 << 64) - 1), (20 * S, 0)])

@@ -22,8 +22,8 @@ _VERSION: Final = 1
 NO_INDEX: Final = 0xFFFFFFFF
 # magic; version, head_bytes; size; nodes_at, threads_at, functions_at, text_at; 4 limits; clock, spare; the first and
 # the latest instant; sliced_ns, recorded_ns. On the third line of a cache: sequence; unused, nodes, threads, functions,
-# text_bytes; lost_calls; is_paused.
-_HEAD: Final = struct.Struct("<QIIQQQQQ6I6QQ5I4xQI20x")
+# text_bytes; lost_calls; is_paused, spare, slice_began_ns.
+_HEAD: Final = struct.Struct("<QIIQQQQQ6I6QQ5I4xQI4xQ8x")
 _NODE_BYTES, _NODE_LONGS, _NODE_INTS = 64, 8, 16
 # ident, last_ticks, skipped; root, node, youngest, timing, name_at, name_bytes; native_id; state, is_silent, over.
 _THREAD: Final = struct.Struct("<3Q6Ii3I")
@@ -56,7 +56,7 @@ class Head:
     sliced_ns: int
     """On CLOCK_MONOTONIC as `first` has it, when time slices began; 0 where there are none."""
     recorded_ns: int
-    """How long slices were since then."""
+    """How long slices were since then, the last one until the latest instant."""
 
     @property
     def ns_a_tick(self) -> float:
@@ -137,7 +137,9 @@ def read_head(data: bytes | memoryview) -> Head:
     nodes_at, threads_at, functions_at, text_at = rest[:4]
     first, latest = (rest[10], rest[11]), (rest[12], rest[13])
     sliced_ns, recorded_ns = rest[14:16]
-    _, _, nodes, threads, functions, text, lost_calls, is_paused = rest[16:]
+    _, _, nodes, threads, functions, text, lost_calls, is_paused, slice_began_ns = rest[16:]
+    if slice_began_ns and not is_paused:
+        recorded_ns += max(latest[1] - slice_began_ns, 0)
     regions = (nodes_at, threads_at, functions_at, text_at)
     counts = (nodes, threads, functions, text)
     ends = [at + count * size for at, count, size in zip(regions, counts, _SIZES, strict=True)]

@@ -11,6 +11,7 @@ import _thread
 import sys
 
 from execd_agent import originals
+from execd_agent.collectors.clocks import cpu_ns_of
 from execd_agent.frames import innermost_frames, thread_ids
 
 TYPE_CHECKING = False
@@ -28,6 +29,8 @@ C_FUNCTION_BYTES = 300
 # Flags of code of which each resumption is a call: a generator's, a coroutine's, an asynchronous generator's.
 RESUMED = 0x20 | 0x80 | 0x200
 OVER_LIMIT = "(calls over the memory limit)"
+# PID_MAX_LIMIT of Linux.
+_MOST_NATIVE_ID = 1 << 22
 # More than that a handler takes only where its thread is held up.
 _HELD_UP_NS = 50_000
 
@@ -347,7 +350,20 @@ def _starting_thread(frame: FrameType | None, threading_file: Any) -> Any:
 
 
 def native_id_of(ident: int) -> int:
-    """Return the system's number of a thread as the threading module has it, 0 where it has none."""
-    thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
+    """Return the system's number of a thread as the threading module has it, 0 where it has none, or an old one.
+
+    After a fork it may have the parent's number of the only thread.
+    """
+    number = _said_native_id(getattr(sys.modules.get("threading"), "_active", {}).get(ident))
+    return number if number and cpu_ns_of(number) is not None else 0
+
+
+def native_ids() -> dict[int, int]:
+    """Return of all threads that run Python code the system's numbers as the threading module has them, or 0."""
+    named = getattr(sys.modules.get("threading"), "_active", {}).copy()
+    return {ident: _said_native_id(named.get(ident)) for ident in thread_ids()}
+
+
+def _said_native_id(thread: Any) -> int:
     number = getattr(thread, "_native_id", None)
-    return number if type(number) is int else 0
+    return number if type(number) is int and 0 < number <= _MOST_NATIVE_ID else 0

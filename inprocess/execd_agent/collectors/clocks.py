@@ -60,7 +60,7 @@ class CpuClock:
 
     def now_ns(self, native_id: int) -> int | None:
         """Return what a thread has used, or had at the end."""
-        return _cpu_ns(native_id) if self._ended is None else self._ended.get(native_id)
+        return cpu_ns_of(native_id) if self._ended is None else self._ended.get(native_id)
 
 
 def _cpu_times() -> dict[int, int]:
@@ -68,11 +68,11 @@ def _cpu_times() -> dict[int, int]:
         numbers = [int(name) for name in posix.listdir(_TASKS)]
     except Exception:  # noqa: BLE001 - without /proc, or for an audit hook of the target's; then nobody knows
         return {}
-    found = {number: _cpu_ns(number) for number in numbers}
+    found = {number: cpu_ns_of(number) for number in numbers}
     return {number: used_ns for number, used_ns in found.items() if used_ns is not None}
 
 
-def _cpu_ns(native_id: int) -> int | None:
+def cpu_ns_of(native_id: int) -> int | None:
     """Return the CPU time of a thread of this process, None where it is no more."""
     try:
         # The number of its clock in Linux; pthread_getcpuclockid would read memory that an ended thread has given back.

@@ -14,12 +14,20 @@ from time import perf_counter_ns
 from execd_agent import compat, wire
 from execd_agent.collectors import Refused, cfunctions
 from execd_agent.collectors.calls import DEFAULT_MAX_BYTES, bias_of, filters_of
-from execd_agent.collectors.calltree import RESUMED, code_bytes, greenlets, native_id_of, outermost, thread_name
+from execd_agent.collectors.calltree import (
+    RESUMED,
+    code_bytes,
+    greenlets,
+    native_id_of,
+    native_ids,
+    outermost,
+    thread_name,
+)
 from execd_agent.collectors.fanout import STARTS
 from execd_agent.collectors.selection import OWN_CODE
 from execd_agent.collectors.subscription import Subscription
 from execd_agent.core import Unfit
-from execd_agent.frames import innermost_frames, thread_ids
+from execd_agent.frames import innermost_frames
 from execd_agent.originals import current_thread_id
 
 TYPE_CHECKING = False
@@ -119,7 +127,7 @@ class NativeCalls:
         self._follow_greenlets()
         self._measure()
         if not self._ended_ns:
-            self._core.retain(thread_ids())
+            self._core.retain(native_ids())
 
     def let_go(self) -> None:
         """Close the descriptor of the tables: the daemon has them now, or it never will."""
@@ -141,7 +149,7 @@ class NativeCalls:
         """Return the tables as they are now, and all facts."""
         self._measure()
         if not self._ended_ns:
-            self._core.retain(thread_ids())
+            self._core.retain(native_ids())
         return wire.encode_table(self.last_facts(), [("core", "u1", self._core.copy() or b"")])
 
     def last_facts(self) -> dict[str, Any]:
@@ -204,7 +212,7 @@ class NativeCalls:
             return
         if posix.getpid() == self._pid:
             self._measure()
-            self._core.retain(thread_ids())
+            self._core.retain(native_ids())
             if self.slices is not None:
                 self.slices.close()
         try:

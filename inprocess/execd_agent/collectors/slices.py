@@ -10,6 +10,7 @@ from __future__ import annotations
 from time import monotonic, perf_counter_ns, thread_time_ns
 
 from execd_agent.collectors import Refused
+from execd_agent.collectors.calltree import native_id_of, native_ids
 from execd_agent.frames import innermost_frame
 
 TYPE_CHECKING = False
@@ -135,9 +136,9 @@ class Slices:
 
     def _settle(self) -> None:
         """Say where those are that had no event in the slice: that is where they were in it."""
-        for ident in self._core.unsettled():
+        for ident in self._core.unsettled(native_ids()):
             frame = innermost_frame(ident)
-            if frame is not None and not self._core.settle(ident, self._codes(frame)):
+            if frame is not None and not self._core.settle(ident, native_id_of(ident), self._codes(frame)):
                 self._enter(ident, frame)
 
     def _proceed(self, slots: tuple[Any, Any]) -> None:
@@ -154,7 +155,8 @@ class Slices:
         slots = self._hooks.slots()
         if self._is_paused and slots is not None:
             self._proceed(slots)
-        self.is_on = False
+        # Where it is paused still nothing more can be recorded.
+        self._give_up(_NOT_ALONE)
 
     def _give_up(self, why: str) -> None:
         self.is_on = False
