@@ -360,8 +360,9 @@ def native_id_of(ident: int) -> int:
 
 def native_ids() -> dict[int, int]:
     """Return of all threads that run Python code the system's numbers as the threading module has them, or 0."""
-    named = getattr(sys.modules.get("threading"), "_active", {}).copy()
-    return {ident: _said_native_id(named.get(ident)) for ident in thread_ids()}
+    active = getattr(sys.modules.get("threading"), "_active", {})
+    # One thread after the other is held here: the last to let go of one ends its objects.
+    return {ident: _said_native_id(active.get(ident)) for ident in thread_ids()}
 
 
 def _said_native_id(thread: Any) -> int:
