@@ -80,9 +80,7 @@ def _lasting_misfit(memory: Memory, layout: FrameLayout, runtime: int) -> str:
 
 
 def _has_its_first_turn(pid: int) -> bool:
-    """Whether a forked child was given a processor only now, for which it is waited: until then its parent's numbers
-    are in its memory.
-    """
+    """Whether a forked child was given a processor only now: until then its memory holds its parent's numbers."""
     if process.cpu_ns(pid):
         return False
     deadline = time.monotonic() + _FIRST_TURN_S
