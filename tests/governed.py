@@ -26,6 +26,7 @@ class Target:
         self, form: str = "native", *, maps: bool = True, limit: float | None = LIMIT, version: str = "3.13.1"
     ) -> None:
         self.now_s, self.calls, self.off = 100.0, [0, 0], set[int]()
+        self.kinds: dict[int, int] = {}
         self.asked: list[list[int]] = []
         self.answer: Callable[[list[int]], object] = self.obey
         self.failing: Exception | None = None
@@ -50,7 +51,7 @@ class Target:
         """Its tables."""
         if self.failing is not None:
             raise self.failing
-        return tables(self.calls, ns_a_call=200, off=self.off)
+        return tables(self.calls, ns_a_call=200, off=self.off, kinds=self.kinds)
 
     def obey(self, functions: list[int]) -> object:
         """Switch functions off."""

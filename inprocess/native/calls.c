@@ -5,18 +5,21 @@
 #include "ticks.h"
 
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-/* More than that a handler takes only where its thread is held up; of a counter that counts some GHz. */
-#define HELD_UP_NS 50000
+/* More than that a handler takes only where its thread is held up, whatever the caches have; of a counter that counts
+ * some GHz. One of a thousand that was held up for longer would come to more than all the others. */
+#define HELD_UP_NS 2000
 #define HELD_UP_TICKS (3 * HELD_UP_NS)
 #define VERSION_3_11 0x030B0000
 
 struct calls calls;
 
 /* Takes down what a handler took since it read its clock, where it is its turn; it ends here. Of the program's one of
- * some is timed: those that follow on each other after a beat are all dear, for the agent has just run. */
+ * some is timed: those that follow on each other after a beat are all dear, for the agent has just run. Where it is rehearsed
+ * how dear those are, too: a turn that comes seldom no processor foresees, and half of what it takes may be that. */
 static void take_time(struct recording *recording, struct thread *thread, uint32_t index, uint64_t began)
 {
-    if (--thread->timing % TIMED_OF && thread->state != THREAD_REHEARSES)
+    uint32_t left = --thread->timing;
+    if (left % TIMED_OF && (thread->state != THREAD_REHEARSES || left >= TIMED_EACH))
         return;
     uint64_t spent = ticks_now(recording->clock) - began;
     struct node *node = &recording->tables.nodes[index];

@@ -21,6 +21,8 @@ enum frames { FRAMES_ASKED, FRAMES_FLAT, FRAMES_OUTER };
 
 /* Of how many handlers of a thread one is timed. A prime: what a program does over and over has seldom so many events. */
 #define TIMED_OF 13
+/* Of a thread that rehearses the last so many are timed each. */
+#define TIMED_EACH 4096
 
 struct calls {
     /* In a page of its own, of zeros in every child: no event of a child finds the tables of its parent. */

@@ -64,7 +64,7 @@ def test_before_3_12_no_event_comes_before_a_call() -> None:
         # Too few in the span: all that there were.
         (Counts(timed=900, timed_ns=18_000), Counts(timed=1000, timed_ns=20_000), 2.0),
         # Nobody knows yet: as in most programs.
-        (Counts(), Counts(timed=100, timed_ns=90_000), 1.25),
+        (Counts(), Counts(timed=100, timed_ns=90_000), 1.15),
         # A loop is never dearer than a program, and what is held up is no event.
         (Counts(), Counts(timed=1000, timed_ns=5_000), 1.0),
         (Counts(), Counts(timed=1000, timed_ns=5_000_000), 4.0),
@@ -111,7 +111,25 @@ def test_in_time_slices_that_is_a_share_of_what_was_used_in_them() -> None:
 def test_what_is_added_never_comes_to_all_that_was_used() -> None:
     found = overhead_between(look(0.0, 0, Counts()), look(1.0, 1, Counts(python=10**9)), PRICES)
     assert found is not None
-    assert found.share == pytest.approx(99.0)
+    assert found.share == pytest.approx(11.0)
+
+
+def test_what_calls_take_by_themselves_is_not_added() -> None:
+    # By the price nothing would be left; 10 million calls that take 40 ns where it was measured take 30 at least.
+    prices = replace(PRICES, call=40.0)
+    found = overhead_between(look(0.0, 0, Counts()), look(1.0, 900, Counts(python=10**7)), prices)
+    assert found is not None
+    assert (found.added_ns, found.share) == (600 * MS, pytest.approx(2.0))
+
+
+def test_how_dear_events_are_is_told_by_looks_from_before_too() -> None:
+    prices = replace(PRICES, timed=10.0)
+    first = look(0.0, 0, Counts())
+    earlier = look(9.0, 100, Counts(python=5000, timed=9000, timed_ns=90_000))
+    later = look(10.0, 1000, Counts(python=6000, timed=10_000, timed_ns=120_000))
+    # The last second alone had some that were held up.
+    by = [overhead_between(earlier, later, prices, of_late) for of_late in (first, None)]
+    assert [one.dearer for one in by if one is not None] == [pytest.approx(1.2), pytest.approx(3.0)]
 
 
 def test_without_prices_events_are_counted_alone() -> None:

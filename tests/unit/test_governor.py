@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from counted_tables import IS_C
 from execd.errors import AgentSilent, AttachBusy, CollectorRefused, ProfileCorrupt, UsageError
 from execd.sessions.governor import Governor
 from execd.sessions.overhead import limit_of
@@ -78,6 +79,15 @@ def test_a_refusal_ends_a_session_with_its_reason() -> None:
     target.answer = refuse
     rounds.pass_(3.0)
     assert "not here" in rounds.reason
+
+
+def test_where_calls_of_c_functions_are_left_the_reason_says_so() -> None:
+    rounds = Rounds(target := Target())
+    target.kinds = {1: IS_C, 2: IS_C}
+    rounds.pass_(4.0, said={"prices": {**PRICES["prices"], "c": 100.0}})
+    assert target.asked == []
+    assert "most of what is left is calls of C functions" in rounds.reason
+    assert "--no-builtins" in rounds.reason
 
 
 def test_looks_that_come_late_are_waited_for() -> None:

@@ -84,6 +84,17 @@ def test_the_hottest_short_functions_are_switched_off_until_the_rest_is_within_t
     assert to_switch_off(functions(), PRICES, spent, 0.5) == []
 
 
+def test_waiting_for_a_processor_makes_no_function_long() -> None:
+    # Its threads had a processor for a quarter of the time: of its 3.2 us a call, 0.8.
+    counts = Counts(python=500_000, python_ns=1600 * MS)
+    spent = overhead_between(look(0, 0, Counts()), look(2, 400, counts), PRICES)
+    assert spent is not None
+    assert spent.busy == pytest.approx(0.25)
+    rows = [FunctionCounts(1, counts, counts.python_ns)]
+    assert [one.index for one in to_switch_off(rows, PRICES, spent, 0.1)] == [1]
+    assert to_switch_off(rows, PRICES, replace(spent, busy=1.0), 0.1) == []
+
+
 class World:
     """A clock, and what a process has used and recorded by then."""
 
@@ -135,6 +146,17 @@ def test_a_gauge_tells_of_the_last_second_and_first_of_the_time_since_the_start(
     later = gauge.now()
     assert later is not None
     assert (later.events_per_s, later.share, later.span_s) == (0, 0, pytest.approx(1.0))
+
+
+def test_a_gauge_tells_how_dear_events_are_by_the_looks_of_some_seconds() -> None:
+    world = World()
+    gauge = world.gauge()
+    for _ in range(15):
+        world.passes(1.0, 1000)
+        gauge.look()
+    assert gauge.latest is not None
+    latest = gauge.latest[0]
+    assert latest.at_s - gauge.before(latest).at_s == pytest.approx(10.0)
 
 
 def test_a_gauge_says_nothing_new_of_what_cannot_be_read_or_has_ended() -> None:

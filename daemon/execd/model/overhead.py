@@ -21,13 +21,15 @@ SWITCHED_OFF: Final = "switched_off"
 _MOST_PRICE_NS: Final = 1e9
 _MOST_SLOWER: Final = 100.0
 _MOST_COUNT: Final = 1 << 63
-# Prices are estimates: what is added never comes to all that a program uses.
-_MOST_ADDED: Final = 0.99
+# Prices are estimates: what is added never comes to all that a program uses. The share is 11 by then, above any limit.
+_MOST_ADDED: Final = 11 / 12
+# By itself a call takes so much of what one in the agent's loop does, or more.
+_LEAST_OF_CALL: Final = 0.75
 _OF_EVENTS: Final = ("python", "resumed", "c", "method", "uncounted")
 # Fewer handlers that were timed, by chance, say nothing.
 _ENOUGH_TIMED: Final = 200
 # Measured: benchmarks/bench_overhead.py.
-_USUALLY_DEARER: Final = 1.25
+_USUALLY_DEARER: Final = 1.15
 # A program that mostly waits. More it is where a thread just got its processor, and its own work is as cold by then.
 _MOST_DEARER: Final = 4.0
 # Beside the program's other work a function may be above the limit by itself: by so much it is short all the same.
@@ -44,6 +46,7 @@ class Prices:
         uncounted: an event of no counted call.
         slower: how many times as long instructions take that are no calls.
         timed: what a handler took that was timed where these were measured, 0 where none was.
+        call: what a call of a Python function takes by itself, 0 where that is not told.
     """
 
     python: float
@@ -53,6 +56,7 @@ class Prices:
     uncounted: float = 0.0
     slower: float = 1.0
     timed: float = 0.0
+    call: float = 0.0
 
     @classmethod
     def read(cls, said: object) -> Self | None:
@@ -141,6 +145,7 @@ class Overhead:
         added_ns: what is added of it.
         recorded: the share of the time that is recorded, 1.0 without time slices.
         dearer: how many times as much events cost as where their prices were measured.
+        busy: the share of the recorded time in which its threads had a processor.
     """
 
     span_s: float
@@ -151,21 +156,32 @@ class Overhead:
     added_ns: float = 0.0
     recorded: float = 1.0
     dearer: float = 1.0
+    busy: float = 1.0
 
 
-def overhead_between(earlier: Look, later: Look, prices: Prices | None) -> Overhead | None:
-    """Return what recording cost between two looks, None where no time has gone."""
+def overhead_between(earlier: Look, later: Look, prices: Prices | None, of_late: Look | None = None) -> Overhead | None:
+    """Return what recording cost between two looks, None where no time has gone.
+
+    Args:
+        earlier: the first look.
+        later: the last one.
+        prices: None where they are not known.
+        of_late: a look before these, since when handlers that were timed tell how dear events are; few are, and one of
+            some is held up.
+    """
     span_s, cpu_ns = later.at_s - earlier.at_s, max(later.cpu_ns - earlier.cpu_ns, 0)
     if span_s <= 0:
         return None
     counts = later.counts.since(earlier.counts)
     if prices is None:
         return Overhead(span_s, counts.events / span_s, recorded=later.recorded)
-    by = dearer(earlier.counts, later.counts, prices)
-    added_ns = min(added(counts, prices.times(by), cpu_ns * later.recorded), cpu_ns * _MOST_ADDED)
+    by = dearer((of_late or earlier).counts, later.counts, prices)
+    most_ns = min(cpu_ns * _MOST_ADDED, max(cpu_ns - counts.python * prices.call * _LEAST_OF_CALL, 0.0))
+    added_ns = min(added(counts, prices.times(by), cpu_ns * later.recorded), most_ns)
     event_ns = added_ns / counts.events if counts.events else 0.0
     share = share_of(added_ns, cpu_ns)
-    return Overhead(span_s, counts.events / span_s, event_ns, share, cpu_ns, added_ns, later.recorded, by)
+    busy = _busy(counts, cpu_ns * later.recorded)
+    return Overhead(span_s, counts.events / span_s, event_ns, share, cpu_ns, added_ns, later.recorded, by, busy)
 
 
 def dearer(earlier: Counts, later: Counts, prices: Prices) -> float:
@@ -185,10 +201,14 @@ def dearer(earlier: Counts, later: Counts, prices: Prices) -> float:
 def added(counts: Counts, prices: Prices, cpu_ns: float) -> float:
     """Return how much longer a program ran, ns, that took so much CPU time while it was recorded."""
     of_events = _price(counts, prices)
-    # These times go on while a thread waits for a processor, which it does in either.
-    recorded_ns = counts.python_ns + counts.c_ns
-    in_python = counts.python_ns * min(cpu_ns / recorded_ns, 1.0) - of_events if recorded_ns else 0.0
+    in_python = counts.python_ns * _busy(counts, cpu_ns) - of_events
     return of_events + max(in_python, 0.0) * (1 - 1 / prices.slower)
+
+
+def _busy(counts: Counts, cpu_ns: float) -> float:
+    """Return in which share of the time that is recorded threads had a processor; they wait for it anywhere."""
+    recorded_ns = counts.python_ns + counts.c_ns
+    return min(cpu_ns / recorded_ns, 1.0) if recorded_ns else 1.0
 
 
 def _price(counts: Counts, prices: Prices) -> float:
@@ -243,20 +263,21 @@ def to_switch_off(
     for one in sorted(functions, key=lambda one: one.counts.events, reverse=True):
         if share_of(left_ns, spent.cpu_ns - (spent.added_ns - left_ns)) <= limit:
             break
-        if _is_short(one, prices, limit):
+        if _is_short(one, prices, limit, spent.busy):
             found.append(one)
             left_ns -= _price(one.counts, prices)
     return found
 
 
-def _is_short(function: FunctionCounts, prices: Prices, limit: float) -> bool:
+def _is_short(function: FunctionCounts, prices: Prices, limit: float, busy: float) -> bool:
     """Return whether a call takes so little that a program of such calls would be above the limit.
 
-    One that makes many calls of C functions is none for that; nor is one that was called before, and runs still.
+    What counts is its time on a processor, `busy` of all. One that makes many calls of C functions is none for that;
+    nor is one that was called before, and runs still.
     """
     counts = function.counts
     price_ns = counts.python * prices.python + counts.resumed * prices.resumed
-    return price_ns > 0 and function.ns < price_ns * (1 + 1 / limit) * _SHORT
+    return price_ns > 0 and function.ns * busy < price_ns * (1 + 1 / limit) * _SHORT
 
 
 @dataclass(frozen=True, slots=True)

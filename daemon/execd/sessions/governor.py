@@ -20,7 +20,7 @@ from execd.sessions.overhead import limit_of
 from execd.sessions.slicing import Slicing, adapt, can_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from execd.attach.corecounts import CoreCounts
     from execd.model.overhead import FunctionCounts, Look, Overhead, Prices
@@ -74,21 +74,26 @@ class Watch:
         self.looks.clear()
         self.patience_s = patience_s
 
-    def spent(self, prices: Prices | None) -> Overhead | None:
-        """Return what the last second, or as long as it takes to tell, has cost; None where that is not known."""
+    def spent(self, prices: Prices | None, before: Callable[[Look], Look] | None = None) -> Overhead | None:
+        """Return what the last second, or as long as it takes to tell, has cost; None where that is not known.
+
+        Args:
+            prices: of events.
+            before: returns an earlier look, by which it is told how dear events are.
+        """
         if not self.looks:
             return None
         (earlier, _), (later, _) = self.looks[0], self.looks[-1]
         if later.at_s - earlier.at_s < self.patience_s:
             return None
-        spent = overhead_between(earlier, later, prices)
+        spent = overhead_between(earlier, later, prices, before(earlier) if before else None)
         if spent is None or spent.share is None or spent.cpu_ns < _LEAST_CPU_SHARE * spent.span_s * 1e9:
             return None
         return spent
 
-    def above(self, prices: Prices | None) -> Overhead | None:
+    def above(self, prices: Prices | None, before: Callable[[Look], Look] | None = None) -> Overhead | None:
         """Return the same where it is above the limit, None where it is not, or not known."""
-        spent = self.spent(prices)
+        spent = self.spent(prices, before)
         return spent if spent is not None and spent.share is not None and spent.share > self.limit else None
 
     def hottest(self, prices: Prices, spent: Overhead) -> list[FunctionCounts] | None:
@@ -97,6 +102,14 @@ class Watch:
         if earlier is None or later is None:
             return None
         return to_switch_off(later.since(earlier), prices, spent, self.limit)
+
+    def why_nothing_to_switch_off(self) -> str:
+        """Return why no function can be switched off to keep the limit."""
+        earlier, later = (look.counts for look, _ in (self.looks[0], self.looks[-1]))
+        counts = later.since(earlier)
+        if counts.c + counts.method > counts.python + counts.resumed:
+            return "most of what is left is calls of C functions, which are not switched off one by one"
+        return "no function that is left is short enough to be switched off"
 
 
 class Governor:
@@ -173,7 +186,7 @@ class Governor:
             self._end(live, armed, f"{what} is not known: {unknown}")
             return
         is_sliced = armed.slicing is not None
-        spent = watch.spent(gauge.prices) if is_sliced else watch.above(gauge.prices)
+        spent = (watch.spent if is_sliced else watch.above)(gauge.prices, gauge.before)
         if spent is None:
             return
         if is_sliced or can_slice(armed, live.target.python_version):
@@ -191,7 +204,7 @@ class Governor:
             refused = _switched_off(live, armed, gauge, [one.index for one in chosen]) if chosen else ""
             if refused is None or (chosen and not refused and _is_done(watch, gauge, chosen)):
                 return
-            why = refused or "no function that is left is short enough to be switched off"
+            why = refused or watch.why_nothing_to_switch_off()
         self._give_up(live, armed, watch, spent, why)
 
     def _slice(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead) -> None:

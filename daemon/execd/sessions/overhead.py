@@ -33,6 +33,8 @@ _PATIENCE_S: Final = 0.15
 _LEAST_SPAN_S: Final = 0.05
 # What is older says nothing of now.
 _OF_LATE_S: Final = 5.0
+# How dear events are is told of so long: of one second it would jump where the machine has much to do.
+_DEARER_S: Final = 10.0
 # How long what a recording costs may be unknown, by what its process answers, where it has a limit.
 _UNKNOWN_S: Final = 5.0
 # What looks at a recording take of our time, of one processor.
@@ -173,7 +175,12 @@ class Gauge:
         near = [one for one in near if one[1].recorded == looks[-1].recorded] or near
         span_s = max(span_s, self.span_s)
         _, earlier = next((one for one in near if one[0] >= span_s * _ALMOST), near[-1])
-        return overhead_between(earlier, looks[-1], self.prices)
+        return overhead_between(earlier, looks[-1], self.prices, self.before(earlier))
+
+    def before(self, look: Look) -> Look:
+        """Return the look that tells with a later one how dear events have been of late, at the latest this one."""
+        with self._lock:
+            return next((one for one in self._looks if look.at_s - one.at_s <= _DEARER_S), look)
 
     def _look(self, data: bytes) -> None:
         """Take down what a copy says that was made this instant. Raises ProfileCorrupt."""

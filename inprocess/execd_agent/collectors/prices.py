@@ -32,7 +32,7 @@ class Prices:
 
     Args:
         calls: how many a loop makes.
-        kinds: of loops that there are to measure.
+        kinds: of loops that there are to measure, that of calls of Python functions first.
         dearer: how many times as much it costs in a program, but for its other caches and branches where some of its
             handlers are timed.
     """
@@ -81,7 +81,8 @@ class Prices:
 
         python: a call of a Python function, with all of its events; resumed: one of a generator; c: a call of a C
         function; method: of a method of a type written in C; uncounted: an event of no counted call. And slower: how
-        many times as long other instructions take; timed: what a handler took that was timed meanwhile, ns.
+        many times as long other instructions take; timed: what a handler took that was timed meanwhile, ns; call: what
+        a call of a Python function takes by itself, ns.
         """
         kinds_found = dict.fromkeys(kind for one in self._found for kind in one)
         return {kind: _median([one[kind] for one in self._found if kind in one]) for kind in kinds_found}
@@ -96,7 +97,7 @@ class Prices:
         if "uncounted" in prices:
             # It is one of two.
             prices["uncounted"] /= 2
-        return {**prices, "slower": slower}
+        return {**prices, "slower": slower, "call": next(iter(self._plain.values()))}
 
     def _count(self, kind: str) -> int:
         return _TREE_CALLS if kind == "tree" else len(self._calls) * _AT_ONCE.get(kind, 1)
