@@ -22,6 +22,7 @@ from execd.model.overhead import (
     to_switch_off,
 )
 from execd.model.profile import ROOT
+from execd.model.usualprices import usual_prices
 from execd.reports.times import time_facts
 from execd.sessions.armed import Armed
 from execd.sessions.governor import Watch
@@ -157,6 +158,31 @@ def test_a_gauge_tells_how_dear_events_are_by_the_looks_of_some_seconds() -> Non
     assert gauge.latest is not None
     latest = gauge.latest[0]
     assert latest.at_s - gauge.before(latest).at_s == pytest.approx(10.0)
+
+
+def test_where_prices_cannot_be_measured_there_are_usual_ones_until_they_can() -> None:
+    world, usual = World(), usual_prices("native", (3, 12, 1))
+    gauge = Gauge(1, world.copied, None, lambda: world.now_s, world.used_ns, usual=usual)
+    # Nobody measures them there.
+    gauge.hear({})
+    assert gauge.prices is None
+    gauge.hear({"prices": {}})
+    assert gauge.prices == usual
+    assert usual is not None
+    world.passes(1.0, 1_000_000)
+    gauge.look()
+    found = gauge.now()
+    assert found is not None
+    assert found.added_ns == pytest.approx(1_000_000 * (usual.python - usual.uncounted) * 1.15)
+    gauge.hear({"prices": {"python": 100.0, "resumed": 50.0}})
+    gauge.hear({"prices": {}})
+    assert gauge.prices is not None
+    assert gauge.prices.python == 100.0
+
+
+def test_usual_prices_are_those_of_a_core_by_version() -> None:
+    assert all(usual_prices("native", (3, minor)) for minor in range(9, 16))
+    assert usual_prices("python", (3, 12)) is usual_prices("native", (3, 99)) is usual_prices("native", ()) is None
 
 
 def test_a_gauge_says_nothing_new_of_what_cannot_be_read_or_has_ended() -> None:

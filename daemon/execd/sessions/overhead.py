@@ -14,6 +14,7 @@ from execd.errors import ExecdError, UsageError
 from execd.model.collector import CALLS
 from execd.model.lines.names import version_of
 from execd.model.overhead import Counts, FunctionCounts, Look, Prices, SwitchedOff, overhead_between
+from execd.model.usualprices import usual_prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,6 +61,7 @@ class Gauge:
         clock: of the looks, s.
         cpu_ns: returns the CPU time that a process has taken, ns; raises OSError where there is none.
         worked_s: returns the CPU time that the calling thread has taken, s.
+        usual: prices where the agent cannot measure them; None without any.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Gauge:
         clock: Callable[[], float] = time.monotonic,
         cpu_ns: Callable[[int], int] | None = None,
         worked_s: Callable[[], float] = time.thread_time,
+        usual: Prices | None = None,
     ) -> None:
         self._pid = pid
         self._copied = copied
@@ -77,6 +80,7 @@ class Gauge:
         self._clock = clock
         self._cpu_ns = cpu_ns or process_cpu_ns
         self._worked_s = worked_s
+        self._usual = usual
         # Of one look, from the copy on; the other one is of what was found, and nobody holds it for long.
         self._looking = threading.Lock()
         self._lock = threading.Lock()
@@ -116,7 +120,7 @@ class Gauge:
     def hear(self, said: object) -> None:
         """Take over what an agent tells: prices, and of a form whose events it counts itself how many there were."""
         told = said if isinstance(said, dict) else {}
-        self.prices = Prices.read(told.get("prices")) or self.prices
+        self.prices = Prices.read(told.get("prices")) or self.prices or (self._usual if "prices" in told else None)
         self._judge("prices", "" if self.prices else "what an event costs could not be measured in it")
         if self._copied is not None:
             return
@@ -283,7 +287,9 @@ def gauge_of(armed: Armed, target: Target) -> Gauge | None:
     """Return what looks at a recording that has just begun, None of what is no call's, or does not count all events."""
     if armed.collector != CALLS.name or not _counts_all(armed.options, target.python_version):
         return None
-    return Gauge(target.key.pid, None if armed.native is None else armed.native.tables.copy, limit_of(armed.options))
+    copied = None if armed.native is None else armed.native.tables.copy
+    usual = usual_prices(armed.form, version_of(target.python_version))
+    return Gauge(target.key.pid, copied, limit_of(armed.options), usual=usual)
 
 
 def hear(armed: Armed, costs: object) -> None:
