@@ -149,6 +149,19 @@ def test_a_gauge_tells_of_the_last_second_and_first_of_the_time_since_the_start(
     assert (later.events_per_s, later.share, later.span_s) == (0, 0, pytest.approx(1.0))
 
 
+def test_of_a_process_that_mostly_waits_a_gauge_tells_of_some_seconds() -> None:
+    world = World()
+    gauge = world.gauge()
+    for _ in range(8):
+        world.now_s += 1.0
+        world.cpu_ns += 5 * MS
+        world.calls += 1000
+        gauge.look()
+    found = gauge.now()
+    assert found is not None
+    assert found.span_s == pytest.approx(5.0)
+
+
 def test_a_gauge_tells_how_dear_events_are_by_the_looks_of_some_seconds() -> None:
     world = World()
     gauge = world.gauge()

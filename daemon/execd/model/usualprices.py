@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _USUAL: Final[Mapping[tuple[int, int], Prices]] = {
     (3, 9): Prices(24.0, 23.0, 19.0, 40.0, timed=10.8, call=46.0),
     (3, 10): Prices(30.0, 28.0, 24.0, 54.0, slower=1.05, timed=10.6, call=52.0),
-    (3, 11): Prices(62.0, 25.0, 33.0, 49.0, slower=1.76, timed=11.0, call=31.0),
+    (3, 11): Prices(68.0, 27.0, 36.0, 53.0, slower=1.76, timed=11.0, call=31.0),
     (3, 12): Prices(48.0, 25.0, 37.0, 36.0, 15.0, timed=11.3, call=29.0),
     (3, 13): Prices(42.0, 27.0, 38.0, 36.0, 15.0, timed=10.9, call=29.0),
     (3, 14): Prices(35.0, 21.0, 30.0, 28.0, 11.0, timed=11.2, call=28.0),

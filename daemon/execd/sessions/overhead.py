@@ -34,6 +34,8 @@ _PATIENCE_S: Final = 0.15
 _LEAST_SPAN_S: Final = 0.05
 # What is older says nothing of now.
 _OF_LATE_S: Final = 5.0
+# Of a process that used less in a span the agent's own work, which comes now and then, is a good part of it.
+_LITTLE_CPU_NS: Final = 50_000_000
 # How dear events are is told of so long: of one second it would jump where the machine has much to do.
 _DEARER_S: Final = 10.0
 # How long what a recording costs may be unknown, by what its process answers, where it has a limit.
@@ -164,7 +166,7 @@ class Gauge:
         And None where the last one is not of late.
 
         Args:
-            span_s: of how long, where it was recorded that long.
+            span_s: of how long, where it was recorded that long; of a process that mostly waits, of some seconds.
         """
         with self._lock:
             looks = list(self._looks)
@@ -179,6 +181,8 @@ class Gauge:
         near = [one for one in near if one[1].recorded == looks[-1].recorded] or near
         span_s = max(span_s, self.span_s)
         _, earlier = next((one for one in near if one[0] >= span_s * _ALMOST), near[-1])
+        if looks[-1].cpu_ns - earlier.cpu_ns < _LITTLE_CPU_NS:
+            _, earlier = near[-1]
         return overhead_between(earlier, looks[-1], self.prices, self.before(earlier))
 
     def before(self, look: Look) -> Look:
