@@ -14,8 +14,9 @@
 struct calls calls;
 
 /* Takes down what a handler took since it read its clock, where it is its turn; it ends here. Of the program's one of
- * some is timed: those that follow on each other after a beat are all dear, for the agent has just run. Where it is rehearsed
- * how dear those are, too: a turn that comes seldom no processor foresees, and half of what it takes may be that. */
+ * some is timed: those that follow on each other after a beat are all dear, for the agent has just run. Where it is
+ * rehearsed how dear those are, too: a turn that comes seldom no processor foresees, and half of what it takes may be
+ * that. */
 static void take_time(struct recording *recording, struct thread *thread, uint32_t index, uint64_t began)
 {
     uint32_t left = --thread->timing;

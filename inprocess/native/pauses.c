@@ -125,8 +125,8 @@ static void pay(struct recording *recording, uint32_t number, uint32_t was, uint
     tables_end(&recording->tables);
 }
 
-/* Returns the node of a stack below a node, as far as all of its functions are known there; NOTHING else, and of one that is
- * deeper than that. No code of Python's runs in here. */
+/* Returns the node of a stack below a node, as far as all of its functions are known there; NOTHING else, and of one that
+ * is deeper than that. On 3.11 a frame may be made for it, and garbage collected by that: nothing of ours is open then. */
 static uint32_t known_node(const struct recording *recording, uint32_t node, PyFrameObject *innermost)
 {
     uint64_t keys[KNOWN_DEPTH];

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,33 +11,20 @@ from execd.attach.scan import look_at
 from execd.model.session import SessionSpec, State
 from execd.sampling.sampler import ProcessSampler
 from execd.sessions import everyone, sampled_tree
-from execd.sessions.registry import Registry
 from execd.sessions.samplings import Samplings
-from execd.store.store import Store
-from fake_agents import FakeAttacher
 from footprint import becomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from conftest import Spawn
+    from execd.sessions.registry import Registry
     from interpreters import Interpreter
 
 SAMPLES = SessionSpec("samples", {"rate_hz": 20.0, "stopping": "never"})
 LIMIT_S = 30.0
 # How long a stop may go on while somebody comes, who is let in after that.
 AHEAD_S = 0.5
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """One over a store of its own; nothing is attached to."""
-    store = Store.open(tmp_path / "data")
-    made = Registry(store, FakeAttacher(), time.time)  # type: ignore[arg-type]
-    yield made
-    made.close()
-    store.close()
 
 
 class Door:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,31 +10,18 @@ from execd.attach.scan import look_at
 from execd.errors import CollectorRefused
 from execd.model.session import SessionSpec, State
 from execd.sessions import everyone, sampled_tree
-from execd.sessions.registry import Registry
-from execd.store.store import Store
-from fake_agents import FakeAttacher
 from footprint import becomes
 from sampled_sessions import LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from conftest import Spawn
+    from execd.sessions.registry import Registry
     from interpreters import Interpreter
 
 KEPT = SessionSpec("samples", {"rate_hz": 20.0, "keep_s": 60.0, "stopping": "never"})
 SAMPLED = SessionSpec("samples", {"rate_hz": 20.0, "stopping": "never"})
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """One over a store of its own; nothing is attached to."""
-    store = Store.open(tmp_path / "data")
-    made = Registry(store, FakeAttacher(), time.time)  # type: ignore[arg-type]
-    yield made
-    made.close()
-    store.close()
 
 
 @pytest.fixture

@@ -15,36 +15,24 @@ from execd.attach.scan import look_at
 from execd.errors import NotFound, StoreFull, TargetGone
 from execd.model.session import Session, SessionSpec, State
 from execd.sampling.sampler import Crowd, ProcessSampler
-from execd.sessions.registry import Registry
-from execd.store.store import Store
-from fake_agents import FakeAttacher
 from footprint import becomes
 from held_disks import LIMIT_S, HeldDisk
 from new_samples import has_new_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from conftest import Spawn
     from execd.model.profile import Profile
     from execd.model.stored import StoredProfile
+    from execd.sessions.registry import Registry
     from execd.sessions.sampled import SampledTarget
+    from execd.store.store import Store
     from interpreters import Interpreter
     from programs import Program
 
 SAMPLES = SessionSpec("samples", {"rate_hz": 200.0, "stopping": "never"})
 MANY, MOST_AT_ONCE = 12, 8
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """One over a store of its own; nothing is attached to."""
-    store = Store.open(tmp_path / "data")
-    made = Registry(store, FakeAttacher(), time.time)  # type: ignore[arg-type]
-    yield made
-    made.close()
-    store.close()
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ _ENDED_THREADS_KEPT = 64
 # A node with its dict entry and counters, and what a C function costs beyond it: measured on 3.9 to 3.15.
 NODE_BYTES = 460
 C_FUNCTION_BYTES = 300
-# What the memory limit left out is shown as a C function of this name; so it is in native/recording.c.
 # Flags of code of which each resumption is a call: a generator's, a coroutine's, an asynchronous generator's.
 RESUMED = 0x20 | 0x80 | 0x200
+# What the memory limit left out is shown as a C function of this name; so it is in native/recording.c.
 OVER_LIMIT = "(calls over the memory limit)"
 # PID_MAX_LIMIT of Linux.
 _MOST_NATIVE_ID = 1 << 22
