@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -253,6 +254,8 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Measure what is asked for, and print."""
     asked = parsed()
+    # A shell's background job ignores it, its children too: Tachyon would not end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folders = ProgramFolders()
     print(f"{platform.platform()}, {platform.python_version()}. {load()}", flush=True)
     try:

@@ -41,13 +41,13 @@ class Host:
             stderr=subprocess.PIPE,
             pass_fds=descriptors,
         )
-        settings["pid"] = self._process.pid
+        self.pid = settings["pid"] = self._process.pid
         self._text = text.injected_text(agent, interpreter.version_info, settings).rstrip(b"\0")
         os.close(peer)
         os.close(marker)
         theirs.close()
         self._delivery = Delivery(ours, text.bundle(agent, interpreter.version_info), agent.sources_literal)
-        self.channel = Channel(ours, self._process.pid)
+        self.channel = Channel(ours, self.pid)
 
     def prepare(self) -> None:
         """Hands the text over; the program has not run it yet."""

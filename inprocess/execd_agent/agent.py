@@ -14,7 +14,7 @@ from time import thread_time_ns
 from execd_agent import port, wire
 from execd_agent.collectors import NeedsConsent, Refused
 from execd_agent.haste import Haste
-from execd_agent.originals import new_lock
+from execd_agent.originals import native_thread_id, new_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -246,6 +246,8 @@ class Agent:
             del self._collectors[session]
             raise
         said = {"form": getattr(collector, "form", "python"), "tables": getattr(collector, "tables", -1)}
+        # What this thread takes is not the program's.
+        said["thread_id"] = native_thread_id()
         return {**said, "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
 
     def _made(self, name: str, options: dict[str, Any], core: bytes | None) -> tuple[Any, list[str]]:

@@ -34,3 +34,8 @@ def thread_local() -> Any:
 def current_thread_id() -> int:
     """Return the identifier of this real thread, as threading.get_ident() gives it."""
     return original(_thread, "get_ident")()  # type: ignore[no-any-return]
+
+
+def native_thread_id() -> int:
+    """Return the system's number of this real thread, in its PID namespace."""
+    return original(_thread, "get_native_id")()  # type: ignore[no-any-return]

@@ -53,7 +53,7 @@ class Toll:
     outcomes: dict[str, int] = field(default_factory=dict)
     recovery_s: list[float] = field(default_factory=list)
     resident_kib: list[int] = field(default_factory=list)
-    descriptors: list[int] = field(default_factory=list)
+    descriptors: list[list[str]] = field(default_factory=list)
 
     def count(self, outcome: str) -> None:
         """One more of an outcome."""
@@ -62,7 +62,7 @@ class Toll:
     def look_at(self, daemon: Daemon) -> None:
         """Notes how large the daemon is."""
         self.resident_kib.append(resident_kib(daemon.process.pid))
-        self.descriptors.append(len(descriptors(daemon.process.pid)))
+        self.descriptors.append(descriptors(daemon.process.pid))
 
     def figures(self) -> dict[str, Any]:
         """What goes into the journal."""
@@ -78,10 +78,11 @@ class Toll:
     def sizes(self) -> dict[str, Any]:
         """How large the daemon was at first and at last, and how it grew in the later half."""
         growth = slope([float(one) for one in later_half(self.resident_kib)])
+        counts = [len(one) for one in self.descriptors]
         return {
             "daemon_kib": [self.resident_kib[0], self.resident_kib[-1]],
             "daemon_kib_slope": growth.rounded(3) if growth else None,
-            "daemon_fds": [self.descriptors[0], self.descriptors[-1], max(self.descriptors)],
+            "daemon_fds": [counts[0], counts[-1], max(counts)],
         }
 
 
@@ -201,9 +202,11 @@ def attach_and_detach(daemon: Daemon, target: Patient, toll: Toll) -> None:
 
 
 def check_size(toll: Toll) -> None:
-    """Notes a daemon that keeps descriptors."""
-    if toll.descriptors[-1] > toll.descriptors[0]:
-        toll.failures.append(f"the daemon had {toll.descriptors[0]} descriptors, and has {toll.descriptors[-1]}")
+    """Notes a daemon that keeps descriptors, and which."""
+    first, last = toll.descriptors[0], toll.descriptors[-1]
+    if len(last) > len(first):
+        kept = sorted(set(last) - set(first))
+        toll.failures.append(f"the daemon had {len(first)} descriptors, and has {len(last)}; new are {kept}")
 
 
 def kill_targets(bench: Bench, random: Random, kills: int) -> Toll:

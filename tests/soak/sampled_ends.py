@@ -16,7 +16,7 @@ from cgroups import frozen
 from daemons import Daemon
 from execd.model import codec
 from execd_api.v1 import sessions_pb2
-from footprint import becomes, state_letters
+from footprint import becomes, descriptors, state_letters
 from soak import sampled
 from soak.kills import GONE, Toll, check_size
 from soak.sampled import EXIT_CODE, GIVE_UP_S, Sampled, await_within, check_goes_on
@@ -60,7 +60,7 @@ def end_sampled(bench: Bench, random: Random, count: int) -> Toll:
 
 def at_rest(daemon: Daemon, toll: Toll) -> bool:
     """Whether the daemon has no more descriptors than it began with; samplers take a moment to end."""
-    return len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= toll.descriptors[0]  # noqa: PTH208 -- their number counts
+    return len(descriptors(daemon.process.pid)) <= len(toll.descriptors[0])
 
 
 def one_event(bench: Bench, random: Random, daemon: Daemon, kind: str, toll: Toll) -> None:

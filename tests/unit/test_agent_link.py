@@ -9,6 +9,7 @@ import pytest
 from agent_drivers import PID, by_name
 from agent_hosts import hosting
 from call_trees import header
+from execd.attach.process import threads
 from execd.attach.table import read_table
 from execd.errors import AgentFailed, CollectorRefused, TargetGone
 from execd.model.collector import COLLECTORS, SAMPLES
@@ -60,6 +61,8 @@ def test_what_is_measured_is_what_was_done(drivers: Drivers, interpreter: Interp
     with hosting(drivers, interpreter) as host:
         started = host.request("start", session="c1", collector="calls", options=OPTIONS).facts
         assert started["form"] == "python"
+        # Its own thread, what it takes is not the program's.
+        assert started["thread_id"] in set(threads(host.pid)) - {host.pid}
         host.ask("work 3")
         assert fibonacci_calls(host.request("snapshot", session="c1").bulk) == 3 * WORKLOAD_CALLS
         host.ask("work 2")

@@ -92,21 +92,11 @@ def _holder(pid: int, found: Interpreter) -> int | None:
         holder = found.gil().holder
         for state in found.thread_states() if holder else []:
             if state.address == holder:
-                return _outer_id(pid, found.memory.read_u32(state.thread_id + _PTHREAD_TID))
+                return process.thread_of(pid, found.memory.read_u32(state.thread_id + _PTHREAD_TID))
     except TargetGone:
         raise
     except ExecdError:
         return None  # what we read was freed meanwhile
-    return None
-
-
-def _outer_id(pid: int, inner: int) -> int | None:
-    """Return our number of the thread that has that number in the target's own PID namespace."""
-    for tid in process.threads(pid):
-        status = process.read_file(f"/proc/{pid}/task/{tid}/status").decode(errors="replace")
-        numbers = next((line.split() for line in status.splitlines() if line.startswith("NSpid:")), [str(tid)])
-        if int(numbers[-1]) == inner:
-            return tid
     return None
 
 

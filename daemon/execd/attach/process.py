@@ -130,11 +130,16 @@ def cpu_seconds(pid: int) -> float:
 
 def cpu_ns(pid: int) -> int:
     """Return the CPU time that the threads of a process have taken that there are now, ns. Raises TargetGone."""
-    found = 0
-    for tid in threads(pid):
-        data = read_file(f"/proc/{pid}/task/{tid}/schedstat").split()
-        found += int(data[0]) if data else 0
-    return found
+    return sum(used_ns(pid, tid) for tid in threads(pid))
+
+
+def used_ns(pid: int, tid: int) -> int:
+    """Return the CPU time that a thread has taken, ns. Raises TargetGone.
+
+    What one that runs has used since the kernel last looked, a tick or less, is not in there.
+    """
+    data = read_file(f"/proc/{pid}/task/{tid}/schedstat").split()
+    return int(data[0]) if data else 0
 
 
 def command_line(pid: int) -> tuple[str, ...]:
@@ -249,17 +254,25 @@ def threads(pid: int) -> list[int]:
 
 
 def thread_cpu_ns(pid: int) -> dict[int, int]:
-    """Return the CPU time of each thread, ns, by its number in the process's own PID namespace. Raises TargetGone.
-
-    What a thread that runs has used since the kernel last looked, a tick or less, is not in there.
-    """
+    """Return the CPU time of each thread, ns, by its number in the process's own PID namespace. Raises TargetGone."""
     is_inside = len(inner_pids(pid)) > 1
     found = {}
     for tid in threads(pid):
-        with contextlib.suppress(TargetGone, IndexError, ValueError):
-            used_ns = int(read_file(f"/proc/{pid}/task/{tid}/schedstat").split()[0])
-            found[inner_pids(tid)[-1] if is_inside else tid] = used_ns
+        with contextlib.suppress(TargetGone):
+            found[inner_pids(tid)[-1] if is_inside else tid] = used_ns(pid, tid)
     return found
+
+
+def thread_of(pid: int, inner: int) -> int | None:
+    """Return our number of the thread that has this one in the process's own PID namespace. Raises TargetGone."""
+    if len(inner_pids(pid)) == 1:
+        return inner
+    for tid in threads(pid):
+        # One that has ended meanwhile is another one.
+        with contextlib.suppress(TargetGone):
+            if inner_pids(tid)[-1] == inner:
+                return tid
+    return None
 
 
 def has_variable(pid: int, name: str) -> bool:

@@ -321,7 +321,7 @@ class LiveTarget:
         armed = Armed(
             spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed, native=tables
         )
-        armed.gauge = gauge_of(armed, self.target)
+        armed.gauge = gauge_of(armed, self.target, reply.facts)
         return armed
 
     def _let_go(self, armed: Armed) -> None:

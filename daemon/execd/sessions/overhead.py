@@ -7,10 +7,12 @@ import math
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from execd.attach import process
 from execd.attach.corecounts import functions_at, off_in, read_counts
-from execd.errors import ExecdError, UsageError
+from execd.errors import ExecdError, TargetGone, UsageError
 from execd.model.collector import CALLS
 from execd.model.lines.names import version_of
 from execd.model.overhead import Counts, FunctionCounts, Look, Prices, SwitchedOff, overhead_between
@@ -34,7 +36,7 @@ _PATIENCE_S: Final = 0.15
 _LEAST_SPAN_S: Final = 0.05
 # What is older says nothing of now.
 _OF_LATE_S: Final = 5.0
-# Of a process that used less in a span the agent's own work, which comes now and then, is a good part of it.
+# Of a program that used less in a span, by chance it is not what it usually is.
 _LITTLE_CPU_NS: Final = 50_000_000
 # How dear events are is told of so long: of one second it would jump where the machine has much to do.
 _DEARER_S: Final = 10.0
@@ -61,7 +63,8 @@ class Gauge:
         copied: returns a copy of a core's tables as they are now; None where none can be read.
         limit: of the share; None without one.
         clock: of the looks, s.
-        cpu_ns: returns the CPU time that a process has taken, ns; raises OSError where there is none.
+        cpu_ns: returns the CPU time that the program has taken in a process, ns; raises OSError or TargetGone where
+            there is none.
         worked_s: returns the CPU time that the calling thread has taken, s.
         usual: prices where the agent cannot measure them; None without any.
     """
@@ -207,10 +210,10 @@ class Gauge:
             self._add(Look(*instant, counts), None)
 
     def _instant(self) -> tuple[float, int] | None:
-        """Return what the clock shows, and the CPU time of the process; None where it has ended."""
+        """Return what the clock shows, and the CPU time of the program; None where it has ended."""
         try:
             return self._clock(), self._cpu_ns(self._pid)
-        except OSError:
+        except (OSError, TargetGone):
             return None
 
     def _add(self, look: Look, by_function: CoreCounts | None) -> None:
@@ -251,6 +254,21 @@ def process_cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns(~pid << 3 | _CPU_CLOCK)
 
 
+def program_cpu_ns(pid: int, agent: int | None) -> int:
+    """Return the CPU time that a process has taken, without that of the agent's thread, ns.
+
+    Args:
+        pid: the process.
+        agent: our number of that thread, None where it is not known.
+
+    Raises:
+        OSError, TargetGone: there is none.
+    """
+    # Read first: what the agent takes in between is the program's rather than missing from it.
+    agent_ns = 0 if agent is None else process.used_ns(pid, agent)
+    return process_cpu_ns(pid) - agent_ns
+
+
 def limit_of(options: Mapping[str, object], python_version: str = "") -> float | None:
     """Return the share that the overhead of a recording may have, None without one.
 
@@ -287,13 +305,25 @@ def _counts_all(options: Mapping[str, object], python_version: str) -> bool:
     return version_of(python_version) >= SWITCHES_OFF or not (options.get("include") or options.get("exclude"))
 
 
-def gauge_of(armed: Armed, target: Target) -> Gauge | None:
-    """Return what looks at a recording that has just begun, None of what is no call's, or does not count all events."""
+def gauge_of(armed: Armed, target: Target, said: Mapping[str, object]) -> Gauge | None:
+    """Return what looks at a recording that has just begun, None of what is no call's, or does not count all events.
+
+    Args:
+        armed: the recording.
+        target: where it is.
+        said: the agent's answer to its start.
+
+    Raises:
+        TargetGone: the process has ended.
+    """
     if armed.collector != CALLS.name or not _counts_all(armed.options, target.python_version):
         return None
     copied = None if armed.native is None else armed.native.tables.copy
     usual = usual_prices(armed.form, version_of(target.python_version))
-    return Gauge(target.key.pid, copied, limit_of(armed.options), usual=usual)
+    thread, pid = said.get("thread_id"), target.key.pid
+    agent = process.thread_of(pid, thread) if type(thread) is int else None
+    cpu_ns = partial(program_cpu_ns, agent=agent)
+    return Gauge(pid, copied, limit_of(armed.options), cpu_ns=cpu_ns, usual=usual)
 
 
 def hear(armed: Armed, costs: object) -> None:

@@ -34,7 +34,6 @@ _LEAST_SLICE_S: Final = 0.01
 _PERIODS: Final = 5
 _LEAST_SPAN_S: Final = 1.0
 _LEAST_SLICES: Final = 3
-_MOST_ADDED: Final = 0.99
 _MOST_COUNT: Final = 1 << 62
 
 
@@ -81,16 +80,14 @@ def adapt(live: LiveTarget, armed: Armed, spent: Overhead, limit: float) -> str:
     try:
         now = before if armed.slicing is None else _asked(live, armed, before.share)
         switching_ns = max(now.switching_ns - before.switching_ns, 0)
-        # It is never all that a program uses.
-        added_ns = min(spent.added_ns + switching_ns, spent.cpu_ns * _MOST_ADDED)
-        share = next_share(now.share, share_of(added_ns, spent.cpu_ns), limit)
+        # The agent takes it, beside what the program does.
+        cpu_ns = spent.cpu_ns + switching_ns
+        share = next_share(now.share, share_of(spent.added_ns + switching_ns, cpu_ns), limit)
         if armed.slicing is not None and (share is None or share > now.share):
             # Where the agent did not come to it, that it cost little, or much, says nothing.
             share = share if now.slices - before.slices >= _LEAST_SLICES else now.share
         if share is None:
-            switching = (
-                f", with {switching_ns / spent.cpu_ns:.1%} of its CPU time for switching" if switching_ns else ""
-            )
+            switching = f", with {switching_ns / cpu_ns:.1%} of its CPU time for switching" if switching_ns else ""
             return f"it does so in time slices of {now.share:.0%} of the time{switching}, and shorter ones tell nothing"
         if share != now.share:
             # Where it answers late it does so all the same.
