@@ -62,11 +62,11 @@ def settled(pid: int, expected: Footprint, timeout_s: float = SETTLE_TIMEOUT_S) 
     return footprint(pid)
 
 
-def becomes(condition: Callable[[], bool], timeout_s: float) -> bool:
+def becomes(condition: Callable[[], bool], timeout_s: float, every_s: float = POLL_S) -> bool:
     """Waits for what the kernel sends no event for; tells whether it came true in time."""
     deadline = time.monotonic() + timeout_s
     while not (true := condition()) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+        time.sleep(every_s)
     return true
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from footprint import becomes
+from footprint import becomes, thread_ids
 
 if TYPE_CHECKING:
     from conftest import Spawn
@@ -56,6 +57,29 @@ def test_the_overhead_is_expected_at_the_start_and_told_while_it_records(
         assert "%" in line
         ended = recording.stop()
     assert [one.overhead for one in ended] == [None]
+
+
+def test_what_an_event_costs_is_measured_where_the_program_runs(
+    daemon: Daemon, interpreter: Interpreter, spawn: Spawn
+) -> None:
+    program = spawn(interpreter, "costed", "calls")
+    usual = os.sched_getaffinity(program.pid)
+    there = {max(usual)}
+    for tid in thread_ids(program.pid):
+        os.sched_setaffinity(tid, there)
+    before = set(thread_ids(program.pid))
+
+    def seats() -> list[set[int]]:
+        return [os.sched_getaffinity(tid) for tid in thread_ids(program.pid) if tid not in before]
+
+    with daemon.client() as client, client.attach(program.pid, profile=True, form="native") as recording:
+        (agent,) = set(thread_ids(program.pid)) - before
+        # Whichever thread began it gave it its own.
+        os.sched_setaffinity(agent, usual)
+        # For some ms each second.
+        assert becomes(lambda: seats() == [there], PATIENCE_S, every_s=0.0005)
+        assert becomes(lambda: seats() == [usual], PATIENCE_S, every_s=0.0005)
+        recording.stop()
 
 
 def test_the_command_line_tells_what_is_to_be_expected(

@@ -17,6 +17,7 @@ from execd.attach.descendants import has_memory
 from execd.attach.headroom import memory_headroom
 from execd.attach.process_memory import with_process_memory
 from execd.attach.program import RunningProgram
+from execd.attach.seat import Seat, seat_of
 from execd.attach.table import read_table, table_limit
 from execd.errors import AgentFailed, AgentSilent, AttachBusy, ExecdError, TargetGone
 from execd.model.collector import CENSUS, MEMORY, TRACE
@@ -77,6 +78,8 @@ class LiveTarget:
         self._clock = clock
         self._armed: dict[str, Armed] = {}
         self._cpu = CpuWindow(time.monotonic())
+        # Where calls are recorded.
+        self._seat: Seat | None = None
         # Made when a profile first needs one.
         self._sources: TargetSources | None = None
         # Opened while the agent answers: it is the agent's program. All that follows is asked of that agent.
@@ -181,7 +184,9 @@ class LiveTarget:
         """
         tables = {armed.key: armed.native for armed in self._armed.values() if armed.native is not None}
         wanted = [key for key, one in tables.items() if one.wants_facts]
-        facts = self.request("ping", timeout_s=timeout_s, facts=wanted).facts
+        measures = any(one.gauge is not None for one in self._armed.values())
+        with self._seat.taken() if self._seat and measures else contextlib.nullcontext():
+            facts = self.request("ping", timeout_s=timeout_s, facts=wanted).facts
         parts = map(facts.get, ("memory_bytes", "broken", "facts"))
         used, broken, told = (said if isinstance(said, dict) else {} for said in parts)
         for key in filter(told.__contains__, wanted):
@@ -321,7 +326,8 @@ class LiveTarget:
         armed = Armed(
             spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed, native=tables
         )
-        armed.gauge = gauge_of(armed, self.target, reply.facts)
+        self._seat = seat_of(self.target.key.pid, reply.facts)
+        armed.gauge = gauge_of(armed, self.target, self._seat.agent if self._seat else None)
         return armed
 
     def _let_go(self, armed: Armed) -> None:

@@ -305,25 +305,20 @@ def _counts_all(options: Mapping[str, object], python_version: str) -> bool:
     return version_of(python_version) >= SWITCHES_OFF or not (options.get("include") or options.get("exclude"))
 
 
-def gauge_of(armed: Armed, target: Target, said: Mapping[str, object]) -> Gauge | None:
+def gauge_of(armed: Armed, target: Target, agent: int | None) -> Gauge | None:
     """Return what looks at a recording that has just begun, None of what is no call's, or does not count all events.
 
     Args:
         armed: the recording.
         target: where it is.
-        said: the agent's answer to its start.
-
-    Raises:
-        TargetGone: the process has ended.
+        agent: our number of the agent's thread, None where it is not known.
     """
     if armed.collector != CALLS.name or not _counts_all(armed.options, target.python_version):
         return None
     copied = None if armed.native is None else armed.native.tables.copy
     usual = usual_prices(armed.form, version_of(target.python_version))
-    thread, pid = said.get("thread_id"), target.key.pid
-    agent = process.thread_of(pid, thread) if type(thread) is int else None
     cpu_ns = partial(program_cpu_ns, agent=agent)
-    return Gauge(pid, copied, limit_of(armed.options), cpu_ns=cpu_ns, usual=usual)
+    return Gauge(target.key.pid, copied, limit_of(armed.options), cpu_ns=cpu_ns, usual=usual)
 
 
 def hear(armed: Armed, costs: object) -> None:

@@ -29,7 +29,7 @@ class NativeCosts(EventCosts):
 
     price_calls = 150
     # Measured: benchmarks/bench_overhead.py.
-    dearer = {(3, 11): 1.2, (3, 14): 1.0, (3, 15): 0.9}.get(sys.version_info[:2], 1.1)
+    dearer = 1.0 if sys.version_info >= (3, 14) else 1.1
 
     def __init__(self, calls: Any, core: Any, handlers: Any, *, builtins: bool) -> None:
         super().__init__(calls, handlers, builtins=builtins)
