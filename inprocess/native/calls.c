@@ -20,7 +20,8 @@ struct calls calls;
 static void take_time(struct recording *recording, struct thread *thread, uint32_t index, uint64_t began)
 {
     uint32_t left = --thread->timing;
-    if (left % TIMED_OF && (thread->state != THREAD_REHEARSES || left >= TIMED_EACH))
+    bool is_rehearsed = thread->state == THREAD_REHEARSES;
+    if (is_rehearsed ? left >= TIMED_EACH && left % REHEARSED_OF : left % TIMED_OF)
         return;
     uint64_t spent = ticks_now(recording->clock) - began;
     struct node *node = &recording->tables.nodes[index];

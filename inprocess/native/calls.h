@@ -19,8 +19,11 @@ struct kinds {
 /* How a frame holds its code object: unknown, so that the interpreter is asked; as a flat or as an outer frame. */
 enum frames { FRAMES_ASKED, FRAMES_FLAT, FRAMES_OUTER };
 
-/* Of how many handlers of a thread one is timed. A prime: what a program does over and over has seldom so many events. */
-#define TIMED_OF 13
+/* Of how many handlers of a thread one is timed. A prime: what a program does over and over has seldom so many events. So
+ * many that some ms of a program are looked at: for the first one after a beat all is dearer, the agent has just run. */
+#define TIMED_OF 131
+/* Of one that rehearses, which has but some hundred. */
+#define REHEARSED_OF 13
 /* Of a thread that rehearses the last so many are timed each. */
 #define TIMED_EACH 4096
 

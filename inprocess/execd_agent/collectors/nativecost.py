@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from execd_agent.collectors.eventcost import CALLS, TIMED, EventCosts
 from execd_agent.collectors.prices import kinds
 
@@ -29,7 +27,7 @@ class NativeCosts(EventCosts):
 
     price_calls = 150
     # Measured: benchmarks/bench_overhead.py.
-    dearer = 1.0 if sys.version_info >= (3, 14) else 1.1
+    dearer = 1.0
 
     def __init__(self, calls: Any, core: Any, handlers: Any, *, builtins: bool) -> None:
         super().__init__(calls, handlers, builtins=builtins)

@@ -1,7 +1,7 @@
 """What recording a call costs the program in all, the interpreter's dispatch included.
 
 The costs of eventcost.py say what of a call is in whose recorded time. These say how much longer a program runs: loops
-of calls with events and without, in the agent's thread, of each the median: the machine is as busy as for the program.
+of calls with events and without, in the agent's thread, of each the median of those that were found at full speed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TIMES = 5
+# What was found while the processor was slower, as it is for some ms where its neighbour is busy, says nothing of a
+# program that runs all the time; that it is as slow for that is told by what is timed in it.
+_SAME_SPEED = 1.15
 _KEPT = 20
 # Some 5 ms.
 _MOST_NODES = 20_000
@@ -84,8 +87,10 @@ class Prices:
         many times as long other instructions take; timed: what a handler took that was timed meanwhile, ns; call: what
         a call of a Python function takes by itself, ns.
         """
-        kinds_found = dict.fromkeys(kind for one in self._found for kind in one)
-        return {kind: _median([one[kind] for one in self._found if kind in one]) for kind in kinds_found}
+        least = min([one["call"] for one in self._found], default=0.0)
+        found = [one for one in self._found if one["call"] <= least * _SAME_SPEED]
+        kinds_found = dict.fromkeys(kind for one in found for kind in one)
+        return {kind: _median([one[kind] for one in found if kind in one]) for kind in kinds_found}
 
     def _priced(self, recorded: dict[str, float]) -> dict[str, float]:
         """Return the prices by one measurement."""
