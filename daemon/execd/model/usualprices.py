@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 # Measured: benchmarks/RESULTS.md, Overhead.
 _USUAL: Final[Mapping[tuple[int, int], Prices]] = {
-    (3, 9): Prices(24.0, 23.0, 19.0, 40.0, timed=10.8, call=46.0),
-    (3, 10): Prices(30.0, 28.0, 24.0, 54.0, slower=1.05, timed=10.6, call=52.0),
-    (3, 11): Prices(68.0, 27.0, 36.0, 53.0, slower=1.76, timed=11.0, call=31.0),
-    (3, 12): Prices(48.0, 25.0, 37.0, 36.0, 15.0, timed=11.3, call=29.0),
-    (3, 13): Prices(42.0, 27.0, 38.0, 36.0, 15.0, timed=10.9, call=29.0),
-    (3, 14): Prices(35.0, 21.0, 30.0, 28.0, 11.0, timed=11.2, call=28.0),
-    (3, 15): Prices(34.0, 19.0, 29.0, 27.0, 9.7, timed=11.0, call=29.0),
+    (3, 9): Prices(24.0, 22.0, 20.0, 37.0, timed=12.0, call=57.0),
+    (3, 10): Prices(30.0, 28.0, 24.0, 40.0, slower=1.12, timed=11.8, call=54.0),
+    (3, 11): Prices(62.0, 24.0, 32.0, 47.0, slower=1.79, timed=12.2, call=33.0),
+    (3, 12): Prices(45.0, 25.0, 37.0, 35.0, 14.0, timed=11.8, call=31.0),
+    (3, 13): Prices(45.0, 29.0, 35.0, 35.0, 14.0, timed=11.3, call=37.0),
+    (3, 14): Prices(35.0, 22.0, 31.0, 30.0, 11.0, timed=11.5, call=29.0),
+    (3, 15): Prices(41.0, 23.0, 32.0, 31.0, 11.0, timed=12.0, call=30.0),
 }
 
 
