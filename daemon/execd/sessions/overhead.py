@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from execd.attach import process
 from execd.attach.corecounts import functions_at, off_in, read_counts
-from execd.errors import ExecdError, TargetGone, UsageError
+from execd.errors import ExecdError, UsageError
 from execd.model.collector import CALLS
 from execd.model.lines.names import version_of
 from execd.model.overhead import Counts, FunctionCounts, Look, Prices, SwitchedOff, overhead_between
@@ -63,8 +63,8 @@ class Gauge:
         copied: returns a copy of a core's tables as they are now; None where none can be read.
         limit: of the share; None without one.
         clock: of the looks, s.
-        cpu_ns: returns the CPU time that the program has taken in a process, ns; raises OSError or TargetGone where
-            there is none.
+        cpu_ns: returns the CPU time that the program has taken in a process, ns; raises OSError or an ExecdError where
+            it cannot be told.
         worked_s: returns the CPU time that the calling thread has taken, s.
         usual: prices where the agent cannot measure them; None without any.
     """
@@ -213,7 +213,7 @@ class Gauge:
         """Return what the clock shows, and the CPU time of the program; None where it has ended."""
         try:
             return self._clock(), self._cpu_ns(self._pid)
-        except (OSError, TargetGone):
+        except (OSError, ExecdError):
             return None
 
     def _add(self, look: Look, by_function: CoreCounts | None) -> None:
@@ -262,7 +262,8 @@ def program_cpu_ns(pid: int, agent: int | None) -> int:
         agent: our number of that thread, None where it is not known.
 
     Raises:
-        OSError, TargetGone: there is none.
+        OSError: there is no such process.
+        TargetGone, NotPermitted: there is no such thread, or nobody may see what it takes.
     """
     # Read first: what the agent takes in between is the program's rather than missing from it.
     agent_ns = 0 if agent is None else process.used_ns(pid, agent)
