@@ -277,8 +277,8 @@ def test_what_a_process_does_between_two_ticks_of_the_kernel_is_met(local_interp
     counts = sampler.samples.counts
     running = sum(count for (_, state), count in counts.items() if STATES[state].startswith("running"))
     # It is told to run while it waits for a processor in the midst of it, too. Where these have other things to do
-    # its turns and ours come together for a while: a second alone was met with two fifths of its share, four with a third.
-    # Those that were not met at all had a fifth of it.
+    # its turns and ours come together for a while: a second alone was met with two fifths of its share, four
+    # with a third. Before bursts were looked for, it was a fifth.
     assert running > counts.total() * share / 4
 
 
