@@ -105,6 +105,8 @@ def test_where_that_thread_has_ended_nothing_is_told(thread: Thread) -> None:
 def test_a_thread_is_found_by_its_number_in_the_namespace(monkeypatch: pytest.MonkeyPatch, thread: Thread) -> None:
     pid = os.getpid()
     assert process.thread_of(pid, thread.number) == thread.number
+    # Of another process, which nobody may stop or move for what this one says.
+    assert process.thread_of(pid, os.getppid()) is None
 
     def inside(tid: int) -> list[int]:
         if tid == pid:

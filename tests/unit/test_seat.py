@@ -110,10 +110,10 @@ def test_what_the_agent_computes_does_not_count(agent: Thread, monkeypatch: pyte
         assert processors(agent) == before
 
 
-def test_a_thread_of_another_process_is_not_touched(busy: Thread) -> None:
+@pytest.mark.usefixtures("busy")
+def test_a_thread_of_another_process_is_not_touched() -> None:
     seat = Seat(PID, os.getppid())
     before = os.sched_getaffinity(os.getppid())
-    assert processors(busy)
     for _ in range(2):
         with seat.taken():
             assert os.sched_getaffinity(os.getppid()) == before
@@ -145,10 +145,11 @@ def test_of_a_process_that_has_ended_nothing_is_done(monkeypatch: pytest.MonkeyP
         assert processors(agent) == before
 
 
-@pytest.mark.parametrize("named", [None, "7", True, 1.5])
+@pytest.mark.parametrize("named", [None, "7", True, 1.5, -1, 1 << 70])
 def test_without_a_thread_there_is_no_seat(named: object) -> None:
     assert seat_of(PID, {"thread_id": named}) is None
     assert seat_of(PID, {}) is None
+    assert seat_of(PID, {"thread_id": os.getppid()}) is None
 
 
 def test_the_seat_is_of_the_thread_that_the_agent_names(agent: Thread) -> None:

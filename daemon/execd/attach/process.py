@@ -264,13 +264,15 @@ def thread_cpu_ns(pid: int) -> dict[int, int]:
 
 
 def thread_of(pid: int, inner: int) -> int | None:
-    """Return our number of the thread that has this one in the process's own PID namespace. Raises TargetGone."""
-    if len(inner_pids(pid)) == 1:
-        return inner
+    """Return our number of the thread that has this one in the process's own PID namespace. Raises TargetGone.
+
+    None where none of its threads has: the number is what the process says, and may be another one's thread.
+    """
+    is_inside = len(inner_pids(pid)) > 1
     for tid in threads(pid):
         # One that has ended meanwhile is another one.
         with contextlib.suppress(TargetGone):
-            if inner_pids(tid)[-1] == inner:
+            if (inner_pids(tid)[-1] if is_inside else tid) == inner:
                 return tid
     return None
 
