@@ -74,7 +74,8 @@ def test_each_threads_calls_are_exact_and_its_time_is_its_own(
     for name, row in measured.items():
         of_the_thread = fold.by_function(by_thread(profile, name))
         (loop_ns,) = [found.figures.total_ns for key, found in of_the_thread.items() if key[2] == "loop"]
-        assert loop_ns / 1e9 == pytest.approx(row["wall_s"], rel=TOLERANCE)
+        # Between the two another thread may have had the processor, or the GIL.
+        assert row["within_s"] * (1 - TOLERANCE) < loop_ns / 1e9 < row["wall_s"] * (1 + TOLERANCE)
 
 
 # The names of code are text to all that comes after it; 3.11 is the first with qualified ones.

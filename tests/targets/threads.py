@@ -1,9 +1,9 @@
 """Several threads, worker-0 to worker-(N-1), that work on command; N is the argument (4).
 
 Known: on "run K" worker I calls `step` K * (I + 1) times, and each `step` calls `part` twice; the answer
-is, for each thread, its calls and its own wall time in `loop`. "fresh K" does the same in as many new
-threads, fresh-0 and so on, which end. "hooks" answers for each worker the profile and trace function that it
-has. The main thread reads the commands; "state" answers what this process
+is, for each thread, its calls and its own wall time in `loop`, as seen within and around it. "fresh K"
+does the same in as many new threads, fresh-0 and so on, which end. "hooks" answers for each worker the
+profile and trace function that it has. The main thread reads the commands; "state" answers what this process
 holds.
 """
 
@@ -32,18 +32,20 @@ def step(n):
 
 
 def loop(calls):
-    """Calls `step` so many times."""
+    """Calls `step` so many times, and returns how long that took."""
+    started = time.perf_counter()
     for n in range(calls):
         step(n)
+    return time.perf_counter() - started
 
 
 def measured(index, calls_of_first):
     """Runs one thread's share and says what it did."""
     calls = calls_of_first * (index + 1)
     started = time.perf_counter()
-    loop(calls)
+    within_s = loop(calls)
     wall_s = time.perf_counter() - started
-    return {"name": threading.current_thread().name, "calls": calls, "wall_s": wall_s}
+    return {"name": threading.current_thread().name, "calls": calls, "within_s": within_s, "wall_s": wall_s}
 
 
 def hooks():
