@@ -24,6 +24,7 @@ from execd.reports.layout import Layout
 from execd.reports.names import program
 from execd.reports.widths import width_of
 from execd_api.pprof import profile_pb2
+from sample_trees import samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -239,3 +240,12 @@ def test_the_value_of_a_tree_tells_of_its_processes() -> None:
     assert isinstance(found, execctl.CallProfile)
     assert (found.id, found.totals.calls) == ("s1", 6)
     assert [(one.pid, one.session, one.figures["calls"]) for one in found.processes] == [(100, "s1", 3), (101, "s2", 3)]
+
+
+def test_a_process_that_came_too_late_for_a_sample_has_its_row() -> None:
+    parts = [samples(pid=100, session="s1"), samples((), pid=101, session="s2")]
+    sum_ = of_tree(merge(parts), ROOT, parts, 0)
+    lines = render(sum_, "text", ReportOptions(), None, parts).decode().splitlines()
+    first, second = (line.split() for line in lines if line.endswith("app.py"))
+    assert (first[0], first[-4:-1]) == ("100", ["500.000", "200.000", "100"])
+    assert second == ["0", "0.0", "0", "0", "101", "app.py"]

@@ -42,7 +42,7 @@ def with_processes(profile: Profile, parts: Sequence[Profile]) -> Profile:
     tree = profile.header.tree
     if tree is None:
         return profile
-    processes = tuple(TreeProcess(part.header, _figures(part)) for part in parts)
+    processes = tuple(TreeProcess(part.header, _figures(part, profile)) for part in parts)
     return replace(profile, header=replace(profile.header, tree=replace(tree, processes=processes)))
 
 
@@ -136,7 +136,7 @@ def _stacks(
     return b"".join(stacks)
 
 
-def _figures(part: Profile) -> dict[str, int]:
+def _figures(part: Profile, whole: Profile) -> dict[str, int]:
     match part.header.collector:
         case "calls":
             columns = call_columns(part)
@@ -148,7 +148,8 @@ def _figures(part: Profile) -> dict[str, int]:
         case "functions":
             return {"functions": len(set(part.node_locations))}
         case "samples":
-            names = measures(part)
+            # A process that had just come has no sample, and its row has the columns of all.
+            names = measures(whole)
         case other:
             names = _SUMMED.get(other, ())
     return {name: sum(part.column(name)) for name in names}
