@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from execd.attach import process
 from execd.attach.interpreter import Finder
+from execd.attach.memory import Memory
 from execd.attach.scan import look_at
 from execd.errors import NotSupported
 from execd.sampling.dump import take_dump
+from execd.sampling.tasks import find_tasks
 from footprint import becomes
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 LIMIT_S = 20.0
 SINCE_3_14 = pytest.mark.parametrize("interpreter", ["3.14", "3.15"], indirect=True)
 TASKS = 11
+# A task is read whole; of its type and its count the first words are looked at by themselves.
+FIRST_BYTES = 64
 
 
 def dump_of(pid: int) -> Dump:
@@ -70,6 +75,32 @@ def test_the_task_that_runs_is_shown_with_what_it_called(interpreter: Interprete
     assert [frame.function for frame in running.frames][-2:] == ["Event.wait", "main"]
     told = {address: (name, awaited_by) for address, _, name, awaited_by in program.ask_json("tasks")}
     assert {one.address: (one.name, list(one.awaited_by)) for one in dump_of(program.pid).tasks} == told
+
+
+class Ending(Memory):
+    """The memory of a process of which one task ends as soon as it has been read."""
+
+    def __init__(self, pid: int, task: int) -> None:
+        super().__init__(pid)
+        self._task, self._reads = task, 0
+
+    def read(self, address: int, length: int) -> bytes:
+        if address == self._task and length > FIRST_BYTES:
+            self._reads += 1
+        return bytes(length) if self._reads > 1 and address == self._task else super().read(address, length)
+
+
+@SINCE_3_14
+def test_a_task_that_ends_while_it_is_read_is_left_out(interpreter: Interpreter, spawn: Spawn) -> None:
+    program = spawn(interpreter, "gathering")
+    waiting_in_its_loop(program)
+    told = {row[0]: row[1] for row in program.ask_json("tasks")}
+    found = Finder().find(program.pid, process.mappings(program.pid))
+    gone = min(told)
+    tasks = find_tasks(replace(found, memory=Ending(program.pid, gone)))
+    assert tasks is not None
+    assert {one.address: one.name for one in tasks.tasks} == {key: told[key] for key in told if key != gone}
+    assert tasks.left_out == 1
 
 
 @pytest.mark.parametrize("interpreter", ["3.14"], indirect=True)

@@ -136,18 +136,29 @@ class _Tasks:
         if not self._has_time():
             raise NotAnObject("a task that there is no time for")
         fields = self._fields
-        data = self._memory.read(address, fields.task_size)
+        data, name = self._seen(address)
         coroutine = word(data, fields.task_coro)
         is_running = thread is not None and self._memory.read_u64(thread.address + fields.running_task) == address
         frames = self._running(thread, coroutine) if thread and is_running else self._suspended(coroutine)
-        return AwaitingTask(
+        task = AwaitingTask(
             address=address,
-            name=self._name(word(data, fields.task_name)),
+            name=name,
             thread=thread.native_id if thread else 0,
             is_running=is_running,
             frames=tuple(map(self._shown, frames)),
             awaited_by=tuple(sorted(self._awaiting_tasks(address))),
         )
+        again, name_again = self._seen(address)
+        if name != name_again or any(word(data, at) != word(again, at) for at in (fields.task_coro, fields.task_name)):
+            raise NotAnObject("another task by now")
+        return task
+
+    def _seen(self, address: int) -> tuple[bytes, str]:
+        """Return what there is of a task, and its name. One that has ended is in no list (llist.h, llist_remove)."""
+        data = self._memory.read(address, self._fields.task_size)
+        if not word(data, self._fields.task_node):
+            raise NotAnObject("a task that has ended")
+        return data, self._name(word(data, self._fields.task_name))
 
     def _name(self, address: int) -> str:
         """Return a task's name: until somebody asks for it, a number stands for one that was not given."""
