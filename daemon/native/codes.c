@@ -74,41 +74,48 @@ static bool is_same(const struct layout *layout, const struct code *known, const
     return true;
 }
 
-/* Has a known code object looked at again by codes_look_again, where it was not for this value of `now`. */
-void codes_expect(struct codes *codes, const struct layout *layout, struct remote_list *list, uint64_t address,
-                  uint64_t now)
+/* Returns the place of the entry of what was met last at an address, NO_CODE where there is none. `guess`: where it may
+ * be, which spares a search, or NO_CODE. */
+uint32_t codes_place(const struct codes *codes, uint64_t address, uint32_t guess)
 {
-    uint32_t slot = *slot_of(codes, address);
-    if (!codes->expected_count)
-        list->count = 0;
-    if (!slot || codes->entries[slot - 1].looked_at == now || codes->expected_count == CODES_AT_ONCE)
-        return;
-    codes->entries[slot - 1].looked_at = now;
-    codes->expected[codes->expected_count] = slot - 1;
-    remote_add(list, address, codes->heads[codes->expected_count++], (size_t)layout->code_size);
+    const struct code *guessed = guess < codes->count ? &codes->entries[guess] : NULL;
+    bool is_there = guessed && guessed->address == address && !guessed->is_outdated;
+    return is_there ? guess : *slot_of(codes, address) - 1;
 }
 
-/* Looks at all that are expected, by one call: those that are not found as they were are for codes_find. No GIL
- * needed. */
-void codes_look_again(struct codes *codes, const struct layout *layout, pid_t pid, struct remote_list *list)
+/* Appends a known code object to a list, to be looked at again, where it was not for this value of `now`. What is read
+ * of it is for codes_accept. */
+void codes_expect(struct codes *codes, struct expected_codes *expected, const struct layout *layout,
+                  struct remote_list *list, uint32_t place, uint64_t now)
 {
-    size_t whole = codes->expected_count ? remote_read_list(pid, list) : 0;
-    for (size_t index = 0; index < codes->expected_count; index++) {
-        struct code *known = &codes->entries[codes->expected[index]];
-        if (index >= whole || !is_same(layout, known, codes->heads[index]))
+    if (place == NO_CODE || codes->entries[place].looked_at == now || expected->count == CODES_AT_ONCE)
+        return;
+    codes->entries[place].looked_at = now;
+    expected->of[expected->count] = place;
+    remote_add(list, codes->entries[place].address, expected->heads[expected->count++], (size_t)layout->code_size);
+}
+
+/* Looks at all that were expected, of which so many were read: those that are not found as they were are for
+ * codes_find. */
+void codes_accept(struct codes *codes, struct expected_codes *expected, const struct layout *layout, size_t whole)
+{
+    for (size_t index = 0; index < expected->count; index++) {
+        struct code *known = &codes->entries[expected->of[index]];
+        if (index >= whole || !is_same(layout, known, expected->heads[index]))
             known->looked_at = NEVER;
     }
-    codes->expected_count = 0;
+    expected->count = 0;
 }
 
 /* Returns the index of what lies at an address now, CODES_NONE where that is no code object, CODES_FULL where there is
- * no room. It is read once for each value of `now`. No GIL needed. */
-int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now)
+ * no room. It is read once for each value of `now`; `guess` is as of codes_place. No GIL needed. */
+int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now,
+                   uint32_t guess)
 {
-    uint32_t *slot = slot_of(codes, address);
-    struct code *known = *slot ? &codes->entries[*slot - 1] : NULL;
+    uint32_t place = codes_place(codes, address, guess);
+    struct code *known = place == NO_CODE ? NULL : &codes->entries[place];
     if (known && known->looked_at == now)
-        return *slot - 1;
+        return place;
     unsigned char head[CODE_HEAD_BYTES] = {0};
     uint64_t type;
     if (!remote_read(pid, address, head, (size_t)layout->code_size))
@@ -118,10 +125,12 @@ int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, 
         return CODES_NONE;
     if (known && is_same(layout, known, head)) {
         known->looked_at = now;
-        return *slot - 1;
+        return place;
     }
     if (!grow(codes))
         return CODES_FULL;
+    if (place != NO_CODE)
+        codes->entries[place].is_outdated = true;
     struct code *entry = &codes->entries[codes->count];
     *entry = (struct code){.address = address, .looked_at = now, .instructions_bytes = UINT64_MAX};
     memcpy(entry->head, head, sizeof head);

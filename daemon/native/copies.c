@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Frames that are pushed while we read lie above what was in use at the last sample. */
+/* Frames that are pushed while we read lie above what was in use at the last sample: at first so much is read there, and
+ * so much more than was of use once that is known. What is read for nothing comes out of cold caches too. */
 #define HEADROOM 1024
-#define SPARE_BYTES (4 * HEADROOM)
+#define SPARE_BYTES 256
 /* Of samples: how long a place is kept that was of no use. */
 #define KEPT_TURNS 64
 #define FIRST_LONE 8
 #define CHUNK_HEAD_BYTES 24
-
-_Static_assert(1 + READS * (2 + CHUNKS + LONE_FRAMES) <= REMOTE_RANGES, "a sample is one list");
 
 uint64_t word_at(const unsigned char *bytes, int64_t offset)
 {
@@ -87,12 +86,19 @@ static bool is_covered(const struct copies *copies, const struct layout *layout)
 static void shrink(struct copies *copies, const struct layout *layout)
 {
     struct places *places = copies->places;
-    if (layout->chunk == NONE || !places->parts_count || places->turn % KEPT_TURNS)
+    if (layout->chunk == NONE || !places->parts_count)
+        return;
+    for (int read = FIRST; read <= (copies->is_held ? FIRST : SECOND); read++) {
+        uint64_t top = word_at(copies->thread[read], layout->chunk_top);
+        places->highest = top > places->highest ? top : places->highest;
+    }
+    if (places->turn % KEPT_TURNS)
         return;
     struct part *part = &places->parts[0];
-    uint64_t top = word_at(copies->thread[FIRST], layout->chunk_top);
-    if (part->size > SPARE_BYTES && top >= part->start && top - part->start < part->size - SPARE_BYTES)
-        part->size = (uint32_t)(top - part->start) + HEADROOM;
+    uint64_t size = places->highest - part->start + SPARE_BYTES;
+    if (places->highest >= part->start && size < part->size)
+        part->size = (uint32_t)size;
+    places->highest = 0;
 }
 
 static void add_state(struct copies *copies, const struct layout *layout, uint64_t thread, int read)
@@ -152,6 +158,7 @@ static bool take_again(struct copies *copies, const struct layout *layout, pid_t
     struct places *places = copies->places;
     const unsigned char *state = copies->thread[FIRST];
     copies->list.count = places->lone_count = places->parts_count = 0;
+    copies->is_foreseen = false;
     places->cframe = layout->frame_in_cframe == NONE ? 0 : word_at(state, layout->frame);
     if (layout->chunk != NONE && !follow_chunks(places, layout, pid, word_at(state, layout->chunk),
                                                 word_at(state, layout->chunk_top)))
@@ -163,22 +170,29 @@ static bool take_again(struct copies *copies, const struct layout *layout, pid_t
     return remote_read_list(pid, &copies->list) == copies->list.count;
 }
 
-/* Reads a thread's state and frames, at its places and where these have moved to. `is_held` and `gil_at` are the
- * caller's to set. No GIL needed. False where that failed: the thread, or the process, may have ended. */
-bool copies_take(struct copies *copies, struct places *places, const struct layout *layout, pid_t pid,
-                 uint64_t thread)
+/* Appends a thread's state and frames, at its places, to the list. `is_held` and `gil_at` are the caller's to set. */
+void copies_expect(struct copies *copies, struct places *places, const struct layout *layout, uint64_t thread)
 {
+    size_t before = copies->list.count;
     forget_lone(places);
     places->turn++;
     copies->places = places;
-    copies->list.count = copies->last = 0;
+    copies->last = 0;
+    copies->is_foreseen = true;
     copies->is_late = copies->is_full = false;
     add_state(copies, layout, thread, FIRST);
     add_frames(copies, layout, FIRST);
     add_second(copies, layout, thread);
-    size_t whole = remote_read_list(pid, &copies->list);
+    copies->expected = copies->list.count - before;
+}
+
+/* Takes what was expected, of which so many ranges were read, and reads what has moved elsewhere. No GIL needed. False
+ * where that failed: the thread, or the process, may have ended. */
+bool copies_accept(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread, size_t whole)
+{
+    struct places *places = copies->places;
     copies->has_gil = copies->gil_at && whole > 1;
-    if (whole == copies->list.count && is_complete(copies, layout)) {
+    if (whole >= copies->expected && is_complete(copies, layout)) {
         shrink(copies, layout);
         return true;
     }
@@ -192,7 +206,7 @@ bool copies_take(struct copies *copies, struct places *places, const struct layo
 /* Makes the second read anew, now that it is known which frames there are. False where that failed. */
 bool copies_look_again(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread)
 {
-    copies->is_late = false;
+    copies->is_late = copies->is_foreseen = false;
     copies->list.count = 0;
     add_state(copies, layout, thread, SECOND);
     add_frames(copies, layout, SECOND);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "codes.h"
 #include "layout.h"
 #include "remote.h"
 
@@ -22,6 +23,8 @@
 /* The first read of the thread state fixes the instant of a sample: to read the frames before it would hold up a target
  * that is about to write to them, and more of it would be seen. The others say what has stayed as it was. */
 enum { FIRST, SECOND, READS };
+/* The most of a list of ranges that a sample takes. */
+#define COPIES_RANGES (1 + READS * (2 + CHUNKS + LONE_FRAMES))
 
 /* A part of a stack chunk that is in use: addresses, and where in `struct copies` its copies lie. */
 struct part {
@@ -36,13 +39,16 @@ struct lone_frame {
 
 /* Of one thread: where that lies what its last sample needed. It is read at once for the next one. */
 struct places {
-    uint64_t cframe, turn;
+    /* `highest`: up to where the newest chunk was in use since it was looked at last how much of it is to be read. */
+    uint64_t cframe, turn, highest;
     struct part parts[CHUNKS];
     size_t parts_count, lone_count, lone_room;
     struct lone_frame *lone;
+    struct code_list codes;
 };
 
-/* What was read of one thread, at its places; the next thread's takes its place. Most of it is never touched. */
+/* What was read of one thread, at its places; the next thread's takes its place. Most of it is never touched. `list`: of
+ * this and of what else is read by the same call. */
 struct copies {
     struct places *places;
     unsigned char thread[READS][THREAD_BYTES];
@@ -51,9 +57,12 @@ struct copies {
     uint64_t gil_at;
     bool has_gil;
     unsigned char gil[GIL_BYTES];
-    /* Whether the thread is held: then all reads are of one instant, and there is no second one. Whether a frame had to be
-     * read after the second look; whether one had no place any more. */
-    bool is_held, is_late, is_full;
+    /* Whether the thread is held: then all reads are of one instant, and there is no second one. Whether all that was read
+     * lay where it was foreseen; whether a frame had to be read after the second look; whether one had no place any
+     * more. */
+    bool is_held, is_foreseen, is_late, is_full;
+    /* How many ranges of the list are the sample's. */
+    size_t expected;
     /* The lone frame that was asked for last, and which copies there are of each. */
     size_t last;
     bool has_lone[LONE_FRAMES][READS];
@@ -63,8 +72,8 @@ struct copies {
 };
 
 uint64_t word_at(const unsigned char *bytes, int64_t offset);
-bool copies_take(struct copies *copies, struct places *places, const struct layout *layout, pid_t pid,
-                 uint64_t thread);
+void copies_expect(struct copies *copies, struct places *places, const struct layout *layout, uint64_t thread);
+bool copies_accept(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread, size_t whole);
 bool copies_look_again(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t thread);
 uint64_t copies_frame(const struct copies *copies, const struct layout *layout, int read);
 const unsigned char *copies_find(struct copies *copies, const struct layout *layout, pid_t pid, uint64_t address,

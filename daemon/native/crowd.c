@@ -116,7 +116,7 @@ static bool wait_for_turn(struct sampler *sampler, uint64_t next, enum end *why)
 }
 
 /* Samples in this thread, which does nothing else from now on, until the sampler is stopped or the target has ended, and
- * drops it. The thread's end lets go of what may be held still. */
+ * drops it, and frees its scratch. The thread's end lets go of what may be held still. */
 static void run_alone(struct sampler *sampler, uint64_t next)
 {
     enum end why;
@@ -130,6 +130,7 @@ static void run_alone(struct sampler *sampler, uint64_t next)
     settles(sampler, SECOND_NS);
     if (why != END_STOPPED)
         sampler_end(sampler, why);
+    free(sampler->scratch);
     sampler_drop(sampler);
 }
 
@@ -142,12 +143,23 @@ static void *begin_alone(void *sampler)
 
 static void *take_turns(void *given);
 
+/* Begins the crowd's thread. False where there can be none, or no memory for it. */
+static bool begin_worker(struct crowd *crowd, pthread_t *worker)
+{
+    crowd->scratch = calloc(1, sizeof *crowd->scratch);
+    if (crowd->scratch && worker_begin(worker, take_turns, crowd))
+        return true;
+    free(crowd->scratch);
+    crowd->scratch = NULL;
+    return false;
+}
+
 /* Lets a member whose turn is being taken have the crowd's thread for itself, and a new one take over the others. False
  * where there can be none: then all stays as it is. */
 static bool hand_over(struct crowd *crowd, struct member *member)
 {
     pthread_t fresh;
-    if (!worker_begin(&fresh, take_turns, crowd))
+    if (!begin_worker(crowd, &fresh))
         return false;
     unwatch(crowd, member->sampler);
     member->own = crowd->worker;
@@ -167,11 +179,12 @@ static void end_member(struct crowd *crowd, struct member *member, enum end why)
 
 /* Takes a member's turn, with the lock let go of meanwhile. Returns the sampler where this thread is to stay with it and
  * drop it. */
-static struct sampler *take_turn(struct crowd *crowd, struct member *member)
+static struct sampler *take_turn(struct crowd *crowd, struct member *member, struct scratch *scratch)
 {
     struct sampler *sampler = member->sampler;
     uint64_t last = member->next;
     sampler_hold(sampler);
+    sampler->scratch = scratch;
     member->place = IN_TURN;
     crowd->turn_began_ns = clock_now_ns();
     pthread_mutex_unlock(&crowd->lock);
@@ -238,10 +251,12 @@ static void *take_turns(void *given)
     uint64_t next = 0;
     name_thread();
     pthread_mutex_lock(&crowd->lock);
+    struct scratch *scratch = crowd->scratch;
+    crowd->scratch = NULL;
     for (struct member *member; !alone && (member = next_member(crowd));) {
         if (member->next > clock_now_ns())
             await(crowd, member->next);
-        else if ((alone = take_turn(crowd, member)) && (member = find(crowd, alone)))
+        else if ((alone = take_turn(crowd, member, scratch)) && (member = find(crowd, alone)))
             next = member->next;
     }
     if (!alone)
@@ -249,6 +264,8 @@ static void *take_turns(void *given)
     pthread_mutex_unlock(&crowd->lock);
     if (alone)
         run_alone(alone, next);
+    else
+        free(scratch);
     return NULL;
 }
 
@@ -271,7 +288,7 @@ static bool ensure_worker(struct crowd *crowd)
     if (!crowd->is_worker_there) {
         if (crowd->has_worker)
             pthread_join(crowd->worker, NULL);
-        crowd->has_worker = crowd->is_worker_there = worker_begin(&crowd->worker, take_turns, crowd);
+        crowd->has_worker = crowd->is_worker_there = begin_worker(crowd, &crowd->worker);
     }
     wake(crowd);
     return crowd->is_worker_there;
@@ -279,9 +296,12 @@ static bool ensure_worker(struct crowd *crowd)
 
 static bool begin_own(struct member *member)
 {
+    struct scratch *scratch = calloc(1, sizeof *scratch);
     sampler_hold(member->sampler);
-    if (worker_begin(&member->own, begin_alone, member->sampler))
+    member->sampler->scratch = scratch;
+    if (scratch && worker_begin(&member->own, begin_alone, member->sampler))
         return true;
+    free(scratch);
     sampler_drop(member->sampler);
     return false;
 }

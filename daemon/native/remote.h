@@ -8,8 +8,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* Room for the most that one look at a thread, or at the lists of threads, takes. */
-#define REMOTE_RANGES 4096
+/* Room for the most that one look takes: at the lists of threads, a thread, and code objects of its stack. */
+#define REMOTE_RANGES 4352
 
 /* Ranges to be read at once, in their order. Only `count` needs a value at first. */
 struct remote_list {

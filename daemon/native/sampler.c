@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "pace.h"
+#include "sample.h"
 #include "worker.h"
 
 /* Of code objects there may be one for so many nodes. */
@@ -27,8 +27,13 @@
 #define SAME_CODE_NS 50000000ull
 /* A process that ends lets go of its memory an instant before it has ended; one that executes another program goes on. */
 #define ENDING_NS SECOND_NS
+/* After so many turns it is asked whether the program has ended, though its lists are as they were: those of another one
+ * are where both are laid out alike, to the byte. */
+#define ASKED_TURNS 8
 #define MOST_STILL_TURNS 20
 #define MOST_RAN_TURNS 4
+
+_Static_assert(LINKS_RANGES + COPIES_RANGES + CODES_AT_ONCE <= REMOTE_RANGES, "what a turn begins with is one list");
 
 static struct hash_key key_next(uint64_t *state)
 {
@@ -123,173 +128,10 @@ static bool has_ended(const struct sampler *sampler)
            pread(sampler->memory, &byte, 1, (off_t)sampler->layout.interpreters_head) == 0;
 }
 
-
-/* Whether a thread has the GIL; from 3.13 on its state says so, as it was when the stack was. */
-static bool has_gil(const struct sampler *sampler, const struct thread *thread)
+/* Whether a thread has to be looked at: it has run, or its last sample was lost. */
+static bool may_have_moved(const struct thread *thread)
 {
-    const struct layout *layout = &sampler->layout;
-    if (layout->holds_gil != NONE) {
-        uint32_t flags;
-        __builtin_memcpy(&flags, sampler->copies.thread[FIRST] + layout->holds_gil, sizeof flags);
-        return (flags & (uint32_t)layout->holds_gil_mask) != 0;
-    }
-    int32_t locked;
-    __builtin_memcpy(&locked, sampler->copies.gil + layout->gil_locked, sizeof locked);
-    return sampler->copies.has_gil && locked == 1 &&
-           word_at(sampler->copies.gil, layout->gil_holder) == thread->address;
-}
-
-/* Whether a thread may have the GIL now; one that has not cannot change its frames, and need not be held. */
-static bool may_have_gil(const struct sampler *sampler, const struct thread *thread)
-{
-    const struct layout *layout = &sampler->layout;
-    if (layout->holds_gil != NONE) {
-        uint32_t flags;
-        return !remote_read(sampler->pid, thread->address + (uint64_t)layout->holds_gil, &flags, sizeof flags) ||
-               (flags & (uint32_t)layout->holds_gil_mask);
-    }
-    uint64_t holder;
-    return !remote_read(sampler->pid, thread->gil + (uint64_t)layout->gil_holder, &holder, sizeof holder) ||
-           holder == thread->address;
-}
-
-static enum state state_of(const struct sampler *sampler, const struct thread *thread)
-{
-    if (has_gil(sampler, thread))
-        return thread->was_waiting ? WAITING_WITH_GIL : RUNNING_WITH_GIL;
-    if (!thread->was_waiting)
-        return RUNNING_WITHOUT;
-    /* One that was stopped in it, and goes on. */
-    bool is_futex = thread->system_call == SYS_futex || thread->system_call == SYS_restart_syscall;
-    bool is_for_gil = is_futex &&
-                      thread->first_argument - thread->gil < (uint64_t)sampler->layout.gil_size;
-    return is_for_gil ? WAITING_FOR_GIL : WAITING_WITHOUT;
-}
-
-/* Returns a child of a node, NO_NODE where there is no room. */
-static uint32_t add_node(struct sampler *sampler, uint32_t parent, uint32_t code, uint64_t where)
-{
-    uint32_t node = tree_child(&sampler->tree, parent, code, where);
-    if (node == NO_NODE)
-        sampler->figures.no_room++;
-    return node;
-}
-
-/* Returns the index of a frame's code object, CODES_NONE where it has none, CODES_FULL where there is no room. */
-static int64_t code_of(struct sampler *sampler, const struct frame *frame)
-{
-    int64_t code = codes_find(&sampler->codes, &sampler->layout, sampler->pid, frame->code, sampler->codes_at);
-    bool is_within = code < 0 || frame->where < sampler->codes.entries[code].instructions_bytes;
-    return is_within ? code : CODES_NONE;
-}
-
-/* Appends a frame below a node. NO_NODE where it has no code object, or there is no room. */
-static uint32_t add_frame(struct sampler *sampler, uint32_t parent, const struct frame *frame)
-{
-    int64_t code = code_of(sampler, frame);
-    if (code >= 0)
-        return add_node(sampler, parent, (uint32_t)code, frame->where);
-    if (code == CODES_FULL)
-        sampler->figures.no_room++;
-    else
-        sampler->figures.no_code++;
-    return NO_NODE;
-}
-
-/* Looks again, by one call, at the code objects of the stack that was read. */
-static void look_at_codes(struct sampler *sampler)
-{
-    const struct stack *stack = &sampler->stack;
-    struct remote_list *list = &sampler->threads.list;
-    for (int index = 0; index < stack->depth; index++)
-        codes_expect(&sampler->codes, &sampler->layout, list, stack->frames[index].code, sampler->codes_at);
-    codes_look_again(&sampler->codes, &sampler->layout, sampler->pid, list);
-}
-
-/* Appends the frames of a stack below a thread's node: what is sure, and its leaf. Returns the leaf's node. */
-static uint32_t add_stack(struct sampler *sampler, uint32_t node)
-{
-    const struct stack *stack = &sampler->stack;
-    look_at_codes(sampler);
-    if (stack->cut)
-        node = add_node(sampler, node, NODE_TOO_DEEP, 0);
-    for (int index = 1; index <= stack->settled && node != NO_NODE; index++)
-        node = add_frame(sampler, node, &stack->frames[stack->depth - index]);
-    if (stack_is_whole(stack) || node == NO_NODE)
-        return node;
-    node = add_node(sampler, node, NODE_UNSETTLED, 0);
-    if (node == NO_NODE || !stack->has_leaf)
-        return node;
-    int64_t leaf = code_of(sampler, &stack->frames[0]);
-    return leaf < 0 ? node : add_node(sampler, node, (uint32_t)leaf, stack->frames[0].where);
-}
-
-/* Reads a thread's stack, held for it where this slice wants that. */
-static bool read_stack(struct sampler *sampler, struct thread *thread)
-{
-    const struct layout *layout = &sampler->layout;
-    uint64_t began = clock_now_ns();
-    /* One that waits is not stopped: that would end some system calls. */
-    bool stops = sampler->slices.stops && !thread->was_waiting && may_have_gil(sampler, thread);
-    if (stops && !thread_may_stop(thread, sampler->pid, sampler->slices.slice)) {
-        sampler->stops.refused++;
-        stops = false;
-    }
-    stops = stops && stop_begin(&sampler->stops, thread->task);
-    sampler->copies.is_held = stops;
-    sampler->copies.gil_at = layout->holds_gil == NONE ? thread->gil : 0;
-    bool is_read = copies_take(&sampler->copies, thread->places, layout, sampler->pid, thread->address);
-    if (is_read)
-        thread->state = (int)state_of(sampler, thread);
-    /* Frames that were not foreseen are read one by one, and it is to stand still for that too. */
-    bool is_sound = is_read && stack_read(&sampler->stack, &sampler->again, &sampler->copies, layout, sampler->pid,
-                                          thread->address);
-    if (stops)
-        stop_end(&sampler->stops, thread->task, clock_now_ns() - began);
-    sampler->figures.unread += !is_read;
-    sampler->figures.torn += is_read && !is_sound;
-    /* What is held is not torn for having moved. */
-    sampler->slices.unsettled += is_read && !is_sound && !stops;
-    return is_sound;
-}
-
-/* Returns the node of what a thread is at, from its stack. NO_NODE where the sample is lost. */
-static uint32_t add_sample(struct sampler *sampler, const struct thread *thread)
-{
-    uint32_t node = add_node(sampler, NO_NODE, NODE_THREAD, (uint64_t)thread->native_id);
-    if (node != NO_NODE)
-        node = add_stack(sampler, node);
-    if (node != NO_NODE && thread->system_call >= 0 && thread->state != WAITING_FOR_GIL)
-        node = add_node(sampler, node, NODE_SYSTEM_CALL, (uint64_t)thread->system_call);
-    return node;
-}
-
-/* Takes a sample of a thread that may have moved. Returns its node, NO_NODE where it is lost. */
-static uint32_t look_at(struct sampler *sampler, struct thread *thread)
-{
-    if (!thread->places)
-        thread->places = calloc(1, sizeof *thread->places);
-    if (!thread->places || !thread_look(thread)) {
-        sampler->figures.unread++;
-        return NO_NODE;
-    }
-    sampler->slices.read += !thread->was_waiting;
-    if (!read_stack(sampler, thread))
-        return NO_NODE;
-    /* Up to 3.11 one that has not begun goes by the number of the thread that started it, and an interpreter in which
-     * nothing runs by that of who made it: that is no sample of a thread. */
-    if (!sampler->stack.depth && thread->is_doubled) {
-        sampler->figures.samples--;
-        return NO_NODE;
-    }
-    bool is_whole = stack_is_whole(&sampler->stack);
-    sampler->slices.unsettled += !is_whole;
-    uint32_t node = add_sample(sampler, thread);
-    if (node != NO_NODE && is_whole)
-        sampler->figures.verified++;
-    else if (node != NO_NODE)
-        sampler->figures.unsettled++;
-    return node;
+    return !thread->has_stayed || thread->node == NO_NODE;
 }
 
 /* Takes one sample of a thread. */
@@ -301,10 +143,10 @@ static void take_one(struct sampler *sampler, struct thread *thread)
         thread_ask(thread, sampler->pid);
     uint32_t node = thread->node;
     bool was_for_gil = thread->state == WAITING_FOR_GIL;
-    if (thread->has_stayed && node != NO_NODE)
-        sampler->figures.unchanged++;
+    if (may_have_moved(thread))
+        thread->node = sample_take(sampler, thread);
     else
-        thread->node = look_at(sampler, thread);
+        sampler->figures.unchanged++;
     /* One that waits for the GIL wakes up every 5 ms (ceval_gil.c, take_gil) and then waits for a processor too, where
      * there is none free: it has come no further. */
     if (was_for_gil && thread->node == node && thread->state == RUNNING_WITHOUT)
@@ -329,34 +171,91 @@ static void ask_all(struct sampler *sampler)
             thread_ask(&list->of[index], sampler->pid);
 }
 
+/* Returns which thread of a list comes in a turn after so many others. */
+static size_t index_of(const struct sampler *sampler, const struct thread_list *list, size_t taken)
+{
+    return ((sampler->first < list->count ? sampler->first : 0) + taken) % list->count;
+}
+
+/* Returns the thread that is looked at first in this turn; NULL where there is none, or nothing is known of it. */
+static struct thread *first_moved(const struct sampler *sampler)
+{
+    struct thread_list *list = sampler->threads.known;
+    for (size_t taken = 0; taken < list->count; taken++) {
+        struct thread *thread = &list->of[index_of(sampler, list, taken)];
+        if (is_sampled(sampler, thread) && may_have_moved(thread))
+            return thread->schedstat >= 0 && thread->places ? thread : NULL;
+    }
+    return NULL;
+}
+
+/* Has the stack of the first thread that is looked at read ahead. One that may be held is not: it is read while it is. */
+static void expect_first(struct sampler *sampler)
+{
+    struct thread *thread = first_moved(sampler);
+    sampler->scratch->ahead.thread = NULL;
+    if (!thread || !thread_look(thread) || (sampler->slices.stops && !thread->was_waiting))
+        return;
+    sampler->scratch->ahead.thread = thread;
+    sample_expect(sampler, thread);
+}
+
+/* Forgets what was read ahead, where nobody took it. */
+static void drop_ahead(struct sampler *sampler)
+{
+    sampler->scratch->ahead.thread = NULL;
+    codes_accept(&sampler->codes, &sampler->scratch->codes, &sampler->layout, 0);
+}
+
+/* Reads what the list of threads is held against, and the first stack by the same call: where most of a target's memory is
+ * cold, calls are dear. Returns whether the list is as it was. */
+static bool look_at_list(struct sampler *sampler, uint64_t now)
+{
+    struct scratch *scratch = sampler->scratch;
+    struct ahead *ahead = &scratch->ahead;
+    scratch->copies.list.count = 0;
+    threads_expect(&sampler->threads, &scratch->links, &sampler->layout, now, &scratch->copies.list);
+    expect_first(sampler);
+    size_t whole = remote_read_list(sampler->pid, &scratch->copies.list);
+    ahead->ranges = whole > scratch->links.expected ? whole - scratch->links.expected : 0;
+    ahead->codes = ahead->ranges > scratch->copies.expected ? ahead->ranges - scratch->copies.expected : 0;
+    if (threads_are_known(&sampler->threads, &scratch->links, &sampler->layout, whole))
+        return true;
+    drop_ahead(sampler);
+    return false;
+}
+
 /* Takes a sample of each thread of the list, as long as there is time. */
 static void take_list(struct sampler *sampler, struct thread_list *list)
 {
     uint64_t began = list->count < CLOCKED_THREADS ? 0 : clock_own_cpu_ns();
-    size_t first = sampler->first < list->count ? sampler->first : 0;
-    sampler->first = 0;
+    size_t next = 0;
     for (size_t taken = 0; taken < list->count; taken++) {
-        size_t index = first + taken < list->count ? first + taken : first + taken - list->count;
+        size_t index = index_of(sampler, list, taken);
         if (taken % CLOCKED_THREADS == CLOCKED_THREADS - 1 && clock_own_cpu_ns() - began > TURN_CPU_NS) {
             sampler->figures.put_off += list->count - taken;
             sampler->all_waited = false;
-            sampler->first = index;
-            return;
+            next = index;
+            break;
         }
         if (is_sampled(sampler, &list->of[index]))
             take_one(sampler, &list->of[index]);
     }
+    sampler->first = next;
 }
 
-/* Takes a sample of every thread that is asked for. */
-static void take_all(struct sampler *sampler)
+/* Takes a sample of every thread that is asked for. False where the program has ended. */
+static bool take_all(struct sampler *sampler)
 {
     uint64_t now = clock_now_ns();
     slices_begin(&sampler->slices, now);
     sampler->codes_at = now / SAME_CODE_NS;
     stop_settle(&sampler->stops);
     ask_all(sampler);
-    bool is_known = threads_follow(&sampler->threads, &sampler->layout, sampler->pid, now);
+    bool is_known = look_at_list(sampler, now);
+    if (!is_known && has_ended(sampler))
+        return false;
+    is_known = is_known || threads_walk(&sampler->threads, &sampler->layout, sampler->pid);
     pthread_mutex_lock(&sampler->lock);
     uint32_t codes_before = sampler->codes.count;
     sampler->figures.turns++;
@@ -369,7 +268,9 @@ static void take_all(struct sampler *sampler)
     }
     if (sampler->codes.count != codes_before)
         tell(sampler->news);
+    drop_ahead(sampler);
     pthread_mutex_unlock(&sampler->lock);
+    return true;
 }
 
 /* Whether all threads that are sampled wait where they did at the last turn. */
@@ -423,10 +324,9 @@ enum end sampler_take(struct sampler *sampler)
         take_still(sampler);
         return END_NONE;
     }
-    if (!has_ended(sampler)) {
-        take_all(sampler);
+    bool is_asked = sampler->gone_at_ns || sampler->figures.turns % ASKED_TURNS == 0;
+    if (!(is_asked && has_ended(sampler)) && take_all(sampler))
         return END_NONE;
-    }
     uint64_t now = clock_now_ns();
     sampler->gone_at_ns = sampler->gone_at_ns ? sampler->gone_at_ns : now;
     return now - sampler->gone_at_ns > ENDING_NS ? END_PROGRAM : END_NONE;
@@ -458,9 +358,13 @@ static void *one_turn(void *sampler)
     return NULL;
 }
 
-/* Takes one turn, in a thread of its own. False where there can be none. No GIL needed. */
+/* Takes one turn, in a thread of its own. False where there can be none, or no memory. No GIL needed. */
 bool sampler_turn(struct sampler *sampler)
 {
     pthread_t worker;
-    return worker_begin(&worker, one_turn, sampler) && pthread_join(worker, NULL) == 0;
+    sampler->scratch = calloc(1, sizeof *sampler->scratch);
+    bool is_taken = sampler->scratch && worker_begin(&worker, one_turn, sampler) && pthread_join(worker, NULL) == 0;
+    free(sampler->scratch);
+    sampler->scratch = NULL;
+    return is_taken;
 }

@@ -10,8 +10,8 @@
 
 #include "codes.h"
 #include "layout.h"
+#include "scratch.h"
 #include "slices.h"
-#include "stack.h"
 #include "stop.h"
 #include "threads.h"
 #include "tree.h"
@@ -30,7 +30,7 @@ struct figures {
     uint64_t unread_lists, put_off, threads_left_out;
 };
 
-/* Most of it is never touched, see `struct copies`. */
+/* Most of it is never touched. */
 struct sampler {
     pid_t pid;
     /* The only one that is sampled, by the kernel's number in the process's own PID namespace; 0 for all. */
@@ -42,11 +42,11 @@ struct sampler {
     int news;
     struct layout layout;
     struct threads threads;
-    struct copies copies;
     struct codes codes;
     struct tree tree;
     struct figures figures;
-    struct stack stack, again;
+    /* Of whoever takes its turns, set by them. */
+    struct scratch *scratch;
     struct stops stops;
     struct slices slices;
     /* When code objects are looked at again: see codes_find. */

@@ -20,10 +20,10 @@
 #define STATUS_BYTES 4096
 /* Of all lists together; what lies beyond is not even counted. */
 #define LINKS 10000
-/* How long the links between threads that have not run are taken for the same. */
+/* How long the links between threads that have not run are taken for the same, and for how many looks at least: they
+ * change alone where another thread deletes the state of one that waits. */
 #define SAME_LINKS_NS 10000000
-
-_Static_assert(1 + 2 * INTERPRETERS + 2 * THREADS <= REMOTE_RANGES, "a look at the lists is one list");
+#define SAME_LINKS_LOOKS 8
 
 /* Opens a file of a thread in /proc; -1 where there is none. */
 static int proc_open(pid_t pid, pid_t task, const char *name)
@@ -205,14 +205,25 @@ static bool is_compared(const struct threads *threads, size_t index)
            (index + 1 < known->count && !known->of[index + 1].has_stayed);
 }
 
-/* Reads all that is compared. False where that failed. */
-static bool read_links(struct threads *threads, const struct layout *layout, pid_t pid)
+/* Chooses whether all links are compared at this look. */
+static void choose_links(struct threads *threads, uint64_t now_ns)
 {
-    struct links *links = &threads->links;
+    threads->looks_left -= threads->looks_left > 0;
+    threads->compares_all = !threads->looks_left && now_ns - threads->compared_at_ns >= SAME_LINKS_NS;
+    if (!threads->compares_all)
+        return;
+    threads->looks_left = SAME_LINKS_LOOKS;
+    threads->compared_at_ns = now_ns;
+}
+
+/* Appends all that is compared to a list that is read after each thread was asked whether it has run. */
+void threads_expect(struct threads *threads, struct links *links, const struct layout *layout, uint64_t now_ns,
+                    struct remote_list *list)
+{
     struct span span = links_span(layout);
-    struct remote_list *list = &threads->list;
     const struct thread_list *known = threads->known;
-    list->count = 0;
+    size_t before = list->count;
+    choose_links(threads, now_ns);
     remote_add(list, (uint64_t)layout->interpreters_head, &links->head, sizeof links->head);
     for (size_t index = 0; index < known->interpreters_count; index++) {
         uint64_t address = known->interpreters[index].address;
@@ -221,22 +232,23 @@ static bool read_links(struct threads *threads, const struct layout *layout, pid
     }
     for (size_t index = 0; index < known->count; index++) {
         const struct thread *thread = &known->of[index];
-        if (!is_compared(threads, index))
+        links->are_compared[index] = is_compared(threads, index);
+        if (!links->are_compared[index])
             continue;
         remote_add(list, thread->address + (uint64_t)span.start, links->threads[index] + span.start,
                    (size_t)(span.end - span.start));
         if (layout->native_id == NONE)
             remote_add(list, thread->identity, &links->native_ids[index], 4);
     }
-    return remote_read_list(pid, list) == list->count;
+    links->expected = list->count - before;
 }
 
 /* Whether a thread of the lists is the one that is known, and has the same one after it. */
-static bool is_same_thread(const struct threads *threads, const struct layout *layout, size_t index)
+static bool is_same_thread(const struct thread *known, const struct links *links, const struct layout *layout,
+                           size_t index)
 {
-    const struct thread *known = &threads->known->of[index];
-    const unsigned char *state = threads->links.threads[index];
-    int32_t native_id = threads->links.native_ids[index];
+    const unsigned char *state = links->threads[index];
+    int32_t native_id = links->native_ids[index];
     if (layout->native_id != NONE)
         memcpy(&native_id, state + layout->native_id, sizeof native_id);
     /* A thread that has not begun goes by the number of the one that started it (pystate.c, to 3.11). */
@@ -244,12 +256,12 @@ static bool is_same_thread(const struct threads *threads, const struct layout *l
            native_id == known->native_id;
 }
 
-/* Whether the lists are as they were at the last walk. */
-static bool are_known(struct threads *threads, const struct layout *layout, pid_t pid)
+/* Whether the lists are as they were at the last walk, of which so many ranges were read. */
+bool threads_are_known(const struct threads *threads, const struct links *links, const struct layout *layout,
+                       size_t whole)
 {
     const struct thread_list *known = threads->known;
-    const struct links *links = &threads->links;
-    if (!known->interpreters_count || !read_links(threads, layout, pid) ||
+    if (!known->interpreters_count || whole < links->expected ||
         links->head != known->interpreters[0].address)
         return false;
     for (size_t index = 0; index < known->interpreters_count; index++)
@@ -257,7 +269,7 @@ static bool are_known(struct threads *threads, const struct layout *layout, pid_
             links->interpreters[index][1] != known->interpreters[index].first)
             return false;
     for (size_t index = 0; index < known->count; index++)
-        if (is_compared(threads, index) && !is_same_thread(threads, layout, index))
+        if (links->are_compared[index] && !is_same_thread(&known->of[index], links, layout, index))
             return false;
     return true;
 }
@@ -273,14 +285,10 @@ static void find_doubled(struct thread_list *list)
     }
 }
 
-/* Brings the list up to date, after each thread of it was asked whether it has run. No GIL needed. False where it could
- * not be read: the process has ended, or its lists change faster than we read, or go round. */
-bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid, uint64_t now_ns)
+/* Brings the list up to date. No GIL needed. False where it could not be read: the process has ended, or its lists change
+ * faster than we read, or go round. */
+bool threads_walk(struct threads *threads, const struct layout *layout, pid_t pid)
 {
-    threads->compares_all = threads->compared_at != now_ns / SAME_LINKS_NS;
-    threads->compared_at = now_ns / SAME_LINKS_NS;
-    if (are_known(threads, layout, pid))
-        return true;
     struct thread_list *other = &threads->lists[threads->known == &threads->lists[0]];
     struct numbers *numbers = threads->has_numbers ? &threads->numbers : NULL;
     struct walk walk = {.into = other, .known = threads->known, .numbers = numbers, .layout = layout, .pid = pid};

@@ -14,6 +14,8 @@
 
 #define THREADS 1000
 #define INTERPRETERS 64
+/* The most of a list of ranges that a look at the lists of threads takes. */
+#define LINKS_RANGES (1 + 2 * INTERPRETERS + 2 * THREADS)
 #define RUNNING (-2)
 
 /* Of one thread. `arrivals`: how often it was given a processor until the last look. `node`: of its last sample. */
@@ -46,15 +48,17 @@ struct interpreter {
 
 /* As one walk found them. `left_out`: threads for which there was no place. */
 struct thread_list {
-    struct thread of[THREADS];
-    size_t count;
-    struct interpreter interpreters[INTERPRETERS];
-    size_t interpreters_count;
+    size_t count, interpreters_count;
     uint64_t left_out;
+    struct interpreter interpreters[INTERPRETERS];
+    struct thread of[THREADS];
 };
 
-/* What of the lists is compared with what is known: of a thread state the part that its links and numbers lie in. */
+/* What of the lists is compared with what is known: of a thread state the part that its links and numbers lie in, and
+ * whether it is. `expected`: how many ranges of a list they are. */
 struct links {
+    size_t expected;
+    bool are_compared[THREADS];
     uint64_t head, interpreters[INTERPRETERS][2];
     unsigned char threads[THREADS][THREAD_BYTES];
     int32_t native_ids[THREADS];
@@ -65,15 +69,18 @@ struct links {
 struct threads {
     struct thread_list lists[2], *known;
     bool has_numbers;
-    /* In which span of time all links were compared last; whether all are now. */
-    uint64_t compared_at;
+    /* When all links were compared last, and after how many looks they are again; whether all are now. */
+    uint64_t compared_at_ns;
+    unsigned looks_left;
     bool compares_all;
     struct numbers numbers;
-    struct remote_list list;
-    struct links links;
 };
 
-bool threads_follow(struct threads *threads, const struct layout *layout, pid_t pid, uint64_t now_ns);
+void threads_expect(struct threads *threads, struct links *links, const struct layout *layout, uint64_t now_ns,
+                    struct remote_list *list);
+bool threads_are_known(const struct threads *threads, const struct links *links, const struct layout *layout,
+                       size_t whole);
+bool threads_walk(struct threads *threads, const struct layout *layout, pid_t pid);
 void threads_close(struct threads *threads);
 void thread_ask(struct thread *thread, pid_t pid);
 bool thread_has_stayed(const struct thread *thread);

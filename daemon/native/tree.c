@@ -23,15 +23,16 @@ void tree_close(struct tree *tree)
     free(tree->slots);
 }
 
+static bool is_node(const struct node *node, uint32_t parent, uint32_t code, uint64_t where)
+{
+    return node->parent == parent && node->code == code && node->where == where;
+}
+
 static uint32_t *slot_of(const struct tree *tree, uint32_t parent, uint32_t code, uint64_t where)
 {
     uint32_t mask = tree->slots_count - 1, at = hash_of(&tree->key, (uint64_t)parent << 32 | code, where) & mask;
-    while (tree->slots[at]) {
-        const struct node *node = &tree->nodes[tree->slots[at] - 1];
-        if (node->parent == parent && node->code == code && node->where == where)
-            break;
+    while (tree->slots[at] && !is_node(&tree->nodes[tree->slots[at] - 1], parent, code, where))
         at = (at + 1) & mask;
-    }
     return &tree->slots[at];
 }
 
@@ -64,9 +65,26 @@ static bool grow(struct tree *tree)
     return true;
 }
 
-/* Returns the child of a node, made where there is none; NO_NODE at the limit. `parent` is NO_NODE for a thread. */
-uint32_t tree_child(struct tree *tree, uint32_t parent, uint32_t code, uint64_t where)
+/* Writes down a node and those above it, none for NO_NODE. */
+void tree_path(const struct tree *tree, uint32_t node, struct path *path)
 {
+    size_t depth = 0;
+    for (uint32_t above = node; above != NO_NODE; above = tree->nodes[above].parent)
+        depth++;
+    path->count = depth < PATH_NODES ? depth : PATH_NODES;
+    path->next = 0;
+    for (; depth; node = tree->nodes[node].parent)
+        if (--depth < PATH_NODES)
+            path->nodes[depth] = node;
+}
+
+/* Returns the child of a node, made where there is none; NO_NODE at the limit. `parent` is NO_NODE for a thread. `path`:
+ * where it may be, which spares a search: a stack has most of its nodes in common with the one before. */
+uint32_t tree_child(struct tree *tree, struct path *path, uint32_t parent, uint32_t code, uint64_t where)
+{
+    uint32_t guess = path->next < path->count ? path->nodes[path->next++] : NO_NODE;
+    if (guess != NO_NODE && is_node(&tree->nodes[guess], parent, code, where))
+        return guess;
     uint32_t *slot = slot_of(tree, parent, code, where);
     if (*slot)
         return *slot - 1;

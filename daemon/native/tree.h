@@ -35,6 +35,15 @@ struct tree {
     struct hash_key key;
 };
 
+#define PATH_NODES 64
+
+/* A node and those above it, the outermost one first; of a deeper one the uppermost. `next`: how many of them have been
+ * asked for. */
+struct path {
+    uint32_t nodes[PATH_NODES];
+    size_t count, next;
+};
+
 /* A node's counts, as they are handed on. */
 struct counted {
     uint32_t node, counts[STATES];
@@ -42,7 +51,8 @@ struct counted {
 
 bool tree_open(struct tree *tree, uint32_t limit, struct hash_key key);
 void tree_close(struct tree *tree);
-uint32_t tree_child(struct tree *tree, uint32_t parent, uint32_t code, uint64_t where);
+void tree_path(const struct tree *tree, uint32_t node, struct path *path);
+uint32_t tree_child(struct tree *tree, struct path *path, uint32_t parent, uint32_t code, uint64_t where);
 uint32_t tree_counted(const struct tree *tree, struct counted *into);
 void tree_clear(struct tree *tree);
 void tree_give_back(struct tree *tree, const struct counted *from, uint32_t count);

@@ -56,8 +56,9 @@ class SampledTarget:
         self.over: ExecdError | None = None
         self._interpreter, self._clock, self._crowd = interpreter, clock, crowd
         self._recordings: dict[str, StackRecording] = {}
-        # When to look next, and when that was done last, time.monotonic().
+        # When to look next, and when that was done last, time.monotonic(); whether something has come since.
         self.due = self.looked_at = time.monotonic()
+        self.has_news = False
 
     @property
     def keeper(self) -> str:

@@ -245,7 +245,7 @@ class Samplings:
         while self._goes_on(name):
             self._crowd.relieve()
             for target in self._due([target for target in self.all() if target.over is None]):
-                target.looked_at = time.monotonic()
+                target.looked_at, target.has_news = time.monotonic(), False
                 # All at one instant: so there is one to wake up for.
                 target.due = (target.looked_at // BEAT_S + 1) * BEAT_S
                 self._guarded(SampledTarget.look, target)
@@ -305,9 +305,8 @@ class Samplings:
         poller.register(self._changed, select.POLLIN)
         due = min([now + BEAT_S, *(target.due for target in targets)])
         for target in targets:
-            rested_at = target.looked_at + _REST_S
-            if rested_at > now:
-                due = min(due, rested_at)
+            if target.has_news and _rested_at(target) > now:
+                due = min(due, _rested_at(target))
                 continue
             for news in target.news():
                 poller.register(news, select.POLLIN)
@@ -315,9 +314,10 @@ class Samplings:
         ready = {descriptor for descriptor, _ in poller.poll(max(due - now, 0.0) * 1000)}
         if self._changed in ready:
             os.eventfd_read(self._changed)
-        has_news = {id(told[one]) for one in ready if one in told}
+        for descriptor in ready & told.keys():
+            told[descriptor].has_news = True
         now = time.monotonic()
-        return [target for target in targets if target.due <= now or id(target) in has_news]
+        return [one for one in targets if one.due <= now or (one.has_news and _rested_at(one) <= now)]
 
     def _guarded(self, do: Callable[[_Looked], object], looked: _Looked) -> None:
         try:
@@ -334,6 +334,10 @@ class Samplings:
             target.close()
         with self._lock:
             self._targets.pop(target.target.key, None)
+
+
+def _rested_at(target: SampledTarget) -> float:
+    return target.looked_at + _REST_S
 
 
 def _check_same(target: Target) -> None:
