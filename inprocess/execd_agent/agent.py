@@ -247,7 +247,7 @@ class Agent:
             raise
         said = {"form": getattr(collector, "form", "python"), "tables": getattr(collector, "tables", -1)}
         # What this thread takes is not the program's.
-        said["thread_id"] = native_thread_id()
+        said["native_thread_id"] = native_thread_id()
         return {**said, "caveats": caveats, "loaded_modules": list(self._importer.loaded)}
 
     def _made(self, name: str, options: dict[str, Any], core: bytes | None) -> tuple[Any, list[str]]:

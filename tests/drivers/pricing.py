@@ -31,6 +31,20 @@ def costs(count, builtins):
     return agent.result(costs=told[0])
 
 
+def beating(beats):
+    """Whether each of so many beats was told to measure by the one before, and whether it did."""
+    agent = measuring.Agent()
+    agent.start()
+    told = []
+    for _ in range(beats):
+        agent.do(lambda: told.append(agent.collector.costs()))
+        agent.do(agent.collector.poll)
+    agent.do(lambda: told.append(agent.collector.costs()))
+    agent.stop()
+    pairs = zip(told, told[1:])
+    return agent.result(told=[[one["measures"], one.get("prices") != then["prices"]] for one, then in pairs])
+
+
 def unmeasured(count):
     """The same where nothing is to be measured."""
     agent = measuring.Agent(bias=0.0)
@@ -63,4 +77,4 @@ def crowded(count, max_memory_bytes):
 
 
 if __name__ == "__main__":
-    measuring.serve({"costs": costs, "unmeasured": unmeasured, "crowded": crowded})
+    measuring.serve({"costs": costs, "unmeasured": unmeasured, "beating": beating, "crowded": crowded})

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from interpreters import Interpreter
 
 COUNT = 500
+# The first beats measure all, and later ones each fifth time.
+BEATS, OFTEN, SELDOM = 22, 10, 5
 # Of what other programs on the machine may upset.
 MOST_TRIES = 5
 # A quarter of a MiB, which some hundreds of functions fill.
@@ -84,7 +86,16 @@ def test_without_c_functions_there_are_no_prices_of_these(
 def test_where_nothing_is_to_be_measured_there_are_no_prices(
     drivers: Drivers, local_interpreter: Interpreter, form: str
 ) -> None:
-    assert drivers.in_form(form).run(local_interpreter, "pricing", "unmeasured", COUNT)["costs"] == {}
+    assert drivers.in_form(form).run(local_interpreter, "pricing", "unmeasured", COUNT)["costs"] == {"measures": False}
+
+
+@pytest.mark.parametrize("form", ["python", "native"])
+def test_it_is_told_which_beats_measure(drivers: Drivers, local_interpreter: Interpreter, form: str) -> None:
+    told = drivers.in_form(form).run(local_interpreter, "pricing", "beating", BEATS)["told"]
+    assert [said for said, _ in told] == [beat <= OFTEN or beat % SELDOM == 0 for beat in range(1, BEATS + 1)]
+    # By chance two may come to the same.
+    assert not any(measured for said, measured in told if not said)
+    assert any(measured for said, measured in told if said)
 
 
 def test_the_python_form_counts_its_events_by_kind(drivers: Drivers, interpreter: Interpreter) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from call_trees import Node, header, tree
 from counted_tables import tables
-from execd.errors import ProfileCorrupt
+from execd.errors import NotPermitted, ProfileCorrupt
 from execd.model.merge import merge
 from execd.model.overhead import (
     SWITCHED_OFF,
@@ -217,6 +217,35 @@ def test_a_gauge_says_nothing_new_of_what_cannot_be_read_or_has_ended() -> None:
     world.passes(1.0, 5)
     gauge.hear({"counts": {"python": 100}})
     assert gauge.now() == found
+
+
+def test_where_nobody_may_see_what_a_process_takes_that_is_a_reason() -> None:
+    world, hidden = World(), []
+
+    def used_ns(pid: int) -> int:
+        if hidden:
+            raise NotPermitted("this user may not look into process 1")
+        return world.used_ns(pid)
+
+    gauge = Gauge(1, world.copied, 0.2, lambda: world.now_s, used_ns)
+    gauge.hear({"prices": {"python": 50.0}})
+    hidden.append(True)
+    for _ in range(7):
+        world.passes(1.0, 5)
+        gauge.look(is_due=True)
+    assert gauge.why_unknown() == "its CPU time cannot be told: this user may not look into process 1"
+    hidden.clear()
+    gauge.look(is_due=True)
+    assert gauge.why_unknown() == ""
+
+
+def test_a_gauge_knows_whether_the_agent_measures_next() -> None:
+    gauge = World().gauge()
+    assert gauge.measures
+    gauge.hear({"measures": False})
+    assert not gauge.measures
+    gauge.hear({"prices": {}, "measures": True})
+    assert gauge.measures
 
 
 def looks(world: World, gauge: Gauge, seconds: float, calls_per_s: int) -> Iterator[tuple[Look, CoreCounts | None]]:

@@ -81,8 +81,7 @@ def test_it_is_on_the_processor_of_the_thread_that_computes_most(agent: Thread, 
 
 
 def test_it_is_back_where_it_was_after_a_failure(agent: Thread, busy: Thread) -> None:
-    seat = begun(agent)
-    os.sched_setaffinity(agent.number, {PROCESSORS[0]})
+    seat, before = begun(agent), processors(agent)
 
     def fail() -> None:
         with seat.taken():
@@ -91,7 +90,64 @@ def test_it_is_back_where_it_was_after_a_failure(agent: Thread, busy: Thread) ->
 
     with pytest.raises(TargetGone):
         fail()
-    assert processors(agent) == {PROCESSORS[0]}
+    assert processors(agent) == before
+
+
+@pytest.mark.skipif(len(PROCESSORS) < 2, reason="there is one processor")
+def test_it_is_never_put_where_it_may_not_run() -> None:
+    agent, busy = Thread(PROCESSORS[0]), Thread(PROCESSORS[-1], busy=True)
+    seat = begun(agent)
+    with seat.taken():
+        assert processors(agent) == {PROCESSORS[0]}
+    busy.end()
+    agent.end()
+
+
+@pytest.mark.usefixtures("busy")
+def test_one_that_somebody_moves_meanwhile_is_not_moved_back(agent: Thread) -> None:
+    seat = begun(agent)
+    with seat.taken():
+        (put,) = processors(agent)
+        moved = {one for one in PROCESSORS if one != put} or {put}
+        os.sched_setaffinity(agent.number, moved)
+    assert processors(agent) == moved
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_thread_that_has_its_number_by_then_is_not_touched(agent: Thread, monkeypatch: pytest.MonkeyPatch) -> None:
+    seat = begun(agent)
+    stat = f"/proc/{PID}/task/{agent.number}/stat"
+    read_file = process.read_file
+
+    def later(path: str) -> bytes:
+        """What the kernel says of the agent's thread, as if it had begun a tick later."""
+        head, bracket, rest = read_file(path).rpartition(b")")
+        fields = rest.split()
+        fields[19] = b"%d" % (int(fields[19]) + (path == stat))
+        return head + bracket + b" " + b" ".join(fields)
+
+    with seat.taken():
+        put = processors(agent)
+        monkeypatch.setattr(process, "read_file", later)
+    assert processors(agent) == put
+
+
+@pytest.mark.usefixtures("busy")
+def test_beside_a_real_time_thread_it_is_not_put(agent: Thread, monkeypatch: pytest.MonkeyPatch) -> None:
+    seat, before, read_file = begun(agent), processors(agent), process.read_file
+
+    def real_time(path: str) -> bytes:
+        """What the kernel says of any thread, as if it were one of SCHED_FIFO."""
+        if not path.endswith("/stat"):
+            return read_file(path)
+        head, bracket, rest = read_file(path).rpartition(b")")
+        fields = rest.split()
+        fields[38] = b"%d" % os.SCHED_FIFO
+        return head + bracket + b" " + b" ".join(fields)
+
+    monkeypatch.setattr(process, "read_file", real_time)
+    with seat.taken():
+        assert processors(agent) == before
 
 
 def test_where_none_has_computed_it_stays(agent: Thread, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,12 +203,12 @@ def test_of_a_process_that_has_ended_nothing_is_done(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("named", [None, "7", True, 1.5, -1, 1 << 70])
 def test_without_a_thread_there_is_no_seat(named: object) -> None:
-    assert seat_of(PID, {"thread_id": named}) is None
+    assert seat_of(PID, {"native_thread_id": named}) is None
     assert seat_of(PID, {}) is None
-    assert seat_of(PID, {"thread_id": os.getppid()}) is None
+    assert seat_of(PID, {"native_thread_id": os.getppid()}) is None
 
 
 def test_the_seat_is_of_the_thread_that_the_agent_names(agent: Thread) -> None:
-    found = seat_of(PID, {"thread_id": agent.number})
+    found = seat_of(PID, {"native_thread_id": agent.number})
     assert found is not None
     assert found.agent == agent.number

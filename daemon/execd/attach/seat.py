@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 # Of more threads nobody asks, each time, what they have computed; the first one is asked always.
 _MOST_THREADS: Final = 64
-# proc(5), stat: counted behind the name, which may have anything in it.
-_PROCESSOR_FIELD: Final = 36
+# proc(5), stat: starttime, processor and policy, counted behind the name, which may have anything in it.
+_FIELDS: Final = (19, 36, 38)
+_REAL_TIME: Final = frozenset({os.SCHED_FIFO, os.SCHED_RR, 6})  # and SCHED_DEADLINE
 
 
 class Seat:
@@ -40,41 +42,80 @@ class Seat:
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
         """Have the agent's thread run on the processor of the busiest thread for as long as this, where that can be."""
-        usual: set[int] = set()
+        place = None
         # It is another user's, or has ended: then it runs where it does.
         with contextlib.suppress(OSError, ExecdError):
-            processor = self._busiest()
-            # A target may have named any number: what is not a thread of its own is not touched.
-            process.used_ns(self._pid, self.agent)
-            if processor is not None:
-                usual = os.sched_getaffinity(self.agent)
-                os.sched_setaffinity(self.agent, {processor})
+            place = self._found()
+            if place is not None:
+                os.sched_setaffinity(self.agent, {place.processor})
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
-                if usual:
-                    os.sched_setaffinity(self.agent, usual)
+            with contextlib.suppress(OSError, ExecdError):
+                if place is not None and self._is_in(place):
+                    os.sched_setaffinity(self.agent, place.usual)
+
+    def _found(self) -> _Place | None:
+        """Return where the agent's thread is to go, None where it stays: where it may go alone. Raises TargetGone."""
+        processor = self._busiest()
+        # A target may have named any number: what is not a thread of its own is not touched.
+        agent = _thread(self._pid, self.agent)
+        usual = os.sched_getaffinity(self.agent)
+        if processor is None or processor not in usual or len(usual) == 1:
+            return None
+        return _Place(frozenset(usual), processor, agent.started_ticks)
+
+    def _is_in(self, place: _Place) -> bool:
+        """Whether the agent's thread is where we have put it: nobody has moved it, and its number is its own."""
+        same = _thread(self._pid, self.agent).started_ticks == place.started_ticks
+        return same and os.sched_getaffinity(self.agent) == {place.processor}
 
     def _busiest(self) -> int | None:
-        """Return the processor of the thread that has computed most since the last time. Raises TargetGone."""
+        """Return the processor of the thread that has computed most since the last time. Raises TargetGone.
+
+        A real-time one leaves no time to others, and most often needs none of Python's: beside it nobody is put.
+        """
         used_ns = {}
         for tid in islice(process.threads(self._pid), _MOST_THREADS):
             with contextlib.suppress(TargetGone):
                 used_ns[tid] = process.used_ns(self._pid, tid)
         spent = {tid: used - self._used_ns.get(tid, 0) for tid, used in used_ns.items() if tid != self.agent}
         self._used_ns = used_ns
-        busiest = max(spent, key=spent.__getitem__, default=0)
-        return _processor(self._pid, busiest) if spent.get(busiest) else None
+        for tid in sorted(spent, key=spent.__getitem__, reverse=True):
+            if not spent[tid]:
+                return None
+            with contextlib.suppress(TargetGone):
+                if (found := _thread(self._pid, tid)).policy not in _REAL_TIME:
+                    return found.processor
+        return None
 
 
-def _processor(pid: int, tid: int) -> int:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a thread was put, where it may run usually, and when it began, in ticks since the machine did."""
+
+    usual: frozenset[int]
+    processor: int
+    started_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """What the kernel says of a thread: when it began, in ticks; where it ran last; how it is scheduled."""
+
+    started_ticks: int
+    processor: int
+    policy: int
+
+
+def _thread(pid: int, tid: int) -> _Thread:
+    """Return what the kernel says of a thread of a process. Raises TargetGone."""
     fields = process.read_file(f"/proc/{pid}/task/{tid}/stat").rpartition(b")")[2].split()
-    return int(fields[_PROCESSOR_FIELD])
+    return _Thread(*(int(fields[place]) for place in _FIELDS))
 
 
 def seat_of(pid: int, said: Mapping[str, object]) -> Seat | None:
     """Return the seat of an agent by its answer to a start, None where that names no thread. Raises TargetGone."""
-    named = said.get("thread_id")
+    named = said.get("native_thread_id")
     agent = process.thread_of(pid, named) if type(named) is int else None
     return None if agent is None else Seat(pid, agent)

@@ -184,7 +184,7 @@ class LiveTarget:
         """
         tables = {armed.key: armed.native for armed in self._armed.values() if armed.native is not None}
         wanted = [key for key, one in tables.items() if one.wants_facts]
-        measures = any(one.gauge is not None for one in self._armed.values())
+        measures = any(one.gauge is not None and one.gauge.measures for one in self._armed.values())
         with self._seat.taken() if self._seat and measures else contextlib.nullcontext():
             facts = self.request("ping", timeout_s=timeout_s, facts=wanted).facts
         parts = map(facts.get, ("memory_bytes", "broken", "facts"))
@@ -326,7 +326,9 @@ class LiveTarget:
         armed = Armed(
             spec.collector, spec.collector, spec.options, form, caveats, set(), since, feed=feed, native=tables
         )
-        self._seat = seat_of(self.target.key.pid, reply.facts)
+        # It is armed: whatever becomes of this, it is to be ended as one that is.
+        with contextlib.suppress(OSError, ExecdError):
+            self._seat = seat_of(self.target.key.pid, reply.facts)
         armed.gauge = gauge_of(armed, self.target, self._seat.agent if self._seat else None)
         return armed
 

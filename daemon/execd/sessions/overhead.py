@@ -91,6 +91,8 @@ class Gauge:
         self._lock = threading.Lock()
         self._looks: deque[Look] = deque(maxlen=_KEPT)
         self.prices: Prices | None = None
+        # Whether the agent measures at the next ping what an event costs.
+        self.measures = True
         # The share of the time that is recorded, and of how long it is told what that costs, at least.
         self.recorded, self.span_s = 1.0, SPAN_S
         # The latest look, with what it found by function where that is known and there is a limit.
@@ -125,6 +127,7 @@ class Gauge:
     def hear(self, said: object) -> None:
         """Take over what an agent tells: prices, and of a form whose events it counts itself how many there were."""
         told = said if isinstance(said, dict) else {}
+        self.measures = told.get("measures") is not False
         self.prices = Prices.read(told.get("prices")) or self.prices or (self._usual if "prices" in told else None)
         self._judge("prices", "" if self.prices else "what an event costs could not be measured in it")
         if self._copied is not None:
@@ -212,9 +215,14 @@ class Gauge:
     def _instant(self) -> tuple[float, int] | None:
         """Return what the clock shows, and the CPU time of the program; None where it has ended."""
         try:
-            return self._clock(), self._cpu_ns(self._pid)
-        except (OSError, ExecdError):
+            instant = self._clock(), self._cpu_ns(self._pid)
+        except OSError:
             return None
+        except ExecdError as error:
+            self._judge("time", f"its CPU time cannot be told: {error.message}")
+            return None
+        self._judge("time", "")
+        return instant
 
     def _add(self, look: Look, by_function: CoreCounts | None) -> None:
         with self._lock:

@@ -108,14 +108,15 @@ class Calls:
         self._measure()
 
     def costs(self) -> dict[str, Any]:
-        """Return the prices of events, where they were measured, and how many there were."""
+        """Return the prices of events, where they were measured, and how many there were; whether it does so next time."""
         if self._event_costs is None:
-            return {}
+            return {"measures": self._measures}
         from execd_agent.collectors.prices import counted  # noqa: PLC0415 - loaded with the costs
 
         trees = [*self._calls.trees, self._calls.ended]
         counts = counted([tree.root for tree in trees], sum(tree.over.calls for tree in trees))
-        return {"prices": self._event_costs.prices.figures(), "counts": counts}
+        measures = self._measures and self._event_costs.is_due
+        return {"prices": self._event_costs.prices.figures(), "counts": counts, "measures": measures}
 
     def snapshot(self) -> bytes:
         """Return the table of everything recorded until now."""

@@ -75,12 +75,18 @@ class EventCosts:
         # and what of that is timed.
         self._found: list[list[tuple[float, float, float, float]]] = []
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the next time is one at which is measured."""
+        return self._beats < _OFTEN or (self._beats + 1) % _SELDOM == 0
+
     def measure(self) -> None:
-        """Measure once more, in the agent's thread; does nothing where that is not possible."""
+        """Measure once more, in the agent's thread, each fifth time at last; does nothing where it is not possible."""
+        is_due = self.is_due
         self._beats += 1
         for tree in self._calls.trees[:]:
             tree.timing = TIMED
-        if self._beats > _OFTEN and self._beats % _SELDOM:
+        if not is_due:
             return
         for _ in range(1 if self._found else _FIRST_TIMES):
             try:

@@ -234,8 +234,10 @@ class NativeCalls:
         return self._off + (self._filters.codes() if self._filters is not None else [])
 
     def costs(self) -> dict[str, Any]:
-        """Return the prices of events, where they were measured; the daemon counts them."""
-        return {} if self._costs is None else {"prices": self._costs.prices.figures()}
+        """Return the prices of events, where they were measured, and whether it does so next time; the daemon counts."""
+        if self._costs is None:
+            return {"measures": self._measures}
+        return {"prices": self._costs.prices.figures(), "measures": self._measures and self._costs.is_due}
 
     def _handlers(self, depth: int, disable: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._core.callbacks(depth - 1, disable is not None)
