@@ -27,7 +27,7 @@
 #define SAME_CODE_NS 50000000ull
 /* A process that ends lets go of its memory an instant before it has ended; one that executes another program goes on. */
 #define ENDING_NS SECOND_NS
-/* After so many turns it is asked whether the program has ended, though its lists are as they were: those of another one
+/* After so many turns it is asked whether the program has ended though its lists are as they were: those of another one
  * are where both are laid out alike, to the byte. */
 #define ASKED_TURNS 8
 #define MOST_STILL_TURNS 20
@@ -317,15 +317,27 @@ static void take_still(struct sampler *sampler)
     pthread_mutex_unlock(&sampler->lock);
 }
 
+/* Whether it is asked in this turn whether the program has ended; of one that is still once, after it has run. */
+static bool is_due(struct sampler *sampler, bool is_same)
+{
+    bool was_asked = sampler->was_asked;
+    sampler->was_asked = is_same || sampler->gone_at_ns || sampler->figures.turns >= sampler->asked_again_at;
+    bool is_asked = sampler->was_asked && !(is_same && was_asked);
+    if (is_asked)
+        sampler->asked_again_at = sampler->figures.turns + ASKED_TURNS;
+    return is_asked;
+}
+
 /* Takes a turn, or finds that there is nothing more to take. No GIL needed. */
 enum end sampler_take(struct sampler *sampler)
 {
-    if (is_still(sampler)) {
+    bool is_same = !sampler->gone_at_ns && is_still(sampler);
+    bool is_gone = is_due(sampler, is_same) && has_ended(sampler);
+    if (is_same && !is_gone) {
         take_still(sampler);
         return END_NONE;
     }
-    bool is_asked = sampler->gone_at_ns || sampler->figures.turns % ASKED_TURNS == 0;
-    if (!(is_asked && has_ended(sampler)) && take_all(sampler))
+    if (!is_gone && take_all(sampler))
         return END_NONE;
     uint64_t now = clock_now_ns();
     sampler->gone_at_ns = sampler->gone_at_ns ? sampler->gone_at_ns : now;

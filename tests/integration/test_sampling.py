@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -38,10 +39,15 @@ from sampled_sessions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Spawn
     from interpreters import Interpreter
+
+SELDOM_HZ = 4.0
+# personality(2): of what is started from now on; the argument that changes nothing.
+ADDR_NO_RANDOMIZE, UNCHANGED = 0x0040000, 0xFFFFFFFF
 
 
 def test_a_process_is_sampled_and_has_nothing_of_ours_in_it(
@@ -91,6 +97,29 @@ def test_a_session_ends_with_its_program(daemon: Daemon, spawn: Spawn, interpret
     assert sum(profile_of(daemon, session).column("samples")) >= had
     # Only what ran for the first time in the last instant may have lost its name; nothing is of another program.
     assert count_of(profile_of(daemon, session), "(unreadable)") <= LAST_INSTANT_S * RATE_HZ
+
+
+@pytest.fixture
+def unrandomized() -> Iterator[None]:
+    """What is started meanwhile lies where it lies each time."""
+    personality = ctypes.CDLL(None).personality
+    before = personality(UNCHANGED)
+    personality(before | ADDR_NO_RANDOMIZE)
+    yield
+    personality(before)
+
+
+@pytest.mark.usefixtures("unrandomized")
+@pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
+def test_a_program_that_lies_where_the_one_before_it_lay_is_another_one(
+    daemon: Daemon, spawn: Spawn, interpreter: Interpreter
+) -> None:
+    program = spawn(interpreter, "leaving")
+    # So seldom that what comes between the two is most often not met.
+    session = sampled(daemon, program, rate_hz=SELDOM_HZ).id
+    assert becomes(lambda: samples(daemon, session) > 1, LIMIT_S)
+    program.tell("execute")
+    assert daemon.ended(session).reason == f"process {program.pid} {ENDS['executes']}"
 
 
 @pytest.mark.parametrize("interpreter", VERSIONS, indirect=True)
