@@ -41,8 +41,8 @@ def beating(beats):
         agent.do(agent.collector.poll)
     agent.do(lambda: told.append(agent.collector.costs()))
     agent.stop()
-    pairs = zip(told, told[1:])
-    return agent.result(told=[[one["measures"], one.get("prices") != then["prices"]] for one, then in pairs])
+    beat = range(beats)
+    return agent.result(told=[[told[at]["measures"], told[at].get("prices") != told[at + 1]["prices"]] for at in beat])
 
 
 def unmeasured(count):
