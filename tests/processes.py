@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,14 @@ def ancestors(pid: int) -> Iterator[int]:
     while pid:
         pid = int(stat(pid)[1])
         yield pid
+
+
+def kernel_thread() -> int:
+    """The PID of the thread that starts the kernel's others; in a PID namespace of its own a test sees none."""
+    # kthreadd is the second that there is.
+    if os.geteuid() != 0 or not psutil.pid_exists(2) or psutil.Process(2).name() != "kthreadd":
+        pytest.skip("no thread of the kernel is to be seen, or may be looked at")
+    return 2
 
 
 def stat(pid: int) -> list[str]:

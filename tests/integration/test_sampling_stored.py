@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from execd.attach.scan import look_at
-from execd.errors import NotFound, StoreFull, TargetGone
+from execd.errors import NotFound, NotSupported, StoreFull, TargetGone
 from execd.model.session import Session, SessionSpec, State
 from execd.sampling.sampler import Crowd, ProcessSampler
 from footprint import becomes
 from held_disks import LIMIT_S, HeldDisk
 from new_samples import has_new_samples
+from processes import kernel_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -288,3 +289,8 @@ def test_a_program_that_ended_or_executes_another_one_is_not_called_one_that_is_
             program.kill()
     with pytest.raises(TargetGone, match="ended before it was looked at"):
         registry.samplings.start(found, [SAMPLES], "")
+
+
+def test_a_thread_of_the_kernel_is_not_told_as_ended(registry: Registry) -> None:
+    with pytest.raises(NotSupported, match="it is a thread of the kernel"):
+        registry.samplings.start(look_at(kernel_thread()), [SAMPLES], "")

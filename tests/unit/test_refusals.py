@@ -18,6 +18,7 @@ from execd.attach.link import find_markers, marker_name
 from execd.attach.subject import Subject
 from execd.errors import NotPermitted, NotSupported, TargetGone
 from execd.model.target import Outcome
+from processes import kernel_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,18 @@ def test_a_zombie_is_a_target_gone() -> None:
         os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(TargetGone, match="zombie"):
             look(program.pid)
+
+
+def test_a_thread_of_the_kernel_is_told_as_one_and_not_as_ended() -> None:
+    pid = kernel_thread()
+    for refused in (
+        lambda: refuse(subject(pid)),
+        lambda: Finder().find(pid, []),
+        lambda: access.require_access(pid, access.yama_scope()),
+    ):
+        with pytest.raises(NotSupported, match=f"process {pid} is not CPython: it is a thread of the kernel") as caught:
+            refused()
+        assert caught.value.remedy == "list those that are: execctl ps"
 
 
 def test_a_stopped_process_is_refused_with_what_lets_it_run() -> None:

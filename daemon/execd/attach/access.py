@@ -6,7 +6,8 @@ import os
 import pwd
 from pathlib import Path
 
-from execd.errors import NotPermitted, TargetGone
+from execd.attach import process
+from execd.errors import NotPermitted, NotSupported, TargetGone
 
 _YAMA_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _LOWER = "sysctl kernel.yama.ptrace_scope=0"
@@ -58,6 +59,23 @@ def require_user(pid: int, uid: int) -> None:
         )
 
 
+def require_program(pid: int) -> None:
+    """Raise where a number is of a thread of the kernel: it has no memory, as a process that has ended.
+
+    Args:
+        pid: the process.
+
+    Raises:
+        NotSupported: it is one.
+    """
+    if process.is_of_kernel(pid):
+        raise NotSupported(
+            f"process {pid} is not CPython: it is a thread of the kernel",
+            remedy="list those that are: execctl ps",
+            pid=pid,
+        )
+
+
 def require_access(pid: int, scope: int) -> None:
     """Raise where the kernel forbids to trace a process: to open its memory asks for the same right.
 
@@ -67,11 +85,13 @@ def require_access(pid: int, scope: int) -> None:
 
     Raises:
         NotPermitted: it forbids that.
+        NotSupported: it is a thread of the kernel.
         TargetGone: the process has ended.
     """
     try:
         os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC))
     except (FileNotFoundError, ProcessLookupError):
+        require_program(pid)
         raise TargetGone(f"process {pid} has ended", pid=pid) from None
     except PermissionError:
         raise _forbidden(pid, scope) from None

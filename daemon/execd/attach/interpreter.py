@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from execd.attach import process
+from execd.attach import access, process
 from execd.attach.gadgets import GadgetFinder
 from execd.attach.images import ImageReader, addresses, candidates
 from execd.attach.layout import (
@@ -197,6 +197,7 @@ class Finder:
             except (AttachBusy, NotSupported) as error:
                 reasons.append(error)
         if not reasons:
+            access.require_program(pid)
             raise NotSupported(
                 f"process {pid} is not CPython: nothing it has loaded exports _PyRuntime",
                 remedy="a program that CPython is linked into must export its symbols: link it with -rdynamic",

@@ -23,6 +23,8 @@ _COMMAND_LINE_LIMIT = 128 << 10
 _MAPPINGS_LIMIT = 1 << 17
 _PATHS_LIMIT = 4 << 20
 _LINE_LIMIT = 32 << 10
+# PF_KTHREAD (linux/sched.h), of the flags in /proc/PID/stat.
+_KERNEL_THREAD = 0x200000
 _MAP = re.compile(
     rb"([0-9a-f]{1,16})-([0-9a-f]{1,16}) (\S{4}) ([0-9a-f]{1,16}) (\S{1,32}) (\d{1,20})(?: *| +(\S.*))", re.DOTALL
 )
@@ -108,6 +110,14 @@ def target_key(pid: int) -> TargetKey:
 def start_ticks(pid: int) -> int:
     """Return field 22 of /proc/PID/stat. Raises TargetGone."""
     return parse_start_ticks(pid, read_file(f"/proc/{pid}/stat"))
+
+
+def is_of_kernel(pid: int) -> bool:
+    """Whether it is a thread of the kernel, which has a PID and executes no program; what has ended is none."""
+    try:
+        return bool(int(read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[6]) & _KERNEL_THREAD)
+    except (TargetGone, IndexError, ValueError):
+        return False
 
 
 def parse_start_ticks(pid: int, data: bytes) -> int:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from execd.attach import access
 from execd.attach.descendants import has_memory
 from execd.attach.scan import look_at
 from execd.errors import CollectorRefused, ExecdError, StoreFull, TargetGone
@@ -341,8 +342,12 @@ def _rested_at(target: SampledTarget) -> float:
 
 
 def _check_same(target: Target) -> None:
-    """Raise TargetGone where a process has ended since it was found, or executes another program."""
+    """Raise TargetGone where a process has ended since it was found, or executes another program.
+
+    NotSupported where it is a thread of the kernel.
+    """
     pid = target.key.pid
+    access.require_program(pid)
     if not has_memory(pid) or (now := look_at(pid)).key != target.key:
         raise TargetGone(f"process {pid} ended before it was looked at", pid=pid)
     if now.executable != target.executable:
