@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from counted_tables import IS_C
 from execd.errors import AgentSilent, AttachBusy, CollectorRefused, ProfileCorrupt, UsageError
-from execd.sessions.governor import Governor
+from execd.model.overhead import Counts, Look
+from execd.sessions.governor import Governor, Watch
 from execd.sessions.overhead import limit_of
 from footprint import becomes
 from governed import LIMIT, PRICES, Registry, Rounds, Target
@@ -88,6 +89,21 @@ def test_where_calls_of_c_functions_are_left_the_reason_says_so() -> None:
     assert target.asked == []
     assert "most of what is left is calls of C functions" in rounds.reason
     assert "--no-builtins" in rounds.reason
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        (Counts(c=16_000, python=16_000, uncounted=8_000_000), "told at the places of calls, of functions that are s"),
+        (Counts(c=16_000, uncounted=15_000), "calls of C functions"),
+        (Counts(c=16_000, python=900_000, uncounted=916_000), "no function that is left is short enough"),
+    ],
+)
+def test_what_is_left_when_nothing_can_be_switched_off_is_what_most_events_are_of(counts: Counts, why: str) -> None:
+    watch = Watch(LIMIT)
+    watch.add(Look(0.0, 0, Counts()), None)
+    watch.add(Look(1.0, 10**9, counts), None)
+    assert why in watch.why_nothing_to_switch_off()
 
 
 def test_looks_that_come_late_are_waited_for() -> None:

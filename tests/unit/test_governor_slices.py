@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from execd.errors import AgentSilent, CollectorRefused
 from execd.sessions.slicing import LEAST_SHARE, MOST_SHARE, Slicing, next_share
@@ -42,6 +44,9 @@ def test_where_even_the_least_slices_cost_too_much_it_ends() -> None:
     rounds.pass_(30.0, FULL)
     assert target.shares == [LEAST_SHARE]
     assert "recording calls added" in rounds.reason
+    added = re.search(r"recording calls added ([0-9.]+)%", rounds.reason)
+    assert added
+    assert float(added[1]) > 0.1
     assert "may add 0.1%; it does so in time slices of 1% of the time" in rounds.reason
 
 

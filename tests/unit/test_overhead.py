@@ -18,6 +18,7 @@ from execd.model.overhead import (
     Look,
     Prices,
     overhead_between,
+    percent,
     switched_off_in,
     to_switch_off,
 )
@@ -401,3 +402,20 @@ def test_the_event_before_a_call_is_its_callers() -> None:
     # 80 ms are the leaf's, 20 ms its caller's, which is no short one.
     assert [one.index for one in to_switch_off(rows, PRICES, spent, 0.03)] == [1]
     assert [one.index for one in to_switch_off(rows, PRICES, spent, 0.01)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("share", "limit", "told"),
+    [
+        (0.493, 0.2, "49%"),
+        (1.5, 0.2, "150%"),
+        (0.0734, 0.05, "7.3%"),
+        (0.0023, 0.001, "0.23%"),
+        (0.00074, 0.001, "0.074%"),
+        (0.2004, 0.2, "20.04%"),
+        (0.2 + 1e-12, 0.2, "20.000000%"),
+        (0.0, 0.001, "0%"),
+    ],
+)
+def test_a_share_is_told_so_that_it_is_not_its_limits_contrary(share: float, limit: float, told: str) -> None:
+    assert percent(share, above=limit) == told

@@ -34,6 +34,7 @@ _USUALLY_DEARER: Final = 1.15
 _MOST_DEARER: Final = 4.0
 # Beside the program's other work a function may be above the limit by itself: by so much it is short all the same.
 _SHORT: Final = 2.0
+_MOST_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,21 @@ def share_of(added_ns: float, cpu_ns: float) -> float:
     """Return what is added, of what there would be without it."""
     without_ns = cpu_ns - added_ns
     return added_ns / without_ns if without_ns > 0 else 0.0
+
+
+def percent(share: float, above: float = 0.0) -> str:
+    """Return a share in words, with two digits that tell something.
+
+    Args:
+        share: such as 0.2.
+        above: one that it is above, where it is: it is told with as many digits as show that.
+    """
+    digits = max(1 - math.floor(math.log10(share * 100)), 0) if share > 0 else 0
+    # With six digits a limit is told.
+    least = float(f"{above * 100:g}")
+    while above < share and float(f"{share * 100:.{digits}f}") <= least and digits < _MOST_DIGITS:
+        digits += 1
+    return f"{share * 100:.{min(digits, _MOST_DIGITS)}f}%"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from execd.errors import AgentSilent, CollectorRefused, ExecdError
-from execd.model.overhead import overhead_between, to_switch_off
+from execd.model.overhead import overhead_between, percent, to_switch_off
 from execd.sessions.overhead import limit_of
 from execd.sessions.slicing import Slicing, adapt, can_slice
 
@@ -107,6 +107,12 @@ class Watch:
         """Return why no function can be switched off to keep the limit."""
         earlier, later = (look.counts for look, _ in (self.looks[0], self.looks[-1]))
         counts = later.since(earlier)
+        # A call of a Python function that is on has one.
+        if counts.uncounted - counts.python > max(counts.c + counts.method, counts.python + counts.resumed):
+            return (
+                "most of what is left is told at the places of calls, of functions that are switched off too, "
+                "as long as C functions are recorded"
+            )
         if counts.c + counts.method > counts.python + counts.resumed:
             return "most of what is left is calls of C functions, which are not switched off one by one"
         return "no function that is left is short enough to be switched off"
@@ -223,7 +229,8 @@ class Governor:
             self._give_up(live, armed, watch, spent, why)
 
     def _give_up(self, live: LiveTarget, armed: Armed, watch: Watch, spent: Overhead, why: str) -> None:
-        said = f"recording calls added {spent.share:.0%} to the CPU time of process {live.target.key.pid}"
+        added = percent(spent.share or 0.0, above=watch.limit)
+        said = f"recording calls added {added} to the CPU time of process {live.target.key.pid}"
         self._end(live, armed, f"{said}, and may add {watch.limit * 100:g}%; {why}")
 
     def _end(self, live: LiveTarget, armed: Armed, why: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from execd.errors import CollectorRefused
 from execd.model.lines.names import version_of
-from execd.model.overhead import share_of
+from execd.model.overhead import percent, share_of
 from execd.sessions.overhead import SWITCHES_OFF
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def adapt(live: LiveTarget, armed: Armed, spent: Overhead, limit: float) -> str:
             # Where the agent did not come to it, that it cost little, or much, says nothing.
             share = share if now.slices - before.slices >= _LEAST_SLICES else now.share
         if share is None:
-            switching = f", with {switching_ns / cpu_ns:.1%} of its CPU time for switching" if switching_ns else ""
+            switching = f", with {percent(switching_ns / cpu_ns)} of its CPU time for switching" if switching_ns else ""
             return f"it does so in time slices of {now.share:.0%} of the time{switching}, and shorter ones tell nothing"
         if share != now.share:
             # Where it answers late it does so all the same.
