@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from execctl import __version__
 from execctl.cli import COMMANDS, cli
-from execctl.durations import format_duration, parse_duration_ms
+from execctl.durations import format_duration, parse_duration_ms, parse_kept_s
 from execctl.paths import socket_path
 from execd import __version__ as daemon_version
 
@@ -130,10 +130,31 @@ def test_a_relative_socket_path_is_made_absolute() -> None:
 
 @pytest.mark.parametrize(
     ("text", "duration_ms"),
-    [("500ms", 500), ("30s", 30_000), ("1.5s", 1500), ("5m", 300_000), ("2h", 7_200_000)],
+    [
+        ("500ms", 500),
+        ("30s", 30_000),
+        ("1.5s", 1500),
+        ("5m", 300_000),
+        ("2h", 7_200_000),
+        ("2d", 172_800_000),
+        ("49d", 4_233_600_000),
+    ],
 )
 def test_a_duration_has_its_unit(text: str, duration_ms: int) -> None:
     assert parse_duration_ms(text) == duration_ms
+
+
+@pytest.mark.parametrize("text", ["0s", "0.1ms", "50d", "49.1d"])
+def test_the_bounds_of_a_duration_are_told_as_they_are(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is not between 1ms and 49d"):
+        parse_duration_ms(text)
+
+
+@pytest.mark.parametrize("text", ["0s", "2d", "25h"])
+def test_how_far_back_a_recording_reaches_is_bounded_by_a_day(text: str) -> None:
+    assert parse_kept_s("1d") == 86_400
+    with pytest.raises(ValueError, match=f"'{text}' is not between 1ms and 1d"):
+        parse_kept_s(text)
 
 
 @pytest.mark.parametrize(
