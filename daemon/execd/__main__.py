@@ -64,13 +64,17 @@ def serve(config: Config) -> None:
 def _serve_to_the_end(config: Config) -> None:
     os.umask(PRIVATE_UMASK)
     with ExitStack() as closing:
-        closing.enter_context(Instance(config))
+        claim = closing.enter_context(Instance(config))
         log = logs.open_log(config.log)
         closing.callback(logs.close_log)
         threading.excepthook = logs.thread_crash_logger(log)
         endings = Endings(END_SIGNALS)
         closing.callback(endings.close)
-        server = build(config, log, endings.shut_down, closing)
+        try:
+            server = build(config, log, endings.shut_down, closing)
+        except ExecdError:
+            claim.withdraw()
+            raise
         server.start()
         log.info("execd serves", extra={"facts": {"pid": os.getpid(), "socket": config.socket}})
         cause = endings.wait()

@@ -14,6 +14,7 @@ import os
 import socket
 import stat
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from execd.errors import AlreadyRunning, UnsafeDirectory, UsageError
@@ -45,13 +46,22 @@ class Instance:
             UnsafeDirectory: one of the directories is not private.
             UsageError: something that is no socket lies at the socket's path.
         """
-        check_directories(config)
-        self._descriptor = os.open(config.socket_lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            _claim(self._descriptor, config.socket)
-        except BaseException:
+        self._lock = config.socket_lock
+        self._made: list[Path] = []
+        while True:
+            self._made += _missing(config.socket)
+            check_directories(config)
+            self._descriptor, is_new = _opened(self._lock)
+            self._made[:0] = [self._lock] if is_new else []
+            try:
+                _claim(self._descriptor, config.socket)
+            except BaseException:
+                self.close()
+                raise
+            # Another start may have given its claim up meanwhile, and taken the file with it.
+            if _is_at(self._descriptor, self._lock):
+                return
             self.close()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +75,37 @@ class Instance:
         self.close()
 
     def close(self) -> None:
-        """Give the claim up; the lock file stays, because removing it would race with the next claim."""
+        """Give the claim up; the lock file stays for the next one."""
         os.close(self._descriptor)
+
+    def withdraw(self) -> None:
+        """Leave nothing at the socket's place that this claim has made: it came to nothing. It is to be closed yet."""
+        for path in self._made:
+            # What another one uses by now stays.
+            with suppress(OSError):
+                path.unlink() if path == self._lock else path.rmdir()
+
+
+def _missing(socket_path: Path) -> list[Path]:
+    """Return the directories on the way to a socket that are not there, the innermost first."""
+    return [place for place in socket_path.parents if not os.path.lexists(place)]
+
+
+def _opened(lock: Path) -> tuple[int, bool]:
+    """Return a descriptor of a lock file, and whether it was made."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(lock, flags | os.O_EXCL, 0o600), True
+    except FileExistsError:
+        return os.open(lock, flags, 0o600), False
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether a path leads to the file of a descriptor."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def holder(lock: Path) -> int | None:
@@ -93,6 +132,17 @@ def check_directories(config: Config) -> None:
     # The data directory first: by default the socket's lies in it, and would make it with everybody's permissions.
     for path in (config.data_dir, config.socket.parent):
         _make_private(path)
+
+
+def check_before_start(config: Config) -> None:
+    """Do the same for a daemon that is to be started: it makes the socket's directory itself, and may fail before.
+
+    Raises:
+        UnsafeDirectory: as check_directories does.
+    """
+    _make_private(config.data_dir)
+    if config.socket.parent.exists():
+        _make_private(config.socket.parent)
 
 
 def _make_private(path: Path) -> None:

@@ -67,7 +67,7 @@ def start(config: Config, serving: Callable[[Path, float], int | None]) -> Launc
         ExecdError: it said itself why it cannot start.
         UnsafeDirectory: one of the directories is not private.
     """
-    instance.check_directories(config)
+    instance.check_before_start(config)
     before = quarantined(config)
     offset = logs.size(config.log)
     deadline = time.monotonic() + START_TIMEOUT_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -138,3 +139,37 @@ def test_a_directory_that_cannot_be_made_is_refused_by_name(config: Config) -> N
     config.data_dir.write_text("a file in its place")
     with pytest.raises(UnsafeDirectory, match="cannot make the directory"):
         Instance(config)
+
+
+def test_a_claim_that_is_withdrawn_leaves_what_was_there_and_what_others_use(config: Config) -> None:
+    run = config.socket.parent
+    with Instance(config) as claim:
+        claim.withdraw()
+    assert not run.exists()
+    run.mkdir(mode=0o700)
+    config.socket_lock.touch()
+    with Instance(config) as claim:
+        claim.withdraw()
+    assert config.socket_lock.exists()
+    config.socket_lock.unlink()
+    with Instance(config) as claim:
+        (run / "of another").touch()
+        claim.withdraw()
+    assert [path.name for path in run.iterdir()] == ["of another"]
+
+
+def test_a_claim_is_of_the_file_that_is_there(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening of the lock file and its lock another claim may have been withdrawn, with the file."""
+    lock, taken = fcntl.lockf, []
+
+    def removed_meanwhile(descriptor: int, how: int) -> None:
+        if not taken:
+            config.socket_lock.unlink()
+        taken.append(descriptor)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "lockf", removed_meanwhile)
+    with Instance(config) as claim:
+        assert len(taken) == 2
+        claim.withdraw()
+    assert not config.socket.parent.exists()
