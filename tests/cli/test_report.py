@@ -58,6 +58,28 @@ def test_report_json_asks_for_json(run: Run, daemon: FakeDaemon) -> None:
     assert daemon.script.request("Reports.Render").format == "json"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", ""),
+        ("report", "p7", ""),
+        ("export", "", "--format", "pstats"),
+        ("diff", "", "p7"),
+        ("merge", "p7", ""),
+        ("growth", ""),
+        ("snapshot", ""),
+        ("stop", ""),
+        ("detach", ""),
+        ("profiles", ""),
+    ],
+)
+def test_an_empty_word_does_not_stand_for_the_newest(run: Run, daemon: FakeDaemon, words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "it is empty, and names nothing" in result.stderr
+    assert not daemon.script.asked
+
+
 def test_callers_and_callees_are_not_one_report(run: Run) -> None:
     assert run("report", "--callers", "--callees").exit_code == 2
 

@@ -55,6 +55,8 @@ def test_snapshots_that_were_imported_together_compare_and_grow(daemon: Daemon, 
     assert "+128" in daemon.execctl("diff", "one", "three")
     (newest, *_) = json.loads(daemon.execctl("profiles", "--json"))["profiles"]
     assert (newest["name"], newest["reason"], newest["pid"]) == ("three", "imported", 0)
+    refused = daemon.run_execctl("report", "0")
+    assert (refused.returncode, "nothing is stored of process 0" in refused.stderr) == (9, True)
 
 
 class Evil:

@@ -6,6 +6,7 @@ import cProfile
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -230,6 +231,13 @@ def test_an_unknown_thread_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(UsageError) as refused:
         by_thread(tree(THREADED), "nobody")
     assert "'worker' (7)" in refused.value.remedy
+
+
+def test_a_thread_that_was_seen_in_several_slices_is_named_once_by_a_refusal() -> None:
+    slices = [Node(ROOT, "main", label=replace(MAIN, at_s=at_s)) for at_s in (10, 20, 30)]
+    with pytest.raises(UsageError) as refused:
+        by_thread(tree(slices), "nobody")
+    assert refused.value.remedy == f"choose one of: 'MainThread' ({MAIN.thread_id})"
 
 
 def test_threads_are_listed_once_in_order() -> None:

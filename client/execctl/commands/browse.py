@@ -14,6 +14,7 @@ import click
 from execctl import output
 from execctl.browse.browser import Browser
 from execctl.browse.reading import Reader
+from execctl.words import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ _MOST_LINES = 1000
 
 
 @click.command("browse")
-@click.argument("subjects", nargs=-1, metavar="[SESSION|FILE]...")
+@click.argument("subjects", nargs=-1, metavar="[SESSION|FILE]...", callback=named)
 @click.pass_obj
 def command(connection: Connection, *, subjects: tuple[str, ...]) -> None:
     """Look at statistics by the verbs of `python -m pstats`.

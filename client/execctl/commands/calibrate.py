@@ -11,6 +11,7 @@ from execctl import output, pythonline
 from execctl.calibration import EventCosts, costs_in_interpreter, costs_in_process
 from execctl.timeouts import ATTACH_TIMEOUT_S
 from execctl.waiting import Waiting
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -21,7 +22,7 @@ _HEAD = ("ONE CALL OF", "IN ITS OWN TIME", "IN ITS CALLER'S", "IN ALL")
 
 
 @click.command("calibrate")
-@click.argument("target", default="", metavar="[PID|NAME]")
+@click.argument("target", default="", metavar="[PID|NAME]", callback=named)
 @click.option("--python", default="", metavar="NAME|PATH", help="Start this interpreter, and measure there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

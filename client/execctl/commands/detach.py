@@ -9,13 +9,14 @@ import click
 from execctl import output
 from execctl.ended import tell_ended
 from execctl.exits import code_of_ends
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
 
 @click.command("detach")
-@click.argument("target", default="", metavar="[PID|NAME]")
+@click.argument("target", default="", metavar="[PID|NAME]", callback=named)
 @click.pass_context
 def command(ctx: click.Context, *, target: str) -> None:
     """End all sessions on a process and leave it.

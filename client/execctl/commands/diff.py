@@ -23,6 +23,7 @@ from execctl.settings import (
     table_options,
     time_options,
 )
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -31,8 +32,8 @@ _SETTINGS = (BIAS, VIEW, *OF_MEMORY, *FILTERS)
 
 
 @click.command("diff")
-@click.argument("earlier", metavar="A")
-@click.argument("later", metavar="B")
+@click.argument("earlier", metavar="A", callback=named)
+@click.argument("later", metavar="B", callback=named)
 @table_options
 @settings_options(_SETTINGS)
 @time_options

@@ -11,6 +11,7 @@ from execctl.delivery import deliver, refuse_terminal
 from execctl.descendants import process_option
 from execctl.query import ReportQuery
 from execctl.settings import FILTERS, VIEW, asked_settings, asked_times, settings_options, time_options
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -20,7 +21,7 @@ _SETTINGS = (VIEW, *FILTERS)
 
 
 @click.command("export")
-@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...", callback=named)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="The format.")
 @settings_options(_SETTINGS)
 @time_options

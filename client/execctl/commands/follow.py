@@ -8,13 +8,14 @@ import click
 
 from execctl.exits import ExitCode
 from execctl.following import Following
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
 
 @click.command("follow")
-@click.argument("session", default="", metavar="[SESSION|PID|NAME]")
+@click.argument("session", default="", metavar="[SESSION|PID|NAME]", callback=named)
 @click.option("--timing", is_flag=True, help="Show the seconds since the start before each line.")
 @click.option("--all", "everything", is_flag=True, help="Show what is kept from before as well.")
 @click.pass_context

@@ -18,6 +18,7 @@ from execctl.settings import (
     output_options,
     settings_options,
 )
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -26,7 +27,7 @@ _SETTINGS = (BY_TYPE_TOO, CUMULATIVE, *OF_BLOCKS)
 
 
 @click.command("growth")
-@click.argument("subject", default="", metavar="[PID|SESSION|NAME]")
+@click.argument("subject", default="", metavar="[PID|SESSION|NAME]", callback=named)
 @click.option(
     "--last",
     type=click.IntRange(2, 1000),

@@ -8,6 +8,7 @@ import click
 
 from execctl import output
 from execctl.sizes import format_size_bytes
+from execctl.words import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ _NAMES = {
 
 
 @click.command("memory")
-@click.argument("target", default="", metavar="[PID|SESSION|NAME]")
+@click.argument("target", default="", metavar="[PID|SESSION|NAME]", callback=named)
 @click.option("--reset-peak", is_flag=True, help="Let the peak begin anew.")
 @click.option("--clear", is_flag=True, help="Forget all traces: snapshots then hold what is allocated from now on.")
 @click.option("--where", default="", metavar="TYPE|MODULE:ATTRIBUTE", help="Where the largest objects were allocated.")

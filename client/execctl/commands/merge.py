@@ -8,6 +8,7 @@ import click
 
 from execctl import output
 from execctl.records import profile_record
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
@@ -16,7 +17,7 @@ _FEWEST = 2
 
 
 @click.command("merge")
-@click.argument("subjects", nargs=-1, required=True, metavar="A B...")
+@click.argument("subjects", nargs=-1, required=True, metavar="A B...", callback=named)
 @click.option("--name", default="", help="What to call the sum.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

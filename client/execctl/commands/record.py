@@ -14,6 +14,7 @@ from execctl.keeping import keeping_options, kept
 from execctl.quantities import quantity
 from execctl.query import SessionSpec
 from execctl.rates import parse_rate_hz
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.client import Client
@@ -23,7 +24,7 @@ _MOST_TOLD = 20
 
 
 @click.command("record")
-@click.argument("target", metavar="PID|NAME", default="")
+@click.argument("target", metavar="PID|NAME", default="", callback=named)
 @click.option("--all", "everyone", is_flag=True, help="Every Python process of this user, and those that come later.")
 @click.option(
     "--keep",

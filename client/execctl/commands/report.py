@@ -28,6 +28,7 @@ from execctl.settings import (
     table_options,
     time_options,
 )
+from execctl.words import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ _FORMS = {"as_json": "json", "summary": "summary", "coverdir": "cover", "set_fil
 
 
 @click.command("report", cls=CompareCommand)
-@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...", callback=named)
 @click.option(
     "--format", "form", default="", metavar="NAME", help="Another report: summary, cover, source, pstats-text, json."
 )

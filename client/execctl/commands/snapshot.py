@@ -18,6 +18,7 @@ from execctl.recording import ending
 from execctl.settings import BY_TYPE_TOO, CUMULATIVE, OF_BLOCKS, asked_settings, settings_options
 from execctl.suggestions import after_profile, after_snapshot
 from execctl.waiting import waiting_for_census
+from execctl.words import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ _SETTINGS = (BY_TYPE_TOO, CUMULATIVE, *OF_BLOCKS)
 
 
 @click.command("snapshot", cls=CompareCommand)
-@click.argument("session", default="", metavar="[PID|SESSION|NAME]")
+@click.argument("session", default="", metavar="[PID|SESSION|NAME]", callback=named)
 @click.option("--name", default="", help="What to call the snapshot.")
 @compare_option
 @settings_options(_SETTINGS)

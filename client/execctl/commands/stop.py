@@ -10,13 +10,14 @@ from execctl import output
 from execctl.ended import tell_ended
 from execctl.exits import code_of_ends
 from execctl.modes import SAMPLE
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.connection import Connection
 
 
 @click.command("stop")
-@click.argument("session", default="", metavar="[SESSION|PID|NAME]")
+@click.argument("session", default="", metavar="[SESSION|PID|NAME]", callback=named)
 @click.pass_context
 def command(ctx: click.Context, *, session: str) -> None:
     """End sessions and store their last profile.

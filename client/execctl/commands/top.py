@@ -20,6 +20,7 @@ from execctl.top.beginning import begin
 from execctl.top.screen import Subject
 from execctl.top.showing import Showing
 from execctl.top.terminal import Terminal, require_terminal
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.client import Client
@@ -30,7 +31,7 @@ _RATE_HZ = 100.0
 
 
 @click.command("top")
-@click.argument("target", default="", metavar="[PID|NAME|SESSION]")
+@click.argument("target", default="", metavar="[PID|NAME|SESSION]", callback=named)
 @click.option(
     "--rate",
     metavar="HZ",

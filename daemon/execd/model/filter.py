@@ -31,7 +31,8 @@ def by_thread(profile: Profile, thread: str) -> Profile:
         UsageError: no thread of that name or identifier is in the profile; the facts list those that are.
     """
     if not any(is_thread(label, thread) for label in profile.labels):
-        known = ", ".join(f"{label.thread_name!r} ({label.thread_id})" for label in threads(profile))
+        # A thread has several labels where it was seen in several slices or processes.
+        known = ", ".join(dict.fromkeys(f"{label.thread_name!r} ({label.thread_id})" for label in threads(profile)))
         raise UsageError(
             f"no thread {thread!r} in this profile",
             remedy=f"choose one of: {known or 'none was recorded'}",

@@ -40,7 +40,8 @@ def newest(store: Store, subject: str) -> StoredProfile:
     if subject and not selection.is_pid(subject):
         return _by_name(store, subject)
     rows = store.stored_profiles(limit=_ALL if subject else 1)
-    rows = [row for row in rows if not subject or row.pid == int(subject)]
+    # What was imported is of no process: its PID is 0.
+    rows = [row for row in rows if not subject or row.pid == int(subject) > 0]
     if not rows:
         missing = f"nothing is stored of process {subject}" if subject else "nothing has been recorded yet"
         raise NotFound(missing, remedy="attach to a process: execctl attach PID --profile")

@@ -13,6 +13,7 @@ from execctl.labels import label_option
 from execctl.quantities import quantity
 from execctl.records import profile_record
 from execctl.tables import PROFILE_HEAD, profile_row
+from execctl.words import named
 
 if TYPE_CHECKING:
     from execctl.api.stored import StoredProfile
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.argument("session", default="", metavar="[SESSION]")
+@click.argument("session", default="", metavar="[SESSION]", callback=named)
 @click.option(
     "--session", "named", default="", metavar="SESSION", help="As SESSION; for one that is called as a word is."
 )
