@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from execd.attach.scan import look_at
 from execd.model.session import SessionSpec, State
 from execd.sampling.sampler import ProcessSampler
 from execd.sessions import everyone, sampled_tree
+from execd.sessions.sampled_tree import start_below
 from execd.sessions.samplings import Samplings
 from footprint import becomes
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import Spawn
+    from execd.model.target import TargetKey
     from execd.sessions.registry import Registry
     from interpreters import Interpreter
 
@@ -92,6 +96,35 @@ def test_a_descendant_that_is_found_while_its_root_is_stopped_is_not_recorded(
     monkeypatch.setattr(sampled_tree, "descendants", lambda roots: {child} if root in roots else set())
     (session,) = registry.samplings.start(look_at(root), [replace(SAMPLES, children=True)], "")
     assert nothing_is_left(registry, door, session.group)
+
+
+def test_a_tree_that_is_sampled_again_has_its_descendants_again(
+    registry: Registry, spawn: Spawn, local_interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, child = (spawn(local_interpreter, "sleeping").pid for _ in range(2))
+    monkeypatch.setattr(sampled_tree, "descendants", lambda roots: {child} if root in roots else set())
+    for _ in range(2):
+        (session,) = registry.samplings.start(look_at(root), [replace(SAMPLES, children=True)], "")
+        assert becomes(lambda: len(registry.samplings.running()) == 2, LIMIT_S)
+        registry.stop(session.group)
+        assert becomes(lambda: not registry.samplings.running(), LIMIT_S)
+
+
+def test_of_a_descendant_that_is_a_zombie_the_log_tells_once(
+    registry: Registry, spawn: Spawn, local_interpreter: Interpreter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "execd.sessions")
+    (session,) = registry.samplings.start(look_at(spawn(local_interpreter, "sleeping").pid), [SAMPLES], "")
+    (root,) = registry.samplings.all()
+    tried: dict[tuple[str, TargetKey], int] = {}
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sampled_tree, "descendants", lambda _roots: {zombie.pid})
+            for _ in range(20):
+                start_below(registry.samplings, root, root.running[session.id], tried)
+    told = [one for one in caplog.records if one.message == "a descendant is not sampled"]
+    assert [one.__dict__["facts"]["pid"] for one in told] == [zombie.pid]
 
 
 def test_who_watches_a_session_that_goes_with_its_process_is_told_of_that_end(

@@ -68,7 +68,7 @@ class Samplings:
         # Held while a recording of everyone begins: there is one at most.
         self._opening = threading.Lock()
         # Of descendants that could not be sampled: how often that was tried.
-        self._tried: dict[TargetKey, int] = {}
+        self._tried: dict[tuple[str, TargetKey], int] = {}
 
     def all(self) -> list[SampledTarget]:
         """Return the processes."""
