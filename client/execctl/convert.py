@@ -193,6 +193,7 @@ def sample_windows(messages: Iterable[sessions_pb2.SampleWindow]) -> Iterator[Sa
             functions=tuple(_window_rows(message.functions, functions)),
             lines=tuple(_window_rows(message.lines, functions)),
             threads=tuple(_window_thread(one, functions) for one in message.threads),
+            standstill=message.standstill,
         )
 
 

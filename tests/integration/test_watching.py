@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -115,6 +116,20 @@ def test_the_stream_ends_with_the_process(client: Client, spawn: Spawn, local_in
             if any(window.states.values()):
                 program.kill()
     assert client.session(session).state == "target_gone"
+
+
+def test_windows_of_a_process_that_stands_still_say_so(
+    client: Client, spawn: Spawn, local_interpreter: Interpreter
+) -> None:
+    program = spawn(local_interpreter, "busy")
+    session = client.attach(program.pid, sample=True, rate_hz=RATE_HZ).sessions[0].id
+    why = f"process {program.pid} is stopped by a signal (state T: SIGSTOP, Ctrl-Z)"
+    with closing(client.sample_windows(session, interval_s=INTERVAL_S)) as told:
+        assert next(one for one in told if one.turns).standstill == ""
+        os.kill(program.pid, signal.SIGSTOP)
+        assert next(one.standstill for one in told if one.standstill) == why
+        os.kill(program.pid, signal.SIGCONT)
+        assert next(one for one in told if one.turns and not one.standstill)
 
 
 def test_a_session_of_one_reader_ends_with_the_reader(

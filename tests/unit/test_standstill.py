@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from execd.attach import waiting
+from execd.attach import process, waiting
 from execd.errors import AgentSilent, ExecdError
 from execd.model.session import State
 from execd.sessions.live import REQUEST_TIMEOUT_S
+from execd.sessions.standstill import why_still
 from fake_daemons import CALLS, LINES
 from footprint import becomes, state_letters
 
@@ -121,3 +123,23 @@ def test_one_that_may_not_be_looked_at_is_asked(daemon: Daemon, monkeypatch: pyt
     daemon.attach(pid)
     monkeypatch.setattr(waiting, "is_frozen", hidden)
     assert daemon.registry.stop(str(pid))[0].state is State.STOPPED
+
+
+def test_why_a_process_stands_still_is_told_as_long_as_it_does(daemon: Daemon) -> None:
+    pid = daemon.target()
+    assert why_still(pid) == ""
+    stop(pid)
+    assert why_still(pid) == f"process {pid} is stopped by a signal (state T: SIGSTOP, Ctrl-Z)"
+    go_on(pid)
+    assert why_still(pid) == ""
+
+
+def test_what_a_sampler_of_ours_holds_for_an_instant_does_not_stand_still(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = daemon.target()
+    held = replace(process.status(pid), state="t", tracer_pid=os.getpid())
+    monkeypatch.setattr(process, "status", lambda _pid: held)
+    assert why_still(pid) == ""
+    held = replace(held, tracer_pid=os.getppid())
+    assert why_still(pid) == f"process {pid} is stopped by the debugger that traces it (PID {os.getppid()})"

@@ -133,5 +133,15 @@ def test_threads_are_those_of_the_latest_windows_those_that_run_first() -> None:
     late = [window(threads=[thread(1, "idle", 0, 10), thread(2, "busy", 10, 0)]) for _ in range(RECENT)]
     now = seen(early + late)
     assert [one.name for one in now.threads] == ["busy", "idle"]
-    assert [is_running(one) for one in now.threads] == [1.0, 0.0]
+    assert [is_running(one, now.recent.turns) for one in now.threads] == [1.0, 0.0]
     assert sum(now.threads[0].states.values()) == 10 * RECENT
+
+
+def test_threads_that_were_met_once_come_after_those_that_last() -> None:
+    """As in a server with a thread for each request."""
+    lasting = [thread(1, "idle", 0, 10), thread(2, "waiting", 0, 10)]
+    windows = [window(threads=[*lasting, thread(100 + number, "request", 1, 0)]) for number in range(RECENT - 1)]
+    now = seen([*windows, window(threads=[*lasting, thread(200, "busy", 10, 0)])])
+    assert [one.name for one in now.threads] == ["busy", "idle", "waiting", *["request"] * (RECENT - 1)]
+    shares = [is_running(one, now.recent.turns) for one in now.threads]
+    assert shares == [1 / RECENT, 0.0, 0.0, *[1 / (10 * RECENT)] * (RECENT - 1)]

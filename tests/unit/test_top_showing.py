@@ -137,6 +137,13 @@ def test_a_daemon_that_is_silent_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
     assert ["nothing came" in one for one in shown(FakeFeed(), pass_time, interval_s=5.0)] == [False, False]
 
 
+def test_a_process_that_stands_still_is_told_of_as_long_as_it_does() -> None:
+    why, feed = "process 4711 is stopped by a signal (state T: SIGSTOP, Ctrl-Z)", FakeFeed()
+    still = replace(window(), standstill=why)
+    screens = shown(feed, lambda: feed.windows.append(still), lambda: feed.windows.append(window()))
+    assert [why in one for one in screens] == [False, True, False]
+
+
 def test_a_bug_behind_the_screen_is_not_hidden() -> None:
     feed = FakeFeed()
     feed.failure = RuntimeError("a bug")

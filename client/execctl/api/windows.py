@@ -97,6 +97,7 @@ class SampleWindow:
         functions: those that were met.
         lines: likewise.
         threads: by the kernel's number.
+        standstill: where the process stood still at its end, why: "process 4711 is stopped by a signal (...)"; else "".
     """
 
     session: str
@@ -111,3 +112,4 @@ class SampleWindow:
     functions: tuple[WindowRow, ...]
     lines: tuple[WindowRow, ...]
     threads: tuple[WindowThread, ...]
+    standstill: str = ""

@@ -118,6 +118,7 @@ class Seen:
         recent: their sum.
         whole: that of all windows since the start.
         threads: those of the latest windows, each where it was last.
+        standstill: why the process stands still, "" where it does not.
     """
 
     asked_hz: float = 0.0
@@ -125,6 +126,7 @@ class Seen:
     recent: Sum = field(default_factory=Sum)
     whole: Sum = field(default_factory=Sum)
     threads: tuple[WindowThread, ...] = ()
+    standstill: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Row:
 def with_window(seen: Seen, window: SampleWindow) -> Seen:
     """Return what was seen with one more window."""
     if not window.turns and not any(window.states.values()):
-        return replace(seen, asked_hz=window.asked_hz)
+        return replace(seen, asked_hz=window.asked_hz, standstill=window.standstill)
     new = _sum_of(window)
     latest = (*seen.latest, (new, window.threads))
     recent = _combined(seen.recent, new, 1)
@@ -157,7 +159,8 @@ def with_window(seen: Seen, window: SampleWindow) -> Seen:
         latest=latest,
         recent=recent,
         whole=_combined(seen.whole, new, 1),
-        threads=_threads(threads for _, threads in latest),
+        threads=_threads((threads for _, threads in latest), recent.turns),
+        standstill=window.standstill,
     )
 
 
@@ -189,10 +192,13 @@ def where(place: WindowPlace) -> str:
     return f"{escape(place.filename)}:{place.lineno or place.first_line}" if place.filename else ""
 
 
-def is_running(thread: WindowThread) -> float:
-    """Return how much of the time a thread was running, 0.0 to 1.0."""
-    met = sum(thread.states.values())
-    return sum(thread.states.get(state, 0) for state in RUNNING) / met if met else 0.0
+def is_running(thread: WindowThread, turns: int) -> float:
+    """Return in which part of so many looks a thread was running, 0.0 to 1.0: one that has ended was in few of them."""
+    return _part(sum(thread.states.get(state, 0) for state in RUNNING), turns)
+
+
+def _part(count: int, turns: int) -> float:
+    return min(count / turns, 1.0) if turns else 0.0
 
 
 def _sum_of(window: SampleWindow) -> Sum:
@@ -239,16 +245,21 @@ def _with_amounts(
     return found
 
 
-def _threads(windows: Iterable[Iterable[WindowThread]]) -> tuple[WindowThread, ...]:
-    """Return the threads of some windows, those that run most first."""
+def _threads(windows: Iterable[Iterable[WindowThread]], turns: int) -> tuple[WindowThread, ...]:
+    """Return the threads of some windows, of so many looks: those that run most first, of others those that last."""
     found: dict[int, WindowThread] = {}
     for threads in windows:
         for thread in threads:
             before = found.get(thread.native_id)
             states = Counter(thread.states) + Counter(before.states if before else {})
             found[thread.native_id] = replace(thread, states=states)
-    # By tenths, or threads that run nearly alike change places each second.
-    return tuple(sorted(found.values(), key=lambda one: (-round(is_running(one) * 10), one.native_id)))
+
+    def place(thread: WindowThread) -> tuple[int, int, int]:
+        # By tenths, or threads that run nearly alike change places each second.
+        lasting = _part(sum(thread.states.values()), turns)
+        return -round(is_running(thread, turns) * 10), -round(lasting * 10), thread.native_id
+
+    return tuple(sorted(found.values(), key=place))
 
 
 def _matcher(pattern: str) -> Callable[[Row], bool]:

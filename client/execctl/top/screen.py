@@ -118,7 +118,7 @@ def _overview(seen: Seen, display: Display, size: Size, charset: Charset) -> lis
         lines += [_rates(seen, display, size), *bar_lines(seen.recent, size.columns, charset)]
     if display.has_threads and not display.has_help and size.rows >= _THREADS_FROM:
         most = max((size.rows - _HEAD_FROM) // 4, 2)
-        lines += thread_lines(seen.threads, size.columns, most, charset)
+        lines += thread_lines(seen.threads, seen.recent.turns, size.columns, most, charset)
     return lines
 
 

@@ -88,4 +88,4 @@ class Showing:
         silent_s = time.monotonic() - self._heard_at
         if silent_s > _MISSING * self._interval_s + _TICK_S:
             return f"nothing came from the daemon for {silent_s:.0f} s"
-        return ""
+        return self._frozen.standstill

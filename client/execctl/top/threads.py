@@ -22,11 +22,14 @@ _SHARE: Final = 5
 _STATE_FROM: Final = 64
 
 
-def thread_lines(threads: Sequence[WindowThread], columns: int, most: int, charset: Charset) -> list[list[Span]]:
+def thread_lines(
+    threads: Sequence[WindowThread], turns: int, columns: int, most: int, charset: Charset
+) -> list[list[Span]]:
     """Return a line for each thread below a head.
 
     Args:
         threads: those that run most first.
+        turns: how often all were looked at.
         columns: of the terminal.
         most: so many lines without the head.
         charset: what the terminal can show.
@@ -38,7 +41,7 @@ def thread_lines(threads: Sequence[WindowThread], columns: int, most: int, chars
     head += f"{_GAP}{left('mostly', state)}" if state else ""
     lines = [[Span(left(f"{head}{_GAP}where", columns), Style.TITLE)]]
     for thread in shown:
-        running = is_running(thread)
+        running = is_running(thread, turns)
         said = f"{left(cut(_called(thread), name, charset.mark), name)}{_GAP}{running * 100:{_SHARE}.1f}"
         said += f"{_GAP}{left(cut(_words(thread), state, charset.mark), state)}" if state else ""
         style = Style.PLAIN if running else Style.DIM

@@ -72,6 +72,7 @@ class Window:
         new_functions: that no window before had; functions are numbered in this order, from 0.
         functions, lines: what was met.
         threads: by the kernel's number.
+        standstill: where the process stood still at its end, why; "" where it did not.
     """
 
     started_at: float
@@ -85,3 +86,4 @@ class Window:
     functions: Rows
     lines: Rows
     threads: tuple[ThreadWindow, ...]
+    standstill: str = ""

@@ -63,6 +63,7 @@ def _message(window: Window, asked_hz: float) -> pb.SampleWindow:
         functions=_rows(window.functions),
         lines=_rows(window.lines),
         threads=map(_thread, window.threads),
+        standstill=window.standstill,
     )
 
 

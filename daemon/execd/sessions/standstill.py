@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from execd.attach import process, waiting
@@ -45,20 +47,40 @@ def check_can_end(rows: Iterable[tuple[Recorded, Running]]) -> None:
             raise why
 
 
+def why_still(pid: int) -> str:
+    """Return why a process stands still, "" where it runs, has ended, or a sampler of ours holds it for an instant."""
+    found = _found(pid)
+    return f"process {pid} {found.what}" if found is not None and found.tracer != os.getpid() else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """Why a process stands still, what lets it run on, and the process that traces it, 0 where none does."""
+
+    what: str
+    remedy: str
+    tracer: int = 0
+
+
 def _why(pid: int) -> AgentSilent | None:
+    found = _found(pid)
+    if found is None:
+        return None
+    return AgentSilent(f"process {pid} {found.what}: its agent cannot answer", remedy=found.remedy, pid=pid)
+
+
+def _found(pid: int) -> _Still | None:
     try:
         status = process.status(pid)
         is_frozen = waiting.is_frozen(pid)
+        if status.state == "T":
+            what = "is stopped by a signal (state T: SIGSTOP, Ctrl-Z)"
+            return _Still(what, f"let it run, then repeat: kill -CONT {pid}")
+        if status.state == "t":
+            what = f"is stopped by the debugger that traces it (PID {status.tracer_pid})"
+            tracer = process.process_of(status.tracer_pid)[0] if status.tracer_pid else 0
+            return _Still(what, "let it run on there, then repeat", tracer)
     except ExecdError:
-        # It has ended, which its link tells, or we may not look.
+        # It has ended, which its link tells, or we may not look; or its debugger has.
         return None
-    if status.state == "T":
-        what, remedy = "is stopped by a signal (state T: SIGSTOP, Ctrl-Z)", f"let it run, then repeat: kill -CONT {pid}"
-    elif status.state == "t":
-        what = f"is stopped by the debugger that traces it (PID {status.tracer_pid})"
-        remedy = "let it run on there, then repeat"
-    elif is_frozen:
-        what, remedy = "is frozen by its cgroup", "thaw it (resume its container), then repeat"
-    else:
-        return None
-    return AgentSilent(f"process {pid} {what}: its agent cannot answer", remedy=remedy, pid=pid)
+    return _Still("is frozen by its cgroup", "thaw it (resume its container), then repeat") if is_frozen else None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from execd.errors import NotFound, UsageError
 from execd.sampling.window import Windows
 from execd.sessions import selection
 from execd.sessions.sampled import SampledTarget
+from execd.sessions.standstill import why_still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +85,7 @@ class SampleWindows:
                 if goes_on:
                     self._recording.drain()
                 met, names = self._follower.take(), self._recording.names
-            yield windows.window(met, names)
+            yield replace(windows.window(met, names), standstill=why_still(self._target.target.key.pid))
 
     def _begun(self) -> tuple[StackRecording, Follower]:
         with self._target.looking:

@@ -711,6 +711,7 @@ class SampleWindow(google.protobuf.message.Message):
     FUNCTIONS_FIELD_NUMBER: builtins.int
     LINES_FIELD_NUMBER: builtins.int
     THREADS_FIELD_NUMBER: builtins.int
+    STANDSTILL_FIELD_NUMBER: builtins.int
     session: builtins.str
     """In the first one: the session, "s12"."""
     started_at: builtins.float
@@ -727,6 +728,8 @@ class SampleWindow(google.protobuf.message.Message):
     """Samples of whose stack a part was not."""
     lost: builtins.int
     """Samples of which nothing is known."""
+    standstill: builtins.str
+    """Where the process stood still at its end: why, "process 4711 is stopped by a signal (...)"; else empty."""
     @property
     def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Samples by the state of their thread, in the order of ThreadState from 1 on: five of them."""
@@ -763,9 +766,10 @@ class SampleWindow(google.protobuf.message.Message):
         functions: Global___SampleRows | None = ...,
         lines: Global___SampleRows | None = ...,
         threads: collections.abc.Iterable[Global___SampledThread] | None = ...,
+        standstill: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["functions", b"functions", "lines", b"lines"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["asked_hz", b"asked_hz", "ended_at", b"ended_at", "functions", b"functions", "lines", b"lines", "lost", b"lost", "new_functions", b"new_functions", "session", b"session", "started_at", b"started_at", "states", b"states", "threads", b"threads", "turns", b"turns", "unsettled", b"unsettled", "verified", b"verified"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["asked_hz", b"asked_hz", "ended_at", b"ended_at", "functions", b"functions", "lines", b"lines", "lost", b"lost", "new_functions", b"new_functions", "session", b"session", "standstill", b"standstill", "started_at", b"started_at", "states", b"states", "threads", b"threads", "turns", b"turns", "unsettled", b"unsettled", "verified", b"verified"]) -> None: ...
 
 Global___SampleWindow: typing_extensions.TypeAlias = SampleWindow
 
