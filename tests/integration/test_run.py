@@ -226,8 +226,8 @@ def test_sources_that_take_long_to_compile_cost_nobody_the_data(daemon: Daemon, 
 def test_modules_and_texts_are_recorded_from_their_first_line(daemon: Daemon, here: Starter) -> None:
     code = "def f(): pass\nf()\nf()"
     (of_text,) = recorded(here.run(daemon, ("--profile",), "-c", code).stderr)
-    found = counts(codec.decode(daemon.final_profile(of_text)))
-    assert found["<string>", 1, "f"].calls == 2
+    found = counts(profile := codec.decode(daemon.final_profile(of_text)))
+    assert (found["<string>", 1, "f"].calls, profile.header.caveats) == (2, ())
     module = here.run(daemon, ("--profile",), "-m", "countable", PYTHONPATH=here.folder)
     assert module.stdout == here.plain("-m", "countable", PYTHONPATH=here.folder).stdout
     found = counts(codec.decode(daemon.final_profile(recorded(module.stderr)[0])))

@@ -115,6 +115,13 @@ def test_what_several_processes_say_is_said_once() -> None:
     ]
 
 
+def test_a_tree_of_samples_says_that_short_processes_may_be_missing() -> None:
+    told = [samples(pid=ROOT_PID + number, session=f"s{number + 1}") for number in range(2)]
+    report = " ".join(text(told).split())
+    assert "Caveat: descendants are looked for once a second: those that live shorter may be missing" in report
+    assert "once a second" not in text([part(0), part(1)])
+
+
 def test_per_process_has_a_report_of_each_with_what_only_it_says() -> None:
     report = text([part(0), part(1, "odd")], per_process=True)
     titles = [line for line in report.splitlines() if line.startswith("Process ")]

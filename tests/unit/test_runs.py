@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from call_trees import Node, tree
 from execd.attach.entrance import TAKEN
 from execd.attach.startup import Places
 from execd.errors import NotFound, NotSupported, UsageError
-from execd.model.session import SessionSpec
+from execd.model.session import Session, SessionSpec, State
+from execd.model.target import Target, TargetKey
+from execd.sessions.armed import Armed, Running, header_of
 from execd.sessions.runs import Runs
 
 if TYPE_CHECKING:
@@ -112,3 +115,14 @@ def test_nothing_to_record_is_refused_and_an_unknown_token_is_not_found(runs: Ru
         runs.prepare([], "", "3.11.7", PLACES)
     with pytest.raises(NotFound):
         runs.outcome("0" * 32)
+
+
+@pytest.mark.parametrize(("from_first_line", "joined", "told"), [(True, False, 0), (True, True, 1), (False, False, 1)])
+def test_what_was_recorded_from_the_first_line_on_lacks_nothing_from_before(
+    *, from_first_line: bool, joined: bool, told: int
+) -> None:
+    armed = Armed("calls", "calls", {}, "native", (), {"s1"}, 1.0, from_first_line=from_first_line)
+    target = Target(TargetKey("b", 4711, 9), 1000, ("python3", "work.py"), "", "3.12.1")
+    session = Session("s1", "", "g1", target, SessionSpec("calls"), "native", State.RUNNING, 1.0)
+    running = Running(session, armed, tree([Node(-1, "main")]) if joined else None)
+    assert ["since the attach" in one for one in header_of(target, running, 2.0).caveats] == [True] * told

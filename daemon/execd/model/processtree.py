@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from execd.model.collector import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 # Caveats that differ in them alone say the same of several processes.
 _NUMBER = re.compile(r"[0-9][0-9.,:]*")
+# Of samples: an agent's tree hears of each fork.
+_NOT_MET: Final = "descendants are looked for once a second: those that live shorter may be missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ def of_tree(
         root.id, target.key.pid, target.command_line, target.python_version, len(parts), snapshot=snapshot
     )
     caveats = _caveats(profile.header, [part.header for part in parts])
+    if profile.header.collector == SAMPLES.name:
+        caveats = (_NOT_MET, *caveats)
     if missing:
         caveats = (_without_anything(missing), *caveats)
     if left_out:

@@ -53,6 +53,8 @@ class Armed:
     gauge: Gauge | None = None
     # Where it goes on in time slices, for the same end.
     slicing: Slicing | None = None
+    # It was switched on before any code of the program ran that it would have heard of.
+    from_first_line: bool = False
 
     @property
     def extra(self) -> dict[str, object]:
@@ -117,9 +119,17 @@ def header_of(target: Target, running: Running, now: float) -> Header:
             *([running.breach] if running.breach else []),
             *running.notes,
             *armed.caveats,
-            *filter(None, (collector_of(armed.collector).caveat,)),
+            *_of_the_collector(running),
         ),
     )
+
+
+def _of_the_collector(running: Running) -> tuple[str, ...]:
+    """Return what all of a collector's profiles do not say; of one from the first line on there was nothing before."""
+    caveat = collector_of(running.armed.collector).caveat
+    # A session that came later begins with what was there by then.
+    is_whole = running.armed.from_first_line and running.baseline is None
+    return (caveat,) if caveat and not is_whole else ()
 
 
 def _shown(options: Mapping[str, object], name: str) -> str:

@@ -35,6 +35,8 @@ def armed_at_the_first_line(live: LiveTarget, specs: Sequence[SessionSpec]) -> l
     missed = live.request("open").facts.get("missed")
     if isinstance(missed, list) and missed:
         _warn([*armed, *at_the_line] if "early" in missed else at_the_line, _WAITED)
+    for one in at_the_line:
+        one.from_first_line = not {_LATE, _WAITED} & set(one.caveats)
     return [*armed, *at_the_line]
 
 
