@@ -7,24 +7,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from call_trees import Node, header, tree
 from counted_tables import tables
 from execd.errors import NotPermitted, ProfileCorrupt
-from execd.model.merge import merge
 from execd.model.overhead import (
-    SWITCHED_OFF,
     Counts,
     FunctionCounts,
     Look,
     Prices,
     overhead_between,
     percent,
-    switched_off_in,
     to_switch_off,
 )
-from execd.model.profile import ROOT
 from execd.model.usualprices import usual_prices
-from execd.reports.times import time_facts
 from execd.sessions.armed import Armed
 from execd.sessions.governor import Watch
 from execd.sessions.overhead import Gauge, of_running
@@ -33,19 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from execd.attach.corecounts import CoreCounts
-    from execd.model.profile import Profile
 
 MS, S = 10**6, 10**9
 PRICES = Prices(python=100.0, resumed=60.0, c=50.0, method=70.0, uncounted=20.0)
-OFF = {
-    "name": "step",
-    "file": "app.py",
-    "first_line": 3,
-    "calls": 100,
-    "mean_ns": 700,
-    "after_s": 1.5,
-    "limit": 0.2,
-}
 
 
 def look(at_s: float, cpu_ms: float, counts: Counts) -> Look:
@@ -300,29 +284,6 @@ def test_of_a_process_that_waits_nothing_is_said() -> None:
         assert gauge.latest is not None
         watch.add(*gauge.latest)
     assert watch.above(gauge.prices) is None
-
-
-def test_what_was_switched_off_is_read_from_a_header_and_garbage_is_left_out() -> None:
-    told = replace(header(), extra={SWITCHED_OFF: [OFF, {**OFF, "calls": "many"}, None, {}]})
-    (found,) = switched_off_in(told)
-    assert (found.name, found.calls, found.limit) == ("step", 100, 0.2)
-    assert switched_off_in(replace(header(), extra={SWITCHED_OFF: "x"})) == []
-
-
-def with_switched_off(*rows: dict[str, object]) -> Profile:
-    return tree([Node(ROOT, "main", self_ns=10)], extra={SWITCHED_OFF: list(rows)})
-
-
-def test_of_a_sum_what_was_switched_off_in_any_part_is_told() -> None:
-    found = merge([with_switched_off(OFF), with_switched_off(OFF, {**OFF, "name": "part"})])
-    assert [one.name for one in switched_off_in(found.header)] == ["step", "step", "part"]
-
-
-def test_a_report_lists_what_was_switched_off_and_counts_what_is_too_much() -> None:
-    rows = [{**OFF, "name": f"step{number}", "limit": 0.005} for number in range(12)]
-    lines = [text for key, text in time_facts(with_switched_off(*rows).header) if key == "Switched off"]
-    assert lines[0] == "to keep the overhead below 0.5%: step0 (app.py:3), 100 calls, mean 700 ns, after 1.5 s"
-    assert lines[10:] == ["2 more functions, which JSON has"]
 
 
 def test_a_gauge_tells_nothing_of_now_by_looks_that_are_old() -> None:

@@ -108,7 +108,7 @@ class Calls:
         self._measure()
 
     def costs(self) -> dict[str, Any]:
-        """Return the prices of events, where they were measured, and how many there were; whether it does so next time."""
+        """Return the prices of events and how many there were, once measured; and whether it measures next time."""
         if self._event_costs is None:
             return {"measures": self._measures}
         from execd_agent.collectors.prices import counted  # noqa: PLC0415 - loaded with the costs

@@ -234,7 +234,7 @@ class NativeCalls:
         return self._off + (self._filters.codes() if self._filters is not None else [])
 
     def costs(self) -> dict[str, Any]:
-        """Return the prices of events, where they were measured, and whether it does so next time; the daemon counts."""
+        """Return the prices of events, once measured, and whether it measures next time; the daemon counts them."""
         if self._costs is None:
             return {"measures": self._measures}
         return {"prices": self._costs.prices.figures(), "measures": self._measures and self._costs.is_due}
