@@ -111,6 +111,8 @@ def test_programs_that_are_started_by_a_program_miss_no_call(
 def test_programs_that_are_started_by_a_program_of_each_version(
     daemon: Daemon, interpreter: Interpreter, program_folders: ProgramFolders, tmp_path: Path
 ) -> None:
+    if interpreter.root:
+        pytest.skip("in another root the daemon's socket is not to be found, docs/trees.md")
     assert_starts_are_whole(daemon, interpreter, program_folders, tmp_path)
 
 
