@@ -95,6 +95,12 @@ void codes_expect(struct codes *codes, struct expected_codes *expected, const st
     remote_add(list, codes->entries[place].address, expected->heads[expected->count++], (size_t)layout->code_size);
 }
 
+/* Has an entry looked at again, whenever that was done last. */
+void codes_doubt(struct codes *codes, uint32_t place)
+{
+    codes->entries[place].looked_at = NEVER;
+}
+
 /* Looks at all that were expected, of which so many were read: those that are not found as they were are for
  * codes_find. */
 void codes_accept(struct codes *codes, struct expected_codes *expected, const struct layout *layout, size_t whole)

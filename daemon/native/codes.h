@@ -57,6 +57,7 @@ void codes_close(struct codes *codes);
 uint32_t codes_place(const struct codes *codes, uint64_t address, uint32_t guess);
 void codes_expect(struct codes *codes, struct expected_codes *expected, const struct layout *layout,
                   struct remote_list *list, uint32_t place, uint64_t now);
+void codes_doubt(struct codes *codes, uint32_t place);
 void codes_accept(struct codes *codes, struct expected_codes *expected, const struct layout *layout, size_t whole);
 int64_t codes_find(struct codes *codes, const struct layout *layout, pid_t pid, uint64_t address, uint64_t now,
                    uint32_t guess);

@@ -47,7 +47,7 @@ static bool part_add(struct places *places, uint64_t data, uint64_t used)
 static bool follow_chunks(struct places *places, const struct layout *layout, pid_t pid, uint64_t newest, uint64_t top)
 {
     uint64_t chunk = newest;
-    places->parts_count = 0;
+    places->parts_count = places->highest = 0;
     while (chunk && places->parts_count < CHUNKS) {
         unsigned char head[CHUNK_HEAD_BYTES];
         if (!remote_read(pid, chunk, head, sizeof head))

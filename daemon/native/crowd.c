@@ -131,6 +131,7 @@ static void run_alone(struct sampler *sampler, uint64_t next)
     if (why != END_STOPPED)
         sampler_end(sampler, why);
     free(sampler->scratch);
+    sampler->scratch = NULL;
     sampler_drop(sampler);
 }
 
@@ -302,6 +303,7 @@ static bool begin_own(struct member *member)
     if (scratch && worker_begin(&member->own, begin_alone, member->sampler))
         return true;
     free(scratch);
+    member->sampler->scratch = NULL;
     sampler_drop(member->sampler);
     return false;
 }

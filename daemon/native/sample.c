@@ -194,14 +194,27 @@ static bool read_frames(struct sampler *sampler, struct thread *thread, size_t w
     return is_sound;
 }
 
+/* Has a code object that was expected looked at once more where the stack has another one there: of one that nobody runs
+ * the memory may be as it was, and be another one's in an instant. */
+static void doubt_code(struct sampler *sampler, int position)
+{
+    uint32_t place = guess_of(sampler, position);
+    bool is_there = place != NO_CODE && position < sampler->scratch->stack.depth &&
+                    sampler->codes.entries[place].address == frame_at(sampler, position)->code;
+    if (place != NO_CODE && !is_there)
+        codes_doubt(&sampler->codes, place);
+}
+
 /* Takes the stack that was read ahead of a thread. */
 static bool take_ahead(struct sampler *sampler, struct thread *thread)
 {
     struct scratch *scratch = sampler->scratch;
     bool is_sound = read_frames(sampler, thread, scratch->ahead.ranges);
     /* Code objects are to be read after the frames. */
-    size_t whole = scratch->copies.is_foreseen ? scratch->ahead.codes : 0;
+    size_t whole = is_sound && scratch->copies.is_foreseen ? scratch->ahead.codes : 0;
     codes_accept(&sampler->codes, &scratch->codes, &sampler->layout, whole);
+    for (int position = 0; is_sound && position < (int)scratch->copies.places->codes.count; position++)
+        doubt_code(sampler, position);
     return is_sound;
 }
 
@@ -235,6 +248,8 @@ uint32_t sample_take(struct sampler *sampler, struct thread *thread)
     if (!thread->places)
         thread->places = calloc(1, sizeof *thread->places);
     bool is_ahead = thread == sampler->scratch->ahead.thread;
+    if (is_ahead)
+        sampler->scratch->ahead.thread = NULL;
     if (!thread->places || !(is_ahead || thread_look(thread))) {
         sampler->figures.unread++;
         return NO_NODE;

@@ -27,9 +27,9 @@
 #define SAME_CODE_NS 50000000ull
 /* A process that ends lets go of its memory an instant before it has ended; one that executes another program goes on. */
 #define ENDING_NS SECOND_NS
-/* After so many turns it is asked whether the program has ended though its lists are as they were: those of another one
- * are where both are laid out alike, to the byte. */
-#define ASKED_TURNS 8
+/* How often it is asked whether the program has ended though its lists are as they were: those of another one are where
+ * both are laid out alike, to the byte. */
+#define ASKED_NS 300000000
 #define MOST_STILL_TURNS 20
 #define MOST_RAN_TURNS 4
 
@@ -200,10 +200,13 @@ static void expect_first(struct sampler *sampler)
     sample_expect(sampler, thread);
 }
 
-/* Forgets what was read ahead, where nobody took it. */
+/* Forgets what was read ahead, where nobody took it: the thread is at no place that is known. */
 static void drop_ahead(struct sampler *sampler)
 {
-    sampler->scratch->ahead.thread = NULL;
+    struct ahead *ahead = &sampler->scratch->ahead;
+    if (ahead->thread)
+        ahead->thread->was_waiting = false;
+    ahead->thread = NULL;
     codes_accept(&sampler->codes, &sampler->scratch->codes, &sampler->layout, 0);
 }
 
@@ -252,7 +255,9 @@ static bool take_all(struct sampler *sampler)
     sampler->codes_at = now / SAME_CODE_NS;
     stop_settle(&sampler->stops);
     ask_all(sampler);
+    pthread_mutex_lock(&sampler->lock);
     bool is_known = look_at_list(sampler, now);
+    pthread_mutex_unlock(&sampler->lock);
     if (!is_known && has_ended(sampler))
         return false;
     is_known = is_known || threads_walk(&sampler->threads, &sampler->layout, sampler->pid);
@@ -317,29 +322,27 @@ static void take_still(struct sampler *sampler)
     pthread_mutex_unlock(&sampler->lock);
 }
 
-/* Whether it is asked in this turn whether the program has ended; of one that is still once, after it has run. */
-static bool is_due(struct sampler *sampler, bool is_same)
+/* Whether it is seen in this turn that the program has ended; it is not looked for at each. */
+static bool is_seen_gone(struct sampler *sampler, uint64_t now)
 {
-    bool was_asked = sampler->was_asked;
-    sampler->was_asked = is_same || sampler->gone_at_ns || sampler->figures.turns >= sampler->asked_again_at;
-    bool is_asked = sampler->was_asked && !(is_same && was_asked);
-    if (is_asked)
-        sampler->asked_again_at = sampler->figures.turns + ASKED_TURNS;
-    return is_asked;
+    if (!sampler->gone_at_ns && now - sampler->asked_at_ns < ASKED_NS)
+        return false;
+    sampler->asked_at_ns = now;
+    return has_ended(sampler);
 }
 
 /* Takes a turn, or finds that there is nothing more to take. No GIL needed. */
 enum end sampler_take(struct sampler *sampler)
 {
-    bool is_same = !sampler->gone_at_ns && is_still(sampler);
-    bool is_gone = is_due(sampler, is_same) && has_ended(sampler);
-    if (is_same && !is_gone) {
-        take_still(sampler);
-        return END_NONE;
-    }
-    if (!is_gone && take_all(sampler))
-        return END_NONE;
     uint64_t now = clock_now_ns();
+    if (!is_seen_gone(sampler, now)) {
+        if (is_still(sampler)) {
+            take_still(sampler);
+            return END_NONE;
+        }
+        if (take_all(sampler))
+            return END_NONE;
+    }
     sampler->gone_at_ns = sampler->gone_at_ns ? sampler->gone_at_ns : now;
     return now - sampler->gone_at_ns > ENDING_NS ? END_PROGRAM : END_NONE;
 }

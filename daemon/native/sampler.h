@@ -61,9 +61,8 @@ struct sampler {
     uint64_t computed_ns;
     /* Turns in a row without a look; and after which they had computed, of those in which that was asked. */
     unsigned still_turns, ran_turns;
-    /* After how many turns it is asked whether the program has ended; whether it was since something has run. */
-    uint64_t asked_again_at;
-    bool was_asked;
+    /* When it was asked last whether the program has ended. */
+    uint64_t asked_at_ns;
     /* When it was first seen that the program has ended, 0 for not yet. */
     uint64_t gone_at_ns;
     /* When it ended by itself, and why, an enum end: this comes last. */

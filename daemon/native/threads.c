@@ -20,10 +20,11 @@
 #define STATUS_BYTES 4096
 /* Of all lists together; what lies beyond is not even counted. */
 #define LINKS 10000
-/* How long the links between threads that have not run are taken for the same, and for how many looks at least: they
- * change alone where another thread deletes the state of one that waits. */
+/* How long the links between threads that have not run are taken for the same, and for how many looks where these are not
+ * far apart: they change alone where another thread deletes the state of one that waits. */
 #define SAME_LINKS_NS 10000000
 #define SAME_LINKS_LOOKS 8
+#define MOST_SAME_LINKS_NS 500000000
 
 /* Opens a file of a thread in /proc; -1 where there is none. */
 static int proc_open(pid_t pid, pid_t task, const char *name)
@@ -197,11 +198,12 @@ static struct span links_span(const struct layout *layout)
     return span;
 }
 
-/* Whether what is known of a thread state's links is held against them: where it has run, or the one after it. */
+/* Whether what is known of a thread state's links is held against them: where it has run, or the one after it, or it goes
+ * by another thread's number, and what that one does says nothing of it. */
 static bool is_compared(const struct threads *threads, size_t index)
 {
     const struct thread_list *known = threads->known;
-    return threads->compares_all || !known->of[index].has_stayed ||
+    return threads->compares_all || !known->of[index].has_stayed || known->of[index].is_doubled ||
            (index + 1 < known->count && !known->of[index + 1].has_stayed);
 }
 
@@ -209,7 +211,8 @@ static bool is_compared(const struct threads *threads, size_t index)
 static void choose_links(struct threads *threads, uint64_t now_ns)
 {
     threads->looks_left -= threads->looks_left > 0;
-    threads->compares_all = !threads->looks_left && now_ns - threads->compared_at_ns >= SAME_LINKS_NS;
+    uint64_t passed_ns = now_ns - threads->compared_at_ns;
+    threads->compares_all = passed_ns >= (threads->looks_left ? MOST_SAME_LINKS_NS : SAME_LINKS_NS);
     if (!threads->compares_all)
         return;
     threads->looks_left = SAME_LINKS_LOOKS;
