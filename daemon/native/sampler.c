@@ -189,15 +189,13 @@ static struct thread *first_moved(const struct sampler *sampler)
     return NULL;
 }
 
-/* Has the stack of the first thread that is looked at read ahead. One that may be held is not: it is read while it is. */
-static void expect_first(struct sampler *sampler)
+/* Returns the first thread that is looked at, where it is read ahead. One that may be held is not: it is read while it
+ * is. */
+static struct thread *thread_ahead(struct sampler *sampler)
 {
     struct thread *thread = first_moved(sampler);
-    sampler->scratch->ahead.thread = NULL;
-    if (!thread || !thread_look(thread) || (sampler->slices.stops && !thread->was_waiting))
-        return;
-    sampler->scratch->ahead.thread = thread;
-    sample_expect(sampler, thread);
+    bool is_read = thread && thread_look(thread) && (thread->was_waiting || !sampler->slices.stops);
+    return is_read ? thread : NULL;
 }
 
 /* Forgets what was read ahead, where nobody took it: the thread is at no place that is known. */
@@ -217,12 +215,17 @@ static bool look_at_list(struct sampler *sampler, uint64_t now)
     struct scratch *scratch = sampler->scratch;
     struct ahead *ahead = &scratch->ahead;
     scratch->copies.list.count = 0;
-    threads_expect(&sampler->threads, &scratch->links, &sampler->layout, now, &scratch->copies.list);
-    expect_first(sampler);
+    ahead->thread = thread_ahead(sampler);
+    threads_expect(&sampler->threads, &scratch->links, &sampler->layout, now, ahead->thread, &scratch->copies.list);
+    if (ahead->thread)
+        sample_expect(sampler, ahead->thread);
     size_t whole = remote_read_list(sampler->pid, &scratch->copies.list);
     ahead->ranges = whole > scratch->links.expected ? whole - scratch->links.expected : 0;
     ahead->codes = ahead->ranges > scratch->copies.expected ? ahead->ranges - scratch->copies.expected : 0;
-    if (threads_are_known(&sampler->threads, &scratch->links, &sampler->layout, whole))
+    if (ahead->thread)
+        threads_accept(&sampler->threads, &scratch->links, ahead->thread, scratch->copies.thread[FIRST]);
+    bool is_read = !ahead->thread || ahead->ranges > 0;
+    if (is_read && threads_are_known(&sampler->threads, &scratch->links, &sampler->layout, whole))
         return true;
     drop_ahead(sampler);
     return false;

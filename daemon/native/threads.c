@@ -207,6 +207,41 @@ static bool is_compared(const struct threads *threads, size_t index)
            (index + 1 < known->count && !known->of[index + 1].has_stayed);
 }
 
+/* Returns where the links of an interpreter lie. */
+static struct span interpreter_span(const struct layout *layout)
+{
+    struct span span = {layout->interpreter_next, layout->interpreter_next + 8};
+    span_over(&span, layout->threads_head, 8);
+    return span;
+}
+
+static bool are_near(struct span span)
+{
+    return span.end - span.start <= INTERPRETER_BYTES;
+}
+
+/* Returns where one of the links of an interpreter is in what was read of it. */
+static int64_t link_at(const struct layout *layout, int64_t offset)
+{
+    struct span span = interpreter_span(layout);
+    if (are_near(span))
+        return offset - span.start;
+    return offset == layout->interpreter_next ? 0 : 8;
+}
+
+/* Appends the links of an interpreter to a list. */
+static void expect_interpreter(const struct layout *layout, uint64_t address, unsigned char *into,
+                               struct remote_list *list)
+{
+    struct span span = interpreter_span(layout);
+    if (are_near(span)) {
+        remote_add(list, address + (uint64_t)span.start, into, (size_t)(span.end - span.start));
+        return;
+    }
+    remote_add(list, address + (uint64_t)layout->interpreter_next, into, 8);
+    remote_add(list, address + (uint64_t)layout->threads_head, into + 8, 8);
+}
+
 /* Chooses whether all links are compared at this look. */
 static void choose_links(struct threads *threads, uint64_t now_ns)
 {
@@ -219,31 +254,37 @@ static void choose_links(struct threads *threads, uint64_t now_ns)
     threads->compared_at_ns = now_ns;
 }
 
-/* Appends all that is compared to a list that is read after each thread was asked whether it has run. */
+/* Appends all that is compared to a list that is read after each thread was asked whether it has run. `read_whole`: a
+ * thread whose state is read by it anyway, and is for threads_accept; NULL for none. */
 void threads_expect(struct threads *threads, struct links *links, const struct layout *layout, uint64_t now_ns,
-                    struct remote_list *list)
+                    const struct thread *read_whole, struct remote_list *list)
 {
     struct span span = links_span(layout);
     const struct thread_list *known = threads->known;
     size_t before = list->count;
     choose_links(threads, now_ns);
     remote_add(list, (uint64_t)layout->interpreters_head, &links->head, sizeof links->head);
-    for (size_t index = 0; index < known->interpreters_count; index++) {
-        uint64_t address = known->interpreters[index].address;
-        remote_add(list, address + (uint64_t)layout->interpreter_next, &links->interpreters[index][0], 8);
-        remote_add(list, address + (uint64_t)layout->threads_head, &links->interpreters[index][1], 8);
-    }
+    for (size_t index = 0; index < known->interpreters_count; index++)
+        expect_interpreter(layout, known->interpreters[index].address, links->interpreters[index], list);
     for (size_t index = 0; index < known->count; index++) {
         const struct thread *thread = &known->of[index];
         links->are_compared[index] = is_compared(threads, index);
         if (!links->are_compared[index])
             continue;
-        remote_add(list, thread->address + (uint64_t)span.start, links->threads[index] + span.start,
-                   (size_t)(span.end - span.start));
+        if (thread != read_whole)
+            remote_add(list, thread->address + (uint64_t)span.start, links->threads[index] + span.start,
+                       (size_t)(span.end - span.start));
         if (layout->native_id == NONE)
             remote_add(list, thread->identity, &links->native_ids[index], 4);
     }
     links->expected = list->count - before;
+}
+
+/* Takes the state of a thread that was read whole. */
+void threads_accept(const struct threads *threads, struct links *links, const struct thread *thread,
+                    const unsigned char *state)
+{
+    memcpy(links->threads[thread - threads->known->of], state, THREAD_BYTES);
 }
 
 /* Whether a thread of the lists is the one that is known, and has the same one after it. */
@@ -264,12 +305,13 @@ bool threads_are_known(const struct threads *threads, const struct links *links,
                        size_t whole)
 {
     const struct thread_list *known = threads->known;
+    int64_t next_at = link_at(layout, layout->interpreter_next), first_at = link_at(layout, layout->threads_head);
     if (!known->interpreters_count || whole < links->expected ||
         links->head != known->interpreters[0].address)
         return false;
     for (size_t index = 0; index < known->interpreters_count; index++)
-        if (links->interpreters[index][0] != known->interpreters[index].next ||
-            links->interpreters[index][1] != known->interpreters[index].first)
+        if (word_at(links->interpreters[index], next_at) != known->interpreters[index].next ||
+            word_at(links->interpreters[index], first_at) != known->interpreters[index].first)
             return false;
     for (size_t index = 0; index < known->count; index++)
         if (links->are_compared[index] && !is_same_thread(&known->of[index], links, layout, index))

@@ -14,6 +14,8 @@
 
 #define THREADS 1000
 #define INTERPRETERS 64
+/* What is read of an interpreter by one range, where its links lie so near each other. */
+#define INTERPRETER_BYTES 128
 /* The most of a list of ranges that a look at the lists of threads takes. */
 #define LINKS_RANGES (1 + 2 * INTERPRETERS + 2 * THREADS)
 #define RUNNING (-2)
@@ -59,7 +61,8 @@ struct thread_list {
 struct links {
     size_t expected;
     bool are_compared[THREADS];
-    uint64_t head, interpreters[INTERPRETERS][2];
+    uint64_t head;
+    unsigned char interpreters[INTERPRETERS][INTERPRETER_BYTES];
     unsigned char threads[THREADS][THREAD_BYTES];
     int32_t native_ids[THREADS];
 };
@@ -77,7 +80,9 @@ struct threads {
 };
 
 void threads_expect(struct threads *threads, struct links *links, const struct layout *layout, uint64_t now_ns,
-                    struct remote_list *list);
+                    const struct thread *read_whole, struct remote_list *list);
+void threads_accept(const struct threads *threads, struct links *links, const struct thread *thread,
+                    const unsigned char *state);
 bool threads_are_known(const struct threads *threads, const struct links *links, const struct layout *layout,
                        size_t whole);
 bool threads_walk(struct threads *threads, const struct layout *layout, pid_t pid);
