@@ -122,7 +122,7 @@ INCLUDE = ModeOption(
 EXCLUDE = ModeOption(
     "--exclude",
     "exclude",
-    "leave out code of these modules or files: its time is its callers', and on 3.12 and newer it costs nothing.",
+    "leave out code of these modules or files: its time is its callers', and on 3.12 and newer it costs little.",
     settings=_PATTERNS,
 )
 
