@@ -62,7 +62,7 @@ def test_what_is_measured_is_what_was_done(drivers: Drivers, interpreter: Interp
         started = host.request("start", session="c1", collector="calls", options=OPTIONS).facts
         assert started["form"] == "python"
         # Its own thread, what it takes is not the program's.
-        assert started["thread_id"] in set(threads(host.pid)) - {host.pid}
+        assert started["native_thread_id"] in set(threads(host.pid)) - {host.pid}
         host.ask("work 3")
         assert fibonacci_calls(host.request("snapshot", session="c1").bulk) == 3 * WORKLOAD_CALLS
         host.ask("work 2")
