@@ -56,7 +56,7 @@ class Seat:
                     os.sched_setaffinity(self.agent, place.usual)
 
     def _found(self) -> _Place | None:
-        """Return where the agent's thread is to go, None where it stays: where it may go alone. Raises TargetGone."""
+        """Return where the agent's thread is to go, None where it is to stay where it runs. Raises TargetGone."""
         processor = self._busiest()
         # A target may have named any number: what is not a thread of its own is not touched.
         agent = _thread(self._pid, self.agent)
