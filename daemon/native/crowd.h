@@ -29,8 +29,8 @@ struct member {
 
 /* `changed`: a turn that somebody may wait for is over. `wake`: the thread is to look at the members again; `ready`:
  * watches that, and the ends of their processes. `worker`: the thread, to be joined where there was one; it may have seen
- * that no turn is to wait for. `scratch`: for the one that is about to begin. `turn_began_ns`: of the turn that it takes, 0 for none. `has_left`: threads were left
- * behind, which may come for the lock once more. */
+ * that no turn is to wait for. `scratch`: for the one that is about to begin. `turn_began_ns`: of the turn that it takes,
+ * 0 for none. `has_left`: threads were left behind, which may come for the lock once more. */
 struct crowd {
     pthread_mutex_t lock;
     pthread_cond_t changed;

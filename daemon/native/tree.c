@@ -65,17 +65,17 @@ static bool grow(struct tree *tree)
     return true;
 }
 
-/* Writes down a node and those above it, none for NO_NODE. */
+/* Writes down a node and those above it: none for NO_NODE, and none of a deeper one, for which to go up would take as
+ * long as the searches that it spares. */
 void tree_path(const struct tree *tree, uint32_t node, struct path *path)
 {
     size_t depth = 0;
-    for (uint32_t above = node; above != NO_NODE; above = tree->nodes[above].parent)
+    for (uint32_t above = node; above != NO_NODE && depth <= PATH_NODES; above = tree->nodes[above].parent)
         depth++;
-    path->count = depth < PATH_NODES ? depth : PATH_NODES;
+    path->count = depth <= PATH_NODES ? depth : 0;
     path->next = 0;
-    for (; depth; node = tree->nodes[node].parent)
-        if (--depth < PATH_NODES)
-            path->nodes[depth] = node;
+    for (size_t at = path->count; at; node = tree->nodes[node].parent)
+        path->nodes[--at] = node;
 }
 
 /* Returns the child of a node, made where there is none; NO_NODE at the limit. `parent` is NO_NODE for a thread. `path`:

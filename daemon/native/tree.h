@@ -37,8 +37,7 @@ struct tree {
 
 #define PATH_NODES 64
 
-/* A node and those above it, the outermost one first; of a deeper one the uppermost. `next`: how many of them have been
- * asked for. */
+/* A node and those above it, the outermost one first. `next`: how many of them have been asked for. */
 struct path {
     uint32_t nodes[PATH_NODES];
     size_t count, next;
